@@ -1,0 +1,54 @@
+# The tasks of the project; `make` alone lists them. Everything is installed into virtual
+# environments inside this folder.
+
+PYTHON ?= python3
+VENV := .venv
+DEMO_VENV := .venv-demo
+DEMO := demo
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint format bench clean
+
+help:  ## list the tasks
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+demo: $(DEMO_VENV)/installed  ## install the core and colour the photographs in examples/
+	$(DEMO_VENV)/bin/tintype colorize examples --output $(DEMO) --compare --overwrite
+	@echo "The coloured photographs, and pictures of before and after, lie in $(CURDIR)/$(DEMO)"
+
+# One thread for torch and numpy in each of the test processes, or they fight over the cores.
+test: $(VENV)/installed  ## run the whole test suite
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS)
+
+quick: $(VENV)/installed  ## run the tests that take no more than a few seconds each
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not slow"
+
+lint: $(VENV)/installed  ## check style, format and types
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+
+format: $(VENV)/installed  ## put the sources into the house format
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+bench: $(VENV)/installed  ## measure the engine; with PHOTOS=FOLDER the enlargement of chroma too
+	$(VENV)/bin/python benchmarks/engine.py
+	$(if $(PHOTOS),$(VENV)/bin/python benchmarks/enlarge_chroma.py $(PHOTOS))
+
+clean:  ## remove the environments, caches and results
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO) dist .pytest_cache .ruff_cache .hypothesis
+
+# The stamp files make a second run start at once.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Installing the development environment into $(VENV) (a few minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DEMO_VENV)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')
+	@echo "Installing tintype into $(DEMO_VENV)"
+	@$(PYTHON) -m venv $(DEMO_VENV)
+	@$(DEMO_VENV)/bin/python -m pip install --quiet .
+	@touch $@

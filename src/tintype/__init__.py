@@ -1,0 +1,65 @@
+"""tintype turns black-and-white photographs into colour.
+
+    import tintype
+
+    tintype.colorize("grandmother.jpg").save("grandmother.colorized.jpg")
+
+Importing the package loads nothing heavy; what a name needs is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tintype import errors
+    from tintype.photo import Photo
+    from tintype.runtime.card import list_models
+    from tintype.runtime.engine import Colorizer, colorize
+
+    __version__: str
+
+__all__ = ["Colorizer", "Photo", "__version__", "colorize", "errors", "list_models", "load"]
+
+_HOME = {
+    "Colorizer": "tintype.runtime.engine",
+    "Photo": "tintype.photo",
+    "colorize": "tintype.runtime.engine",
+    "list_models": "tintype.runtime.card",
+}
+
+
+def load(model: str = "tint", *, threads: int | None = None) -> Colorizer:
+    """Load a model once, to colour many photographs with its ``colorize`` method.
+
+    Args:
+        model: ``system.tag``, a system's name for its default tag, or the path of a card.
+        threads: CPU threads; None takes one for each core.
+
+    Raises:
+        UnknownModelError: no model has that name.
+        CorruptModelError: its card or its weights are damaged.
+    """
+    from tintype.runtime.engine import Colorizer
+
+    return Colorizer(model, threads=threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name == "errors":
+        value = importlib.import_module("tintype.errors")
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("tintype")
+    else:
+        raise AttributeError(f"module 'tintype' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,139 @@
+"""The command line: one module per command, each a thin typed function over the library.
+
+Exit status: 0 all done; 1 some or all inputs failed, or an error; 2 wrong usage; 129 hung up,
+130 interrupted, 143 terminated; 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from tintype.cli.termination import Terminated, interruption_behind, terminations_raised
+from tintype.errors import TintypeError
+
+
+class UsageError(TintypeError):
+    """The command was asked for something that makes no sense; exit status 2."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status; errors become one line on standard error.
+
+    Args:
+        arguments: the words after ``tintype``; None takes them from ``sys.argv``.
+    """
+    _fill_closed_streams()
+    with terminations_raised():
+        try:
+            return _status(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            # Python flushes both once more on its way out, which must not fail again.
+            for stream in (sys.stdout, sys.stderr):
+                _let_go(stream)
+
+
+def _status(arguments: Sequence[str]) -> int:
+    try:
+        status = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except UsageError as error:
+        return _say(error, status=2)
+    except TintypeError as error:
+        return _say(error, status=1)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
+    except BrokenPipeError:
+        return 141
+    except SystemExit as error:
+        # The library that prints the help ends the program itself when nobody reads on.
+        if isinstance(error.__context__, BrokenPipeError):
+            return 141
+        raise
+    except Exception as error:
+        if interruption := interruption_behind(error):
+            return _interrupted(interruption)
+        if os.environ.get("TINTYPE_DEBUG"):
+            raise
+        if isinstance(error, OSError):  # of the disk, the folder or the terminal, not of ours
+            return _say(_plain(error), status=1)
+        return _say(
+            f"this is a bug in tintype ({type(error).__name__}: {error}); "
+            "rerun with TINTYPE_DEBUG=1 for the traceback",
+            status=1,
+        )
+
+
+def _run(arguments: Sequence[str]) -> int:
+    # Imported here, so that an interrupt while the modules load ends like any other.
+    from cyclopts import CycloptsError
+
+    from tintype.cli.app import app
+
+    try:
+        status = app(
+            _without_options_after_dashes(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        raise UsageError(f"{' '.join(str(error).split())} See: tintype --help") from None
+    return status or 0
+
+
+def _without_options_after_dashes(arguments: Sequence[str]) -> list[str]:
+    """What follows ``--`` is no option: a name that begins like one is given as ./-NAME."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    names = [
+        f".{os.sep}{word}" if word.startswith("-") and word != "-" else word
+        for word in arguments[end:][1:]
+    ]
+    return [*arguments[:end], *arguments[end:][:1], *names]
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    if isinstance(error, Terminated):
+        return _say(error, status=128 + error.number)
+    return _say("interrupted", status=130)
+
+
+def _plain(error: OSError) -> str:
+    try:
+        os.getcwd()
+    except OSError:
+        return "the folder you are in does not exist any more: change to another"
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _say(message: object, status: int) -> int:
+    with contextlib.suppress(OSError):  # nobody may be there to read it
+        print(f"tintype: {message}", file=sys.stderr)
+    return status
+
+
+def _fill_closed_streams() -> None:
+    """Let no photograph be opened under the number of a standard stream that is closed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Drop what cannot be written to a stream."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,29 @@
+"""The commands. Their modules are thin: each imports what it works with only when it runs."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from tintype.cli.colorize import colorize
+from tintype.cli.doctor import doctor
+from tintype.cli.evaluate import evaluate
+from tintype.cli.export import export
+from tintype.cli.models import models
+from tintype.cli.train import train
+
+
+def _version() -> str:
+    import tintype
+
+    return tintype.__version__
+
+
+app = App(
+    name="tintype",
+    help="Turn black-and-white photographs into colour.",
+    help_format="plaintext",  # the default imports a Markdown parser
+    version=_version,
+    suppress_keyboard_interrupt=False,
+)
+for _order, _command in enumerate((colorize, models, evaluate, train, export, doctor)):
+    app.command(_command, sort_key=_order)

@@ -1,0 +1,321 @@
+"""``tintype colorize``: colour photographs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from tintype.cli import UsageError
+from tintype.cli.console import Progress, print_json, write_out
+from tintype.cli.inputs import Failure, Findings, Skipped, find
+from tintype.cli.options import Count, Flag, Json, Threads
+from tintype.cli.outputs import Job, plan
+from tintype.cli.termination import interruption_behind
+from tintype.errors import TintypeError, UnwritablePhotoError
+
+if TYPE_CHECKING:
+    from tintype.photo import Photo
+    from tintype.runtime.engine import Colorizer
+
+
+def colorize(
+    photos: Annotated[list[str], Parameter(negative="", allow_leading_hyphen=True)],
+    /,
+    *,
+    output: Annotated[
+        str | None,
+        Parameter(
+            alias="-o",
+            allow_leading_hyphen=True,
+            show_default=lambda _: "NAME.colorized.EXT beside the photograph",
+            help="a file; a folder if it exists, ends in /, or there are several photographs; "
+            "or - for standard output.",
+        ),
+    ] = None,
+    model: Annotated[str, Parameter(alias="-m")] = "tint",
+    vividness: Annotated[
+        float | None,
+        Parameter(validator=Number(gte=0, lte=1), show_default=lambda _: "the model's own"),
+    ] = None,
+    saturation: Annotated[float, Parameter(validator=Number(gte=0, lte=10))] = 1.0,
+    compare: Flag = False,
+    recursive: Annotated[Flag, Parameter(alias="-r")] = False,
+    overwrite: Flag = False,
+    skip_existing: Flag = False,
+    in_place: Flag = False,
+    threads: Threads = None,
+    max_pixels: Annotated[Count | None, Parameter(show_default=lambda _: "250 million")] = None,
+    json: Json = False,
+) -> int:
+    """Colour black-and-white photographs.
+
+    A folder stands for the photographs directly in it.
+    What comes from standard input goes to standard output unless --output is given.
+    A photograph in colour is coloured anew, with a note that says so.
+    Names that begin with a hyphen stand behind --.
+
+    Args:
+        photos: files, folders, patterns like "*.jpg", or - for standard input.
+        model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
+        vividness: from 0, the safest colours, to 1, the most vivid.
+        saturation: factor on the chroma; 0 gives gray.
+        compare: write NAME.compare.EXT too, a picture of before and after side by side.
+        recursive: look into the subfolders of folders, except the one of --output.
+        overwrite: replace results that exist.
+        skip_existing: leave photographs alone whose results exist.
+        in_place: replace the photographs themselves, except those in colour.
+        max_pixels: refuse photographs with more pixels than this.
+    """
+    _check_words(photos if output is None else [*photos, output])
+    if in_place and output is not None:
+        raise UsageError("--in-place replaces the photographs: leave out --output")
+    if skip_existing and (overwrite or in_place):
+        raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
+    report = Report(model, vividness, saturation)
+    with _reported(report, json), Progress() as progress:
+        findings = find(photos, recursive, output)
+        jobs = plan(photos, findings.photos, output, in_place, compare)
+        _check_pipes(jobs, json)
+        report.take(findings)
+        for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
+            progress.say(f"tintype: {line}")
+        if skip_existing:
+            jobs = report.without_existing(jobs)
+        for skipped in report.skipped if progress.watched else ():
+            progress.say(f"{skipped.input} skipped: {skipped.reason}")
+        if jobs:
+            progress.show(0, len(jobs), "loading the model")
+            from tintype.runtime.engine import Colorizer
+
+            colorizer = Colorizer(model, threads=threads)
+            report.model = colorizer.card.name
+            if vividness is None:
+                report.vividness = colorizer.card.decoding.vividness
+            work = _Work(colorizer, vividness, saturation, max_pixels, overwrite, in_place)
+            _do_all(work, jobs, report, progress)
+    return 1 if report.failed else 0
+
+
+@dataclass
+class Report:
+    """What --json prints.
+
+    Attributes:
+        model: the card's name, or what was asked for where no card was found.
+        vividness, saturation: those that held.
+        photos: one entry for each photograph that was coloured and written.
+        failed, skipped: one for each that was not, and why.
+        left_out: how many pictures in folders are of a kind that is not read, by extension.
+        interrupted: whether a signal ended the work.
+        error: what else ended it; None if nothing did.
+        error_class: the class of that error.
+    """
+
+    model: str
+    vividness: float | None
+    saturation: float
+    photos: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False
+    error: str | None = None
+    error_class: str | None = None
+
+    def take(self, findings: Findings) -> None:
+        """Report what the search for photographs found beside them."""
+        self.failed = list(findings.failed)
+        self.skipped = list(findings.skipped)
+        self.left_out = dict(findings.left_out)
+
+    def without_existing(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs whose results do not exist yet; the others are reported as skipped."""
+        missing = []
+        for job in jobs:
+            if job.output is not None and os.path.exists(job.output):
+                self.skipped.append(Skipped(job.name, f"{job.output} exists already"))
+            else:
+                missing.append(job)
+        return missing
+
+
+@contextlib.contextmanager
+def _reported(report: Report, json: bool) -> Iterator[None]:
+    """Print the report at the end, whatever the end is, except for wrong usage."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except BaseException as error:
+        report.interrupted = interruption_behind(error) is not None
+        if not report.interrupted:
+            report.error, report.error_class = str(error), _class(error)
+        if json:
+            print_json(asdict(report))
+        raise
+    if json:
+        print_json(asdict(report))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How each photograph is coloured and written."""
+
+    colorizer: Colorizer
+    vividness: float | None
+    saturation: float
+    max_pixels: int | None
+    overwrite: bool
+    in_place: bool
+
+    def do(self, job: Job, report: Report, progress: Progress) -> None:
+        """Colour one photograph, write the results, and report on it."""
+        started = time.perf_counter()
+        self._check_targets(job)
+        original = self._open(job)
+        if original.kind == "colour" and self.in_place:
+            raise UnwritablePhotoError(
+                f"{job.name} is in colour, and its own colours would be lost: "
+                "leave out --in-place, or name another --output"
+            )
+        coloured = self.colorizer.colorize(
+            original, vividness=self.vividness, saturation=self.saturation
+        )
+        lost = self._save(job, coloured)
+        replaced = ["was in colour: its own colours were replaced"]
+        notes = [*original.notes, *(replaced if original.kind == "colour" else []), *lost]
+        entry = {
+            "input": job.name,
+            "output": str(job.output or "-"),
+            "compare": None,
+            "kind": original.kind,
+            "width": coloured.width,
+            "height": coloured.height,
+            "seconds": round(time.perf_counter() - started, 3),
+            "notes": notes,
+        }
+        report.photos.append(entry)
+        if progress.watched:
+            progress.say(f"{job.name} -> {job.output or '-'}")
+        for note in notes:
+            progress.say(f"tintype: {job.name}: {note}")
+        if job.compare is not None:
+            self._compare(job, original, coloured, job.compare)
+            entry["compare"] = str(job.compare)
+            entry["seconds"] = round(time.perf_counter() - started, 3)
+
+    def _check_targets(self, job: Job) -> None:
+        """Find out before the work, not after it, that its result cannot be kept."""
+        from tintype.photo.write import check_target
+
+        for path in filter(None, (job.output, job.compare)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            in_place = self.in_place and path is job.output
+            check_target(path, job.source, overwrite=self.overwrite, in_place=in_place)
+
+    def _open(self, job: Job) -> Photo:
+        from tintype.photo import DEFAULT_MAX_PIXELS, Photo
+
+        source = sys.stdin.buffer.read() if job.source is None else job.source
+        limit = self.max_pixels or DEFAULT_MAX_PIXELS
+        # Only a comparison shows the colours that were there, and they take memory.
+        return Photo.open(source, max_pixels=limit, keep_colours=job.compare is not None)
+
+    def _save(self, job: Job, photo: Photo) -> tuple[str, ...]:
+        if job.output is None:
+            encoded = io.BytesIO()
+            lost = photo.save(encoded)
+            write_out(encoded.getvalue())
+            return lost
+        return photo.save(
+            job.output,
+            format=_format(job, job.output, photo),
+            overwrite=self.overwrite,
+            in_place=self.in_place,
+        )
+
+    def _compare(self, job: Job, original: Photo, coloured: Photo, target: Path) -> None:
+        try:
+            both = side_by_side(original, coloured)
+            both.save(target, format=_format(job, target, coloured), overwrite=self.overwrite)
+        except (TintypeError, OSError, MemoryError) as error:
+            raise UnwritablePhotoError(
+                f"{job.name} was coloured, but the comparison could not be made: {_reason(error)}"
+            ) from error
+
+
+def _do_all(work: _Work, jobs: Sequence[Job], report: Report, progress: Progress) -> None:
+    """Do every job; one that fails is reported and stops no other."""
+    for number, job in enumerate(jobs):
+        progress.show(number, len(jobs), job.name)
+        try:
+            work.do(job, report, progress)
+        except BrokenPipeError:
+            raise
+        except (TintypeError, OSError, MemoryError) as error:
+            report.failed.append(Failure(job.name, _sentence(job, error), _class(error)))
+            progress.say(f"tintype: {report.failed[-1].error}")
+
+
+def _check_words(words: Sequence[str]) -> None:
+    for word in words:
+        if not word:
+            raise UsageError("an empty name was given where a file or a folder is meant")
+        if word.startswith("-") and word != "-":
+            raise UsageError(f"unknown option {word}; a file of that name is given as ./{word}")
+
+
+def _check_pipes(jobs: Sequence[Job], json: bool) -> None:
+    if any(job.source is None for job in jobs):
+        if sys.stdin is None:
+            raise UsageError("standard input is closed: pipe a photograph into it")
+        if sys.stdin.isatty():
+            raise UsageError("standard input is a terminal: pipe a photograph into it")
+    if any(job.output is None for job in jobs):
+        if json:
+            raise UsageError("standard output cannot carry both the photograph and --json")
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: redirect it, or give --output FILE")
+        if sys.stdout.isatty():
+            raise UsageError("standard output is a terminal: redirect it, or give --output FILE")
+
+
+def _format(job: Job, path: Path, photo: Photo) -> str | None:
+    """The format a result's name asks for, or the photograph's own: NAME.colorized."""
+    from tintype.photo.encoding import requested_format
+
+    return requested_format(path, job.source) or photo.format
+
+
+def side_by_side(original: Photo, coloured: Photo) -> Photo:
+    """Before and after as one picture: as it was, with its own tone, left; in new colours right."""
+    import numpy as np
+
+    from tintype.photo import Photo
+
+    return Photo.from_array(np.concatenate([original.rgb(), coloured.rgb()], axis=1))
+
+
+def _sentence(job: Job, error: Exception) -> str:
+    reason = _reason(error)
+    return reason if job.name in reason else f"{job.name}: {reason}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or "not enough memory"
+
+
+def _class(error: BaseException) -> str:
+    return "MemoryError" if isinstance(error, MemoryError) else type(error).__name__

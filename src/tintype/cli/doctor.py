@@ -1,0 +1,94 @@
+"""``tintype doctor``: what is installed here, and whether the models are intact."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, Any
+
+from tintype.cli.console import print_json, print_line, print_table
+from tintype.cli.options import Json
+from tintype.errors import ModelError
+
+if TYPE_CHECKING:
+    from tintype.runtime.card import Card
+
+_PACKAGES = (
+    "tintype",
+    "numpy",
+    "pillow",
+    "onnxruntime",
+    "cyclopts",
+    "torch",
+    "onnx",
+)
+
+
+def doctor(*, json: Json = False) -> int:
+    """Check the installation: versions, devices, models and their checksums.
+
+    The exit status is 1 if there is no model, or one is damaged.
+    Models are looked for in the folders that the environment variable
+    TINTYPE_WEIGHTS names, separated as in PATH, then among tintype's own.
+    """
+    from tintype.runtime.card import folders, survey
+    from tintype.runtime.session import cores
+
+    cards, damaged = survey()
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "providers": _providers(),
+        "threads": cores(),
+        "folders": [{"path": str(path), "exists": os.path.isdir(path)} for path in folders()],
+        "models": [_checked(card) for card in cards],
+        "damaged": [str(error) for error in damaged],
+    }
+    intact = [model["status"] == "intact" for model in report["models"]]
+    healthy = bool(intact) and all(intact) and not damaged
+    report["healthy"] = healthy
+    if json:
+        print_json(report)
+    else:
+        _print(report)
+    return 0 if healthy else 1
+
+
+def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _providers() -> list[str]:
+    import onnxruntime
+
+    return onnxruntime.get_available_providers()
+
+
+def _checked(card: Card) -> dict[str, str]:
+    from tintype.runtime.card import verify
+
+    try:
+        verify(card)
+        status = "intact"
+    except (ModelError, OSError) as error:
+        status = str(error)
+    return {"name": card.name, "path": str(card.path), "status": status}
+
+
+def _print(report: dict[str, Any]) -> None:
+    rows = [("python", report["python"]), ("platform", report["platform"])]
+    rows += [(name, found or "not installed") for name, found in report["packages"].items()]
+    rows += [("providers", ", ".join(report["providers"])), ("threads", str(report["threads"]))]
+    for folder in report["folders"]:
+        rows.append(("folder", folder["path"] + ("" if folder["exists"] else ": does not exist")))
+    rows += [(model["name"], model["status"]) for model in report["models"]]
+    rows += [("damaged", reason) for reason in report["damaged"]]
+    print_table(rows)
+    if not report["models"]:
+        print_line("no models are installed: install tintype again")

@@ -1,0 +1,23 @@
+"""``tintype export``: turn a training run into a model; needs the ``export`` extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tintype.cli.console import needs_extra
+
+
+def export(run: Path, /, *, name: str, out: Path = Path(), note: str = "") -> int:
+    """Turn a training run into a model that can be shipped: an ONNX file and its card.
+
+    Args:
+        run: the folder of the run.
+        name: what to call the model: SYSTEM.TAG.
+        out: the folder to write both files to.
+        note: a sentence for the card, e.g. what the photographs are and on what terms.
+    """
+    with needs_extra("export", "exporting", ("torch", "safetensors", "onnx", "onnxscript")):
+        from tintype.training.export import export as write
+
+        write(run, name, out, note=note)
+    return 0

@@ -1,0 +1,229 @@
+"""From the words on the command line to photographs."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+
+COLORIZED = ".colorized"
+COMPARE = ".compare"
+
+# Pictures that people expect to be coloured, in formats that are not read.
+_UNREAD = (
+    *(".heic", ".heif", ".gif", ".psd", ".xcf", ".jp2", ".jxl", ".ppm", ".pgm", ".tga"),
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf"),
+    *(".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq"),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A photograph, None for standard input, and its path below the folder it was found in."""
+
+    path: Path | None
+    below: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that gave no result, and why, in a sentence that names it."""
+
+    input: str
+    error: str
+    error_class: str = "UnreadablePhotoError"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An input that was left alone on purpose."""
+
+    input: str
+    reason: str
+
+
+@dataclass
+class Findings:
+    """What the words on the command line stand for.
+
+    Attributes:
+        photos: the photographs, in the order of the words and by name within each.
+        failed: words that stand for none, and folders that cannot be read.
+        skipped: what was named and yet left out.
+        left_out: how many pictures in folders are of a kind that is not read, by extension.
+        notes: what is to be said about all this, in sentences.
+    """
+
+    photos: list[Found] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def find(arguments: Sequence[str], recursive: bool = False, output: str | None = None) -> Findings:
+    """The photographs that files, folders, glob patterns and ``-`` stand for, each once.
+
+    A folder stands for the photographs directly in it, or with `recursive` at any depth; hidden
+    files are left out, and so are tintype's own results: NAME.colorized.EXT and NAME.compare.EXT
+    in folders and patterns, or where NAME.EXT is named too, and whatever is in the output folder.
+    Patterns are for shells that do not expand them.
+
+    Args:
+        arguments: the words.
+        recursive: whether folders stand for their subfolders too.
+        output: where the results go.
+    """
+    search = _Search(recursive, output, several=len(arguments) > 1)
+    findings = search.findings
+    found: dict[str | None, Found] = {}
+    for argument in arguments:
+        failures, empty = len(findings.failed), True
+        for match in search.matches(argument):
+            empty = False
+            first = found.setdefault(match.path and key(match.path), match)
+            if first is not match:
+                reason = f"the same file as {first.path or 'standard input'}"
+                findings.skipped.append(Skipped(str(match.path or "-"), reason))
+        if empty and len(findings.failed) == failures and not search.left(argument):
+            reason = f"{argument}: {_nothing(argument, recursive)}"
+            findings.failed.append(Failure(argument, reason))
+    for match in found.values():
+        original = match.path and original_of(match.path)
+        if original and key(original) in found:
+            reason = f"tintype's own result for {original}"
+            findings.skipped.append(Skipped(str(match.path), reason))
+        else:
+            findings.photos.append(match)
+    if findings.left_out:
+        findings.notes.append(_left_out(findings.left_out))
+    return findings
+
+
+class _Search:
+    """The state of one search, beside the photographs.
+
+    Args:
+        recursive: whether folders stand for their subfolders too.
+        output: where the results go.
+        several: whether there are several arguments: a shell may have named the output folder.
+    """
+
+    def __init__(self, recursive: bool, output: str | None, several: bool) -> None:
+        self.findings = Findings()
+        self._recursive = recursive
+        self._several = several
+        self._output = None if output in (None, "-") else output
+        self._results = None if self._output is None else Path(os.path.realpath(self._output))
+
+    def matches(self, argument: str) -> Iterator[Found]:
+        """What one argument stands for."""
+        path = Path(argument)
+        if argument == "-":
+            yield Found(None, path)
+        elif os.path.isdir(path):
+            if not self.left(argument):
+                yield from self._in_folder(path)
+        elif is_pattern(argument):
+            yield from self._of_pattern(argument)
+        else:
+            yield Found(path, Path(path.name))
+
+    def left(self, argument: str) -> bool:
+        """Whether an argument is the output folder, named among others."""
+        return self._several and os.path.isdir(argument) and self._is_output(argument)
+
+    def _in_folder(self, folder: Path) -> Iterator[Found]:
+        files: list[Path] = []
+        for where, folders, names in os.walk(folder, onerror=self._unreadable):
+            folders[:] = [
+                name
+                for name in folders
+                if self._recursive
+                and not name.startswith(".")
+                and not self._is_output(os.path.join(where, name))
+            ]
+            files += [Path(where, name) for name in names if not name.startswith(".")]
+        for file in sorted(files):
+            if file.suffix.lower() in _UNREAD:
+                self.findings.left_out[file.suffix.lower()] += 1
+            elif _is_photograph(file):
+                yield Found(file, file.relative_to(folder))
+
+    def _of_pattern(self, pattern: str) -> Iterator[Found]:
+        root = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+        for match in map(Path, sorted(glob.glob(pattern, recursive=True))):
+            below = [
+                parent for parent in match.parents if parent != root and parent.is_relative_to(root)
+            ]
+            if (
+                os.path.isfile(match)
+                and not original_of(match)
+                and not any(map(self._is_output, below))
+            ):
+                yield Found(match, Path(match.name))
+
+    def _is_output(self, folder: str | Path) -> bool:
+        if self._results is None or Path(os.path.realpath(folder)) != self._results:
+            return False
+        skipped = Skipped(str(self._output), "the results go there")
+        if skipped not in self.findings.skipped:
+            self.findings.skipped.append(skipped)
+        return True
+
+    def _unreadable(self, error: OSError) -> None:
+        failure = Failure(
+            str(error.filename), f"{error.filename}: {error.strerror}", type(error).__name__
+        )
+        self.findings.failed.append(failure)
+
+
+def is_pattern(argument: str) -> bool:
+    """Whether an argument is a pattern, and not a file whose name looks like one."""
+    return glob.has_magic(argument) and not os.path.lexists(argument)
+
+
+def key(path: Path) -> str:
+    """What is the same for two paths of one file."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def original_of(path: Path) -> Path | None:
+    """NAME.EXT for NAME.colorized.EXT and NAME.compare.EXT; None for any other name."""
+    if path.suffix in (COLORIZED, COMPARE):
+        return path.with_suffix("")
+    stem = Path(path.stem)
+    return path.with_name(stem.stem + path.suffix) if stem.suffix in (COLORIZED, COMPARE) else None
+
+
+def _is_photograph(file: Path) -> bool:
+    from tintype.photo.encoding import format_of
+
+    if format_of(file.name) is None or original_of(file):
+        return False
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return True  # opening it will tell what is wrong with it
+
+
+def _nothing(argument: str, recursive: bool) -> str:
+    if is_pattern(argument):
+        return "no file matches this pattern"
+    advice = "" if recursive else "; --recursive looks into its subfolders too"
+    return f"no photographs in this folder{advice}"
+
+
+def _left_out(extensions: Counter[str]) -> str:
+    count = sum(extensions.values())
+    what = (
+        "1 file left out: not a photograph"
+        if count == 1
+        else (f"{count} files left out: not photographs")
+    )
+    return f"{what} tintype reads ({', '.join(extensions)})"

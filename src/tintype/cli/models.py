@@ -1,0 +1,88 @@
+"""``tintype models``: which models there are, and what each card says."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tintype.cli.console import print_json, print_line, print_table
+from tintype.cli.options import Json
+
+if TYPE_CHECKING:
+    from tintype.runtime.card import Card
+
+#: Lengthy fields, for programs rather than for readers: --json has them.
+_LONG = ("decoding",)
+_FIGURES = ("model", "ab_rmse", "of_gray", "psnr", "colorful", "difference", "hist_a", "hist_b")
+
+
+def models(name: str | None = None, /, *, json: Json = False) -> int:
+    """List the models, or describe one.
+
+    They are looked for in the folders that the environment variable
+    TINTYPE_WEIGHTS names, separated as in PATH, then among tintype's own.
+
+    Args:
+        name: the model to describe: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
+    """
+    from tintype.runtime.card import find, survey
+
+    if name is None:
+        cards, damaged = survey()
+        for error in damaged:
+            print(f"tintype: {error}", file=sys.stderr)
+        if json:
+            print_json(
+                {
+                    "models": [dataclasses.asdict(card) for card in cards],
+                    "damaged": [str(error) for error in damaged],
+                }
+            )
+        else:
+            rows = [(card.name, f"{_megabytes(card):.1f}", card.description) for card in cards]
+            print_table([("MODEL", "MB", "DESCRIPTION"), *rows])
+        return 0
+    card = find(name)
+    if json:
+        print_json(dataclasses.asdict(card))
+    else:
+        _describe(card)
+    return 0
+
+
+def _megabytes(card: Card) -> float:
+    files = [card.path.parent / name for name in card.files]
+    return sum(path.stat().st_size for path in files if path.exists()) / 1e6
+
+
+def _describe(card: Card) -> None:
+    record = dataclasses.asdict(card)
+    rows: list[tuple[str, str]] = []
+    for field, value in record.items():
+        if field == "training":
+            rows += [(f"training {key}", _line(item)) for key, item in value.items()]
+        elif field not in (*_LONG, "scores"):
+            rows.append((field, _line(value)))
+    print_table(rows)
+    scores = record["scores"]
+    if scores:
+        print_line(f"\n{scores['photographs']} photographs of {scores['set']}:")
+        cells = [[_figure(row[key]) for key in _FIGURES] for row in scores["rows"]]
+        print_table([_FIGURES, *cells])
+        print_line(f"truth: colorful {scores['true_colorful']:.1f}")
+
+
+def _figure(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.3f}"
+
+
+def _line(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key} ({_line(item)})" if isinstance(item, dict) else f"{key}: {_line(item)}"
+            for key, item in value.items()
+        )
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

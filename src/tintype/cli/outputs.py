@@ -1,0 +1,125 @@
+"""Which files the results of each photograph go to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tintype.cli import UsageError
+from tintype.cli.inputs import COLORIZED, COMPARE, Found, is_pattern, key
+from tintype.errors import UnwritablePhotoError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photograph and where its results go.
+
+    Attributes:
+        source: the photograph; None is standard input.
+        output: the coloured photograph; None is standard output.
+        compare: the picture of both side by side; None if none is wanted.
+    """
+
+    source: Path | None
+    output: Path | None
+    compare: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call the photograph in messages."""
+        return str(self.source or "-")
+
+
+def plan(
+    arguments: Sequence[str],
+    found: Sequence[Found],
+    output: str | None,
+    in_place: bool = False,
+    compare: bool = False,
+) -> list[Job]:
+    """Where the results of each photograph go.
+
+    Without `output`, NAME.colorized.EXT beside the photograph, and to standard output what came
+    from standard input. An `output` that is a folder, or must be one because the arguments may
+    stand for several photographs, gets the photographs under their own names, and those of a
+    folder's subfolders in subfolders.
+
+    Raises:
+        UsageError: a result would replace an input, two would be written to the same file, the
+            name of one says no format, or what standard output would get is not one photograph.
+    """
+    if output == "-":
+        if len(found) > 1:
+            raise UsageError("standard output takes one photograph; name a folder with --output")
+        jobs = [Job(item.path, None) for item in found]
+    else:
+        into_folder = output is not None and _is_folder(arguments, output)
+        jobs = [_job(item, output, into_folder, in_place, compare) for item in found]
+    if compare and any(job.output is None for job in jobs):
+        raise UsageError("--compare writes a second picture; name a file with --output")
+    _refuse_collisions(jobs, in_place)
+    return jobs
+
+
+def _job(item: Found, output: str | None, into_folder: bool, in_place: bool, compare: bool) -> Job:
+    source = item.path
+    if source is None and (in_place or into_folder):
+        raise UsageError("what comes from standard input needs a file to go to: --output FILE")
+    if source is None and output is None:
+        return Job(None, None)
+    if source is not None and (in_place or output is None):
+        name = source
+        own = source.with_name(f"{source.stem}{COLORIZED}{source.suffix}")
+        target = source if in_place else own
+    elif into_folder:
+        target = name = Path(str(output), item.below)
+    else:
+        target = name = Path(str(output))
+        _check_format(target, source)
+    beside = target.with_name(f"{name.stem}{COMPARE}{name.suffix}") if compare else None
+    return Job(source, target, beside)
+
+
+def _check_format(target: Path, source: Path | None) -> None:
+    """Refuse a name that says a format other than the photograph's own, and none that is known."""
+    from tintype.photo.encoding import requested_format
+
+    try:
+        requested_format(target, source)
+    except UnwritablePhotoError as error:
+        raise UsageError(f"--output {error}") from None
+
+
+def _is_folder(arguments: Sequence[str], output: str) -> bool:
+    from tintype.photo.encoding import format_of
+
+    exists = os.path.isdir(output)
+    several = len(arguments) > 1 or any(
+        os.path.isdir(argument) or is_pattern(argument) for argument in arguments
+    )
+    if several and not exists and (os.path.isfile(output) or format_of(output)):
+        raise UsageError(
+            f"--output {output} is a file, or named like one; for several photographs name a folder"
+        )
+    return several or exists or output.endswith(("/", os.sep))
+
+
+def _refuse_collisions(jobs: Sequence[Job], in_place: bool) -> None:
+    sources = {key(job.source): job.source for job in jobs if job.source}
+    writers: dict[str, Path | None] = {}
+    for job in jobs:
+        for target in filter(None, (job.output, job.compare)):
+            at = key(target)
+            if at in sources and not (in_place and target is job.output):
+                raise UsageError(
+                    f"the result of {job.name} would replace the input {sources[at]}; "
+                    "choose another --output, or --in-place to replace the inputs"
+                )
+            if at in writers:
+                raise UsageError(
+                    f"{writers[at]} and {job.name} would both be written to {target}; "
+                    "colour them into different folders"
+                )
+            writers[at] = job.source

@@ -1,0 +1,81 @@
+"""``tintype train``: train a system; needs the ``train`` extra."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from tintype.cli import UsageError
+from tintype.cli.console import needs_extra
+from tintype.cli.options import Count, Flag, Positive, Whole
+
+
+def train(
+    system: str,
+    /,
+    *,
+    data: Annotated[list[Path], Parameter(consume_multiple=True, negative="")],
+    out: Path,
+    preset: str = "small",
+    minutes: Positive | None = None,
+    steps: Count | None = None,
+    resume: Flag = False,
+    init: Path | None = None,
+    seed: Whole = 0,
+    batch: Count | None = None,
+    learning_rate: Positive | None = None,
+    held_back: Whole | None = None,
+    limit: Count | None = None,
+    report_minutes: Positive = 5.0,
+    device: str | None = None,
+) -> int:
+    """Train a system, for a time or for a number of steps.
+
+    Args:
+        system: the system, e.g. tint.
+        data: folders of colour photographs, tar shards of them, or manifests.
+        out: the folder of the run, for its checkpoint, log and contact sheet.
+        preset: the sizes to train: paper, small or test.
+        minutes: train for this long.
+        steps: train for so many steps.
+        resume: go on with the run in --out.
+        init: start from these weights (safetensors), where the system knows how.
+        seed: of every random choice.
+        batch: photographs per step, instead of the preset's.
+        learning_rate: the peak rate, instead of the preset's.
+        held_back: photographs to measure on and never train on; a twentieth if not given.
+        limit: use so many photographs only.
+        report_minutes: measure, draw the contact sheet and save this often.
+        device: cpu, cuda or the like; CUDA if not given, where there is one.
+    """
+    if (minutes is None) == (steps is None):
+        raise UsageError("say how long to train: either --minutes or --steps")
+
+    def show(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    changes = {"batch": batch, "learning_rate": learning_rate}
+    with needs_extra("train", "training", ("torch", "safetensors")):
+        from tintype.training.loop import train as run
+
+        run(
+            system,
+            data,
+            out,
+            preset=preset,
+            minutes=minutes,
+            steps=steps,
+            resume=resume,
+            init=init,
+            seed=seed,
+            held_back=held_back,
+            limit=limit,
+            report_minutes=report_minutes,
+            device=device,
+            on_line=show if sys.stderr.isatty() else None,
+            **{name: value for name, value in changes.items() if value is not None},
+        )
+    return 0

@@ -1,0 +1,245 @@
+"""Joining a photograph's gray with predicted chroma: the gray is kept, whatever the chroma.
+
+Where a colour does not exist in sRGB, its chroma is shrunk toward the neutral axis until it does:
+hue and lightness stay, and no channel is ever clipped apart from the others. Neutral chroma gives
+back the gray level itself.
+
+Work goes through the image in blocks that fit the processor's cache. numpy releases the
+interpreter's lock meanwhile, so strips of one image can be joined in several threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from tintype.color.spaces import (
+    LAB_OFFSET,
+    LAB_ROOT_FROM,
+    LAB_SLOPE,
+    XYZ_FROM_RGB,
+    chroma_to_rgb,
+    lightness,
+    linear_to_srgb,
+)
+
+# Linear light is counted in 65,535ths of white, which makes it the index of a table of encoded
+# values. The scale goes into f = cbrt(light), where it costs nothing per pixel.
+_WHITE = 65535.0
+_F_SCALE = _WHITE ** (1 / 3)
+# How far from gamut still counts as inside: an eighth of a 16-bit level after encoding.
+_TOLERANCE = 0.01
+
+_BLOCK = 16384  # pixels; some ten float32 planes of a block stay in a cache of 1 MB
+_BISECTIONS = 12  # to a 4,096th of the chroma: finer than a level of 8 bits
+# No sRGB colour is further than this from the neutral axis (blue has 133.8).
+_LARGEST_CHROMA = 134.0
+
+# Linear sRGB of XYZ relative to white, with rows that add up to 1: R = Y + dX m0 + dZ m2 where
+# dX = X - Y and dZ = Z - Y. Both vanish for neutral colours, so gray stays exactly gray.
+_RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB / XYZ_FROM_RGB.sum(axis=1, keepdims=True))
+_MIX = [(np.float32(row[0]), np.float32(row[2])) for row in _RGB_FROM_XYZ]
+
+Rgb: TypeAlias = NDArray[np.uint8 | np.uint16]
+
+
+def join_lab(
+    gray: NDArray, ab: NDArray[np.float32], *, dtype: DTypeLike = np.uint8, out: Rgb | None = None
+) -> Rgb:
+    """Joins gray and Lab chroma to sRGB whose lightness is that of the gray.
+
+    The neutral axis is taken to be exactly r = g = b, which is within 0.005 units of a and b of
+    that of `tintype.color.spaces.rgb_to_lab`.
+
+    Args:
+        gray: gamma-encoded gray, (H, W): uint8, uint16, or float in [0, 1] (read to 1 / 65535).
+        ab: chroma in CIE Lab, (H, W, 2), of any size. Planes apart in memory are read faster.
+        dtype: uint8 or uint16, the depth of the result where ``out`` does not give it.
+        out: an array (H, W, 3) to write to and return.
+
+    Returns:
+        sRGB over the full range of the integer type, (H, W, 3).
+
+    Raises:
+        ValueError: the shapes do not agree.
+    """
+    result = _result(gray, ab, dtype, out)
+    f_of_gray = _f_table(256 if gray.dtype == np.uint8 else 65536)
+    width = gray.shape[1]
+    beyond = []
+    for rows in _blocks(gray.shape):
+        fy = f_of_gray.take(_table_index(gray[rows]), mode="clip")
+        light = _linear_light(fy, ab[rows, :, 0], ab[rows, :, 1])
+        for channel in range(3):
+            result[rows, :, channel] = _encode(light[channel], result.dtype)
+        outside = np.flatnonzero(~_in_gamut(light))
+        if outside.size:
+            beyond.append(outside + rows.start * width)
+
+    # Gathered from the whole image: a few at a time would cost more in calls than in sums.
+    outside = np.concatenate(beyond) if beyond else np.empty(0, dtype=np.intp)
+    for start in range(0, len(outside), _BLOCK):
+        pixels = np.divmod(outside[start : start + _BLOCK], width)
+        fy = f_of_gray.take(_table_index(gray[pixels]), mode="clip")
+        light = _shrunk_light(fy, ab[pixels])
+        result[pixels] = _encode(np.stack(light, axis=-1), result.dtype)
+    return result
+
+
+def join_luma(
+    gray: NDArray,
+    chroma: NDArray[np.float32],
+    space: str,
+    *,
+    dtype: DTypeLike = np.uint8,
+    out: Rgb | None = None,
+) -> Rgb:
+    """Joins gray and the chroma of a luma space to sRGB whose BT.601 luma is the gray.
+
+    RGB is linear in this chroma, so the largest representable share of it has a closed form.
+
+    Args:
+        gray: gamma-encoded gray, (H, W): uint8, uint16, or float in [0, 1].
+        chroma: (H, W, 2), U and V or Cb and Cr (neutral at 0.5), of any size.
+        space: ``"yuv"`` or ``"ycbcr"``.
+        dtype: uint8 or uint16, the depth of the result where ``out`` does not give it.
+        out: an array (H, W, 3) to write to and return.
+
+    Returns:
+        sRGB over the full range of the integer type, (H, W, 3).
+
+    Raises:
+        ValueError: the shapes do not agree, or the space is neither of the two.
+    """
+    result = _result(gray, chroma, dtype, out)
+    matrix = chroma_to_rgb(space)
+    neutral = np.float32(0.5 if space == "ycbcr" else 0.0)
+    top = np.float32(np.iinfo(result.dtype).max)
+    tiny = np.finfo(np.float32).tiny
+    for rows in _blocks(gray.shape):
+        y = _unit(gray[rows])
+        first = chroma[rows, :, 0] - neutral
+        second = chroma[rows, :, 1] - neutral
+        offset = [first * toward[0] + second * toward[1] for toward in matrix]
+        up = np.maximum(np.maximum(offset[0], offset[1]), offset[2])
+        down = np.minimum(np.minimum(offset[0], offset[1]), offset[2])
+        share = (1 - y) / np.maximum(up, tiny)
+        np.minimum(share, y / np.maximum(-down, tiny), out=share)
+        np.minimum(share, 1, out=share)
+        for channel in range(3):
+            level = (y + share * offset[channel]) * top + np.float32(0.5)
+            result[rows, :, channel] = np.clip(level, 0, top).astype(result.dtype)
+    return result
+
+
+def _result(gray: NDArray, chroma: NDArray, dtype: DTypeLike, out: Rgb | None) -> Rgb:
+    if gray.ndim != 2 or chroma.shape != (*gray.shape, 2):
+        raise ValueError(
+            f"gray and chroma must have shapes (H, W) and (H, W, 2), "
+            f"not {gray.shape} and {chroma.shape}"
+        )
+    result = np.empty((*gray.shape, 3), dtype=dtype) if out is None else out
+    if result.shape != (*gray.shape, 3) or result.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"the result must be uint8 or uint16 of shape {(*gray.shape, 3)}, "
+            f"not {result.dtype} of shape {result.shape}"
+        )
+    return result
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    height, width = shape
+    step = max(1, _BLOCK // max(1, width))
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
+
+
+def _table_index(gray: NDArray) -> NDArray:
+    if gray.dtype in (np.uint8, np.uint16):
+        return gray
+    return np.clip(gray * np.float32(_WHITE) + np.float32(0.5), 0, _WHITE).astype(np.int32)
+
+
+def _unit(gray: NDArray) -> NDArray[np.float32]:
+    if gray.dtype in (np.uint8, np.uint16):
+        return np.divide(gray, np.iinfo(gray.dtype).max, dtype=np.float32)
+    return np.clip(gray, 0, 1, dtype=np.float32)
+
+
+@cache
+def _f_table(levels: int) -> NDArray[np.float32]:
+    """f(Y) = (L* + 16) / 116 of each gray level, scaled."""
+    gray = np.linspace(0, 1, levels)
+    return ((lightness(gray) + 16) * (_F_SCALE / 116)).astype(np.float32)
+
+
+@cache
+def _rgb8_table() -> NDArray[np.uint8]:
+    """The 8-bit sRGB level of each 65,535th of linear light, taken at the middle of the step."""
+    linear = (np.arange(65536) + 0.5) / _WHITE
+    return (np.minimum(linear_to_srgb(linear), 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _encode(light: NDArray[np.float32], dtype: np.dtype) -> Rgb:
+    # Colours out of gamut pass through here too, before they are mapped: any value will do.
+    with np.errstate(invalid="ignore"):
+        if dtype == np.uint8:
+            return _rgb8_table().take(light.astype(np.int32), mode="clip")
+        unit = np.clip(light * np.float32(1 / _WHITE), 0, 1)
+        return (linear_to_srgb(unit) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+
+
+def _linear_light(
+    fy: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """Linear r, g and b, white being 65,535, of scaled f(Y) and chroma; unbounded."""
+    y = _f_inverse(fy)
+    fx = a * np.float32(_F_SCALE / 500)
+    dx = _f_inverse(np.add(fx, fy, out=fx))
+    dx -= y
+    fz = b * np.float32(-_F_SCALE / 200)
+    dz = _f_inverse(np.add(fz, fy, out=fz))
+    dz -= y
+    light = []
+    for of_x, of_z in _MIX:
+        channel = dx * of_x
+        channel += dz * of_z
+        channel += y
+        light.append(channel)
+    return light
+
+
+def _f_inverse(f: NDArray[np.float32]) -> NDArray[np.float32]:
+    light = f * f
+    light *= f
+    dark = f < np.float32(LAB_ROOT_FROM * _F_SCALE)
+    if dark.any():
+        slope, offset = _WHITE / (LAB_SLOPE * _F_SCALE), _WHITE * LAB_OFFSET / LAB_SLOPE
+        np.copyto(light, f * np.float32(slope) - np.float32(offset), where=dark)
+    return light
+
+
+def _in_gamut(light: list[NDArray[np.float32]]) -> NDArray[np.bool_]:
+    low = np.minimum(np.minimum(light[0], light[1]), light[2])
+    high = np.maximum(np.maximum(light[0], light[1]), light[2])
+    inside = low >= np.float32(-_TOLERANCE)
+    inside &= high <= np.float32(_WHITE + _TOLERANCE)
+    return inside
+
+
+def _shrunk_light(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Linear r, g and b of colours (n, 2) after shrinking their chroma into gamut, by bisection."""
+    a, b = ab[:, 0], ab[:, 1]
+    inside = np.zeros_like(fy)
+    outside = np.ones_like(fy)
+    np.minimum(outside, _LARGEST_CHROMA / np.hypot(a, b), out=outside)
+    for _ in range(_BISECTIONS):
+        share = np.multiply(inside + outside, 0.5, dtype=np.float32)
+        fits = _in_gamut(_linear_light(fy, a * share, b * share))
+        np.copyto(inside, share, where=fits)
+        np.copyto(outside, share, where=~fits)
+    return _linear_light(fy, a * inside, b * inside)

@@ -1,0 +1,306 @@
+"""The guided filter, and the enlargement of small chroma along the edges of a large gray plane.
+
+He, Sun, Tang, "Guided Image Filtering" (ECCV 2010) and "Fast Guided Filter" (arXiv 1505.00996):
+within a window the output is a line in the guide, q = slope * guide + offset. `fit` finds slope
+and offset at a small working size; `enlarge` interpolates them, strip by strip, and lays them over
+the gray at full size, whose edges the chroma then follows.
+
+The filter alone blurs chroma that plain bicubic enlargement keeps. Back-projection repairs that:
+what the enlarged chroma, averaged again, lacks of the given chroma is added back, and since it is
+added to the offset the result is still a line in the guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+
+# Chosen on photographs (benchmarks/enlarge_chroma.py): the variance of the guide, in gray from 0 to
+# 1, above which a window follows it; the rounds of back-projection; and the pixels of the working
+# guide to a cell of chroma, beyond which a finer fit gains nothing.
+_EPS = 0.004
+_BACK_PROJECTIONS = 3
+_PIXELS_PER_CELL = 4
+
+_BLOCK = 16384  # pixels; the float32 planes of a block stay in the processor's cache
+_COLUMNS = 256  # columns summed at once, which bounds the memory of float64 sums
+
+
+def box_mean(plane: Plane, radius: int) -> Plane:
+    """Averages a square window around each pixel, at a cost that does not depend on its radius.
+
+    At the borders the window is cut off, and the average is that of the pixels it still holds.
+
+    Args:
+        plane: (H, W).
+        radius: the window is 2 radius + 1 pixels wide and high.
+
+    Returns:
+        The means, (H, W).
+
+    Raises:
+        ValueError: the radius is negative.
+    """
+    if radius < 0:
+        raise ValueError(f"radius must not be negative, not {radius}")
+    columns = _running_mean(plane, radius)
+    return _running_mean(columns.T, radius).T
+
+
+def guided_filter(
+    guide: Plane, planes: NDArray[np.float32], radius: int, eps: float
+) -> NDArray[np.float32]:
+    """Smooths planes along the edges of a guide (He, Sun, Tang, ECCV 2010).
+
+    Args:
+        guide: (H, W), usually gray in [0, 1].
+        planes: what to filter, (H, W) or (H, W, C).
+        radius: of the square windows, in pixels.
+        eps: the variance of the guide below which a window is averaged rather than followed.
+
+    Returns:
+        The filtered planes, in the shape of ``planes``.
+    """
+    channels = [planes] if planes.ndim == 2 else list(np.moveaxis(planes, -1, 0))
+    filtered = [slope * guide + offset for slope, offset in _lines(guide, channels, radius, eps)]
+    return filtered[0] if planes.ndim == 2 else np.stack(filtered, axis=-1)
+
+
+def area_mean(plane: NDArray, size: tuple[int, int]) -> Plane:
+    """Reduces a plane by averaging the area under each new pixel, cut pixels counting in part.
+
+    Args:
+        plane: (H, W), of any real type.
+        size: the new (height, width), neither greater than the old.
+
+    Returns:
+        (height, width), in the units of ``plane``.
+
+    Raises:
+        ValueError: the new size is empty or greater than the old.
+    """
+    if not (0 < size[0] <= plane.shape[0] and 0 < size[1] <= plane.shape[1]):
+        raise ValueError(f"cannot reduce a plane of {plane.shape} to {size}")
+    rows = _reduced(plane, size[0])
+    return _reduced(rows.T, size[1]).T
+
+
+def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.float32]:
+    """Enlarges chroma to the size of a gray plane, along its edges: `fit` and `enlarge` in one.
+
+    Args:
+        chroma: (h, w, 2), cells that cover the image evenly, in any units.
+        gray: gamma-encoded gray, (H, W): uint8, uint16, or float in [0, 1].
+
+    Returns:
+        Chroma in the same units, (H, W, 2).
+    """
+    guide = area_mean(gray, working_size(chroma.shape, gray.shape)) * _unit_scale(gray)
+    return enlarge(fit(chroma, guide), gray, slice(0, len(gray)), gray.shape)
+
+
+def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
+    """Returns the (height, width) at which `fit` does best.
+
+    Args:
+        cells: shape of the chroma, (h, w, ...).
+        full: shape of the photograph, (H, W, ...), never exceeded.
+    """
+    return min(full[0], _PIXELS_PER_CELL * cells[0]), min(full[1], _PIXELS_PER_CELL * cells[1])
+
+
+@dataclass(frozen=True)
+class ChromaFit:
+    """Chroma as lines in the gray, at a working size (h, w).
+
+    Attributes:
+        slope: chroma to add for each unit of gray, (2, h, w).
+        offset: chroma where the line meets black, (2, h, w).
+        low: the least gray in and around each pixel, (h, w).
+        high: the greatest. Gray beyond these limits, in grain, specks and scratches finer than the
+            working size, is taken as if at the limit: there the lines were never fitted.
+    """
+
+    slope: Plane
+    offset: Plane
+    low: Plane
+    high: Plane
+
+
+def fit(chroma: NDArray[np.float32], guide: Plane) -> ChromaFit:
+    """Fits chroma as lines in the gray, so that its average over each cell is kept.
+
+    Args:
+        chroma: (h, w, 2), cells that cover the guide evenly, in any units.
+        guide: gray in [0, 1] at the working size, best that of `working_size`.
+
+    Returns:
+        The fit, for `enlarge`.
+    """
+    height, width = guide.shape
+    cells = min(chroma.shape[0], height), min(chroma.shape[1], width)
+    radius = max(1, round(height / cells[0]), round(width / cells[1]))
+    given = [area_mean(plane, cells) for plane in np.moveaxis(chroma, -1, 0)]
+
+    def lacking(plane: Plane, target: Plane) -> Plane:
+        return _bicubic(target - area_mean(plane, cells), guide.shape)
+
+    sharp = [_bicubic(target, guide.shape) for target in given]
+    for plane, target in zip(sharp, given, strict=True):
+        for _ in range(_BACK_PROJECTIONS):
+            plane += lacking(plane, target)
+
+    lines = _lines(guide, sharp, radius, _EPS)
+    for (slope, offset), target in zip(lines, given, strict=True):
+        for _ in range(_BACK_PROJECTIONS):
+            offset += lacking(slope * guide + offset, target)
+
+    slopes, offsets = zip(*lines, strict=True)
+    return ChromaFit(
+        slope=np.stack(slopes),
+        offset=np.stack(offsets),
+        low=_around(guide, np.minimum),
+        high=_around(guide, np.maximum),
+    )
+
+
+def enlarge(
+    fitted: ChromaFit, gray: NDArray, rows: slice, full: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Returns the chroma of a strip of the photograph. Strips joined equal the whole, bit for bit.
+
+    Args:
+        fitted: the fit of the whole photograph.
+        gray: gamma-encoded gray of the strip, (n, W): uint8, uint16, or float in [0, 1].
+        rows: the n rows of the photograph that it holds.
+        full: shape of the photograph, (H, W).
+
+    Returns:
+        Chroma, (n, W, 2), in the units given to `fit`. Its two planes lie apart in memory.
+    """
+    height, width = full
+    fit_height, fit_width = fitted.low.shape
+    above, down = _positions(np.arange(rows.start, rows.stop), height, fit_height)
+    left, across = _positions(np.arange(width), width, fit_width)
+
+    # Across first, and only on the rows of the fit that this strip lies between.
+    top, bottom = above[0], min(above[-1] + 1, fit_height - 1)
+    near = slice(top, bottom + 1)
+    fields = np.concatenate(
+        [fitted.slope[:, near], fitted.offset[:, near], [fitted.low[near], fitted.high[near]]]
+    )
+    wide = fields.take(left, axis=2)
+    wide += (fields.take(np.minimum(left + 1, fit_width - 1), axis=2) - wide) * across
+
+    chroma = np.empty((2, *gray.shape), dtype=np.float32)
+    scale = _unit_scale(gray)
+    longest = max(1, _BLOCK // width)
+    start = 0
+    while start < len(gray):
+        # Rows between the same two rows of the fit, as many as the cache holds.
+        row = above[start]
+        stop = min(int(np.searchsorted(above, row, side="right")), start + longest)
+        upper, lower = wide[:, row - top], wide[:, min(row + 1, bottom) - top]
+        slope, offset, (low, high) = np.split(
+            (lower - upper)[:, None] * down[start:stop, None] + upper[:, None], [2, 4]
+        )
+        guide = np.clip(gray[start:stop] * scale, low, high)
+        slope *= guide
+        np.add(slope, offset, out=chroma[:, start:stop])
+        start = stop
+    return np.moveaxis(chroma, 0, -1)
+
+
+def _unit_scale(gray: NDArray) -> np.float32:
+    return np.float32(1 / np.iinfo(gray.dtype).max if gray.dtype.kind == "u" else 1)
+
+
+def _lines(
+    guide: Plane, planes: Sequence[Plane], radius: int, eps: float
+) -> list[tuple[Plane, Plane]]:
+    """The slope and offset of each plane as a line in the guide, averaged over the windows."""
+    mean_guide = box_mean(guide, radius)
+    variance = np.maximum(box_mean(guide * guide, radius) - mean_guide * mean_guide, 0)
+    lines = []
+    for plane in planes:
+        mean = box_mean(plane, radius)
+        covariance = box_mean(guide * plane, radius) - mean_guide * mean
+        slope = np.divide(covariance, variance + eps, dtype=np.float32)
+        offset = mean - slope * mean_guide
+        lines.append((box_mean(slope, radius), box_mean(offset, radius)))
+    return lines
+
+
+def _running_mean(plane: Plane, radius: int) -> Plane:
+    """Averages over 2 radius + 1 rows, from the differences of running sums."""
+    rows = np.arange(len(plane))
+    first = np.maximum(rows - radius, 0)
+    last = np.minimum(rows + radius + 1, len(plane))
+    share = (1 / (last - first))[:, None]
+    means = np.empty_like(plane, dtype=np.float32)
+    for start in range(0, plane.shape[1], _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        # In float64: in float32 a sum over thousands of rows would drown the differences.
+        sums = np.cumsum(plane[:, columns], axis=0, dtype=np.float64)
+        sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+        means[:, columns] = (sums[last] - sums[first]) * share
+    return means
+
+
+def _reduced(plane: NDArray, count: int) -> Plane:
+    """Averages rows, (n, m) to (count, m)."""
+    if count == len(plane):
+        return plane.astype(np.float32)
+    # Sums of whole rows, from the one in which a new row begins to the one before it ends; then
+    # off with the part of the first that lies before, on with the part of the last that lies in.
+    edges = np.arange(count + 1) * len(plane) / count
+    begin = edges.astype(np.intp)
+    part = (edges - begin).astype(np.float32)[:, None]
+    cut = plane[np.minimum(begin, len(plane) - 1)] * part
+    sums = np.add.reduceat(plane, begin[:-1], axis=0, dtype=np.float32)
+    sums += cut[1:] - cut[:-1]
+    sums *= np.float32(count / len(plane))
+    return sums
+
+
+def _bicubic(plane: Plane, size: tuple[int, ...]) -> Plane:
+    rows = _cubic_rows(plane, size[0])
+    return _cubic_rows(rows.T, size[1]).T
+
+
+def _cubic_rows(plane: Plane, count: int) -> Plane:
+    """Interpolates rows, (n, m) to (count, m), by Keys' cubic (1981, a = -1/2)."""
+    position = (np.arange(count) + 0.5) * len(plane) / count - 0.5
+    first = np.floor(position).astype(np.intp) - 1
+    rows = np.zeros((count, plane.shape[1]), dtype=np.float32)
+    for row in (first, first + 1, first + 2, first + 3):
+        d = np.abs(position - row)
+        near = 1.5 * d**3 - 2.5 * d**2 + 1
+        far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+        weight = np.where(d <= 1, near, far).astype(np.float32)
+        rows += plane[np.clip(row, 0, len(plane) - 1)] * weight[:, None]
+    return rows
+
+
+def _around(plane: Plane, extreme: np.ufunc) -> Plane:
+    """The least or the greatest of the 3 x 3 pixels around each."""
+    for _ in range(2):
+        wider = plane.copy()
+        extreme(wider[1:], plane[:-1], out=wider[1:])
+        extreme(wider[:-1], plane[1:], out=wider[:-1])
+        plane = wider.T
+    return plane
+
+
+def _positions(
+    pixels: NDArray[np.intp], length: int, fit_length: int
+) -> tuple[NDArray[np.intp], Plane]:
+    """Where pixels of a side of ``length`` lie on one of ``fit_length``: index and share beyond."""
+    position = np.clip((pixels + 0.5) * fit_length / length - 0.5, 0, fit_length - 1)
+    index = position.astype(np.intp)
+    return index, (position - index).astype(np.float32)

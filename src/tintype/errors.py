@@ -1,0 +1,71 @@
+"""Every error tintype raises on purpose.
+
+    TintypeError
+    ├── PhotoError              a photograph cannot be read, used or written
+    │   ├── UnreadablePhotoError    empty, truncated, not an image, zero-size, animated
+    │   ├── PhotoTooLargeError      more pixels than the limit allows
+    │   └── UnwritablePhotoError    the output cannot be written, or would replace an input
+    ├── ModelError              a model cannot be found or trusted
+    │   ├── UnknownModelError       no card of that name
+    │   └── CorruptModelError       a card or weights file is damaged
+    ├── DataError               training or evaluation data cannot be used
+    ├── CheckpointError         a training run cannot be resumed or exported
+    └── MissingExtraError       an optional dependency is not installed
+
+Every message says what is wrong and what to do about it: the command line prints it as it is.
+"""
+
+
+class TintypeError(Exception):
+    """The root of all errors that tintype raises on purpose."""
+
+
+class PhotoError(TintypeError):
+    """A photograph cannot be read, used or written."""
+
+
+class UnreadablePhotoError(PhotoError):
+    """The file is empty, truncated, not an image, of zero size or animated."""
+
+
+class PhotoTooLargeError(PhotoError):
+    """The photograph has more pixels than the limit allows."""
+
+
+class UnwritablePhotoError(PhotoError):
+    """The output cannot be written, or writing it would replace an input."""
+
+
+class ModelError(TintypeError):
+    """A model cannot be found or trusted."""
+
+
+class UnknownModelError(ModelError):
+    """No model card has that name."""
+
+
+class CorruptModelError(ModelError):
+    """A model card or a weights file is damaged."""
+
+
+class DataError(TintypeError):
+    """Training or evaluation data cannot be used."""
+
+
+class CheckpointError(TintypeError):
+    """A training run cannot be resumed or exported."""
+
+
+class MissingExtraError(TintypeError):
+    """An optional dependency is not installed.
+
+    Args:
+        extra: the extra of the package that brings it, e.g. ``"train"``.
+        purpose: what needs it, as the subject of the sentence, e.g. ``"training"``.
+    """
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs packages that are not installed: run  pip install 'tintype[{extra}]'"
+        )
+        self.extra = extra

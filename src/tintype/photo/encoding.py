@@ -1,0 +1,77 @@
+"""How a file stored its picture, to store the coloured one in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tintype.errors import UnwritablePhotoError
+
+Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP"]
+
+#: File name extensions, the usual one of each format first.
+EXTENSIONS: dict[Format, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+    "BMP": (".bmp",),
+}
+
+# Ends of names that say nothing of a format: none, and what the command line adds to a name.
+_SILENT = ("", ".colorized", ".compare")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file stored its picture.
+
+    Attributes:
+        lossless: whether a WebP kept every pixel.
+        progressive: whether a JPEG was progressive.
+        luma_table: the 64 quantisation steps of a JPEG's luma, row by row.
+        chroma_table: those of its chroma; None where it had none.
+        compression: the number of a TIFF's compression.
+    """
+
+    lossless: bool = False
+    progressive: bool = False
+    luma_table: tuple[int, ...] | None = None
+    chroma_table: tuple[int, ...] | None = None
+    compression: int | None = None
+
+
+def format_of(name: str) -> Format | None:
+    """The format that a file name's extension stands for; None for any other extension."""
+    lower = name.lower()
+    for format, extensions in EXTENSIONS.items():
+        if lower.endswith(extensions):
+            return format
+    return None
+
+
+def requested_format(target: Path, source: Path | None = None) -> Format | None:
+    """The format that a result's name asks for, known before any work is done.
+
+    Args:
+        target: where the result goes.
+        source: the photograph's own file.
+
+    Returns:
+        The format; None for that of the photograph, because the name says nothing of one or ends
+        as the photograph's own.
+
+    Raises:
+        UnwritablePhotoError: the name ends in something else than a format that is written.
+    """
+    if target.suffix in _SILENT or (source is not None and target.suffix == source.suffix):
+        return None
+    format = format_of(target.name)
+    if format is None:
+        raise UnwritablePhotoError(
+            f"{target} does not say a format that tintype writes: "
+            "end it in .jpg, .png, .webp, .tif, .avif or .bmp"
+        )
+    return format

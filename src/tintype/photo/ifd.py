@@ -1,0 +1,220 @@
+"""TIFF directories: the structure under every TIFF file and every EXIF block.
+
+Values stay the raw bytes they are in the file: what is copied from one place to another is copied
+exactly, whatever it means (TIFF 6.0, section 2; Exif 2.32, section 4.6). BigTIFF is read, never
+written.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, NamedTuple
+
+EXIF_POINTER = 0x8769
+GPS_POINTER = 0x8825
+INTEROP_POINTER = 0xA005
+POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROP_POINTER)
+# Which directories may hold which: a file that points elsewhere cannot lead round in circles.
+_CHILDREN = {None: (EXIF_POINTER, GPS_POINTER), EXIF_POINTER: (INTEROP_POINTER,)}
+
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
+
+_TYPE_SIZES = {
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+    16: 8, 17: 8, 18: 8,
+}  # fmt: skip
+_NUMBER_FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
+
+
+class Entry(NamedTuple):
+    """A tag's value: its TIFF type, how many values, and their bytes in the directory's order."""
+
+    type: int
+    length: int
+    value: bytes
+
+
+@dataclass
+class Directory:
+    """One image file directory.
+
+    Attributes:
+        order: byte order of every value, ``"<"`` or ``">"``.
+        entries: values by tag, without the pointers to other directories.
+        children: the EXIF, GPS and interoperability directories by the tag that points to them.
+        next: offset of the directory after this one, 0 for the last.
+    """
+
+    order: str
+    entries: dict[int, Entry] = field(default_factory=dict)
+    children: dict[int, Directory] = field(default_factory=dict)
+    next: int = 0
+
+    def numbers(self, tag: int) -> tuple[int, ...]:
+        """The whole numbers of a tag; empty where it is absent or holds something else."""
+        entry = self.entries.get(tag)
+        code = _NUMBER_FORMATS.get(entry.type) if entry else None
+        if entry is None or code is None:
+            return ()
+        return struct.unpack(f"{self.order}{entry.length}{code}", entry.value)
+
+    def number(self, tag: int, default: int) -> int:
+        """The first whole number of a tag."""
+        return (*self.numbers(tag), default)[0]
+
+    def rational(self, tag: int) -> float | None:
+        """The first fraction of a tag; None where there is none or it divides by zero."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.type != RATIONAL or not entry.length:
+            return None
+        above, below = struct.unpack_from(f"{self.order}2I", entry.value)
+        return above / below if below else None
+
+    def set_numbers(self, tag: int, kind: int, *values: int) -> None:
+        """Set a tag to whole numbers of a TIFF type."""
+        packed = struct.pack(f"{self.order}{len(values)}{_NUMBER_FORMATS[kind]}", *values)
+        self.entries[tag] = Entry(kind, len(values), packed)
+
+    def set_rational(self, tag: int, value: float) -> None:
+        """Set a tag to a fraction, to four decimals."""
+        packed = struct.pack(f"{self.order}2I", round(value * 10000), 10000)
+        self.entries[tag] = Entry(RATIONAL, 1, packed)
+
+    def set_bytes(self, tag: int, kind: int, value: bytes) -> None:
+        """Set a tag to bytes, as BYTE or UNDEFINED."""
+        self.entries[tag] = Entry(kind, len(value), value)
+
+    def without(self, tags: frozenset[int]) -> Directory:
+        """A copy that lacks some tags."""
+        kept = {tag: entry for tag, entry in self.entries.items() if tag not in tags}
+        return replace(self, entries=kept, children=dict(self.children), next=0)
+
+
+def read_header(file: BinaryIO) -> tuple[str, bool, int]:
+    """Read the header of a TIFF file or an EXIF block at offset 0.
+
+    Returns:
+        Byte order, whether it is a BigTIFF, and the offset of the first directory.
+
+    Raises:
+        ValueError: it is no TIFF header.
+    """
+    file.seek(0)
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        raise ValueError("no TIFF header")
+    (version,) = struct.unpack_from(order + "H", head, 2)
+    if version == 42:
+        return order, False, struct.unpack_from(order + "I", head, 4)[0]
+    if version == 43 and len(head) == 16:
+        return order, True, struct.unpack_from(order + "Q", head, 8)[0]
+    raise ValueError(f"TIFF version {version}")
+
+
+def read_directory(
+    file: BinaryIO, offset: int, order: str, big: bool = False, tag: int | None = None
+) -> Directory:
+    """Read the directory at an offset, with the EXIF, GPS and other directories below it.
+
+    A value that lies outside the file is left out: one damaged tag does not cost the others.
+
+    Args:
+        file: the whole file or block, seekable.
+        offset: where the directory begins.
+        order: byte order, from the header.
+        big: whether it is a BigTIFF.
+        tag: the pointer that led here; None for a directory of the file's own chain.
+
+    Raises:
+        ValueError: there is no whole directory at that offset.
+    """
+    end = file.seek(0, 2)
+    # Many tags may point at the same bytes: together they may not take more than the file has.
+    budget = end
+    directory = Directory(order)
+    pointers: dict[int, int] = {}
+    counter, entry_format, pointer_format = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    inline = struct.calcsize("=" + pointer_format)
+    counter_size, entry_size = struct.calcsize("=" + counter), struct.calcsize("=" + entry_format)
+    file.seek(offset)
+    head = file.read(counter_size)
+    count = struct.unpack(order + counter, head)[0] if len(head) == counter_size else 0
+    table_size = count * (entry_size + inline) + inline
+    table = file.read(min(table_size, end))
+    if not count or len(table) < table_size - inline:
+        raise ValueError(f"no TIFF directory at byte {offset}")
+    for start in range(0, count * (entry_size + inline), entry_size + inline):
+        name, kind, length = struct.unpack_from(order + entry_format, table, start)
+        value = table[start + entry_size : start + entry_size + inline]
+        size = _TYPE_SIZES.get(kind, 0) * length
+        if name in POINTERS:
+            wide = "Q" if kind in (16, 18) else "I"
+            (pointers[name],) = struct.unpack_from(order + wide, value)
+            continue
+        if size > inline:
+            (at,) = struct.unpack(order + pointer_format, value)
+            budget -= size
+            if at + size > end or budget < 0:
+                continue
+            file.seek(at)
+            value = file.read(size)
+        if size:
+            directory.entries.setdefault(name, Entry(kind, length, value[:size]))
+    if len(table) == table_size:
+        (directory.next,) = struct.unpack_from(order + pointer_format, table, table_size - inline)
+    for name in _CHILDREN.get(tag, ()):
+        try:
+            directory.children[name] = read_directory(file, pointers[name], order, big, name)
+        except (KeyError, ValueError):
+            continue
+    return directory
+
+
+def build(directory: Directory, base: int) -> bytes:
+    """Lay a directory and its children out as bytes that will stand at the even offset ``base``."""
+    order = directory.order
+    tags = sorted({*directory.entries, *directory.children})
+    values_at = base + 2 + 12 * len(tags) + 4
+    table = bytearray(struct.pack(order + "H", len(tags)))
+    values = bytearray()
+    for tag in tags:
+        at = values_at + len(values)
+        if tag in directory.children:
+            kind, count, value = LONG, 1, struct.pack(order + "I", at)
+            values += build(directory.children[tag], at)
+        else:
+            kind, count, value = directory.entries[tag]
+            if len(value) > 4:
+                values += value
+                value = struct.pack(order + "I", at)
+        values += b"\0" * (len(values) % 2)
+        table += struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
+    return bytes(table + struct.pack(order + "I", 0) + values)
+
+
+def build_block(directory: Directory) -> bytes:
+    """A directory as a block of its own: TIFF header and directory, which is what EXIF is."""
+    mark = b"II" if directory.order == "<" else b"MM"
+    return mark + struct.pack(directory.order + "HI", 42, 8) + build(directory, 8)
+
+
+class Slot(NamedTuple):
+    """Where a tag stands in a block: for changes in place, which leave every offset in it true."""
+
+    tag: int
+    type: int
+    length: int
+    position: int  # of the four bytes that hold the value or its offset
+
+
+def slots(block: bytes | bytearray, offset: int, order: str) -> Iterator[Slot]:
+    """The entries of the directory at an offset of a block, as far as they are whole."""
+    if offset + 2 > len(block):
+        return
+    (count,) = struct.unpack_from(order + "H", block, offset)
+    for start in range(offset + 2, min(offset + 2 + 12 * count, len(block) - 11), 12):
+        tag, kind, length = struct.unpack_from(order + "HHI", block, start)
+        yield Slot(tag, kind, length, start + 8)

@@ -1,0 +1,280 @@
+"""What a file says about its photograph: EXIF, XMP, Photoshop's records, resolution.
+
+EXIF is changed in place, byte for byte: makers' notes hold offsets that nobody else can correct, so
+nothing in the block may move.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from dataclasses import dataclass, replace
+
+from tintype.photo import ifd
+
+ORIENTATION = 0x0112
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+
+# The size of the picture in the main, the EXIF and the interoperability directory.
+_WIDTHS, _HEIGHTS = (0x0100, 0xA002, 0x1001), (0x0101, 0xA003, 0x1002)
+_COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
+_THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
+
+# Photoshop's image resources (Adobe, "Image Resource Blocks"): the two kinds of thumbnail and the
+# profile tell of the picture as it was.
+_STALE_RESOURCES = (0x0409, 0x040C, 0x040F)
+_IPTC_RESOURCE = 0x0404
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file carries besides its pixels, apart from any format.
+
+    Attributes:
+        exif: the EXIF block, from its TIFF header on.
+        xmp: the XMP packet.
+        photoshop: Photoshop's image resources, IPTC among them.
+        dpi: horizontal and vertical dots per inch.
+        comments: the comments of a JPEG.
+        segments: further JPEG segments, each whole with its marker, for JPEG alone.
+        chunks: the text and private chunks of a PNG that any change of pixels leaves true.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    photoshop: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    comments: tuple[bytes, ...] = ()
+    segments: tuple[bytes, ...] = ()
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+
+    def orientation(self) -> int:
+        """How the stored pixels lie: 1 upright, 2 to 8 as EXIF numbers the rest."""
+        found = 1
+        directory = exif_directory(self.exif)
+        if directory and ORIENTATION in directory.entries:
+            found = directory.number(ORIENTATION, 1)
+        elif self.xmp and (match := re.search(rb'tiff:Orientation(?:="|=\'|>)([1-8])', self.xmp)):
+            found = int(match[1])
+        return found if found in range(1, 9) else 1
+
+    def settled(self, width: int, height: int, turned: bool) -> Metadata:
+        """The metadata of the upright sRGB picture that will be written.
+
+        Args:
+            width: its width in pixels.
+            height: its height.
+            turned: whether its sides have changed places on the way.
+        """
+        # Programs that know no resolution write 0 or 1.
+        dpi = tuple(map(float, self.dpi or ()))
+        dpi = dpi[::-1] if turned else dpi
+        return replace(
+            self,
+            exif=settle_exif(self.exif, width, height, turned) if self.exif else None,
+            xmp=settle_xmp(self.xmp, width, height) if self.xmp else None,
+            photoshop=_without_stale(self.photoshop) if self.photoshop else None,
+            dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and 1 < min(dpi) <= max(dpi) < 65536 else None,
+        )
+
+    def iptc(self) -> bytes | None:
+        """The IPTC record among Photoshop's resources."""
+        return dict(resources(self.photoshop or b"")).get(_IPTC_RESOURCE)
+
+
+def exif_directory(exif: bytes | None) -> ifd.Directory | None:
+    """The directory of an EXIF block, with those below it; None where it is damaged or absent."""
+    if not exif:
+        return None
+    file = io.BytesIO(exif)
+    try:
+        order, _, first = ifd.read_header(file)
+        return ifd.read_directory(file, first, order)
+    except (ValueError, struct.error):
+        return None
+
+
+def resolution(directory: ifd.Directory | None) -> tuple[float, float] | None:
+    """The dots per inch that a directory's resolution tags give."""
+    if directory is None:
+        return None
+    unit = {2: 1.0, 3: 2.54}.get(directory.number(RESOLUTION_UNIT, 2))
+    x, y = directory.rational(X_RESOLUTION), directory.rational(Y_RESOLUTION)
+    return (x * unit, y * unit) if unit and x and y else None
+
+
+def set_resolution(directory: ifd.Directory, dpi: tuple[float, float] | None) -> None:
+    """Give a directory the resolution tags of some dots per inch, unless it says the same."""
+    known = resolution(directory)
+    if dpi and (known is None or any(abs(a - b) > 0.01 for a, b in zip(known, dpi, strict=True))):
+        directory.set_rational(X_RESOLUTION, dpi[0])
+        directory.set_rational(Y_RESOLUTION, dpi[1])
+        directory.set_numbers(RESOLUTION_UNIT, ifd.SHORT, 2)
+
+
+def exif_with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
+    """An EXIF block that holds the resolution, for formats with no other place for it."""
+    directory = exif_directory(exif)
+    if not dpi or resolution(directory) or (exif and directory is None):
+        return exif
+    directory = directory or ifd.Directory("<")
+    set_resolution(directory, dpi)
+    return ifd.build_block(directory)
+
+
+def settle_exif(exif: bytes, width: int, height: int, turned: bool) -> bytes:
+    """An EXIF block made true of the upright sRGB picture.
+
+    Orientation becomes 1, sizes the picture's own, colour space sRGB; the thumbnail, which shows
+    the picture as it was, goes. A damaged block stays as it is, as far as it is damaged.
+    """
+    block = bytearray(exif)
+    try:
+        order, _, first = ifd.read_header(io.BytesIO(exif))
+        numbers = {ORIENTATION: 1, _COLOR_SPACE: 1}
+        numbers |= dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
+        directories = [first]
+        for offset in directories:
+            below = _settle_directory(block, offset, order, numbers, turned)
+            directories += [at for at in below if at not in directories]
+        _drop_thumbnail(block, first, order)
+    except (ValueError, struct.error):
+        pass
+    return bytes(block)
+
+
+def _settle_directory(
+    block: bytearray, offset: int, order: str, numbers: dict[int, int], turned: bool
+) -> list[int]:
+    """Settle one directory of a block in place; returns the offsets of those it points to."""
+    below, resolutions = [], []
+    for slot in ifd.slots(block, offset, order):
+        code = {ifd.SHORT: "H", ifd.LONG: "I"}.get(slot.type)
+        if slot.tag in ifd.POINTERS:
+            below += struct.unpack_from(order + "I", block, slot.position)
+        elif slot.tag in numbers and code and slot.length == 1:
+            value = numbers[slot.tag]
+            if code == "I" or value < 65536:
+                struct.pack_into(order + code, block, slot.position, value)
+        elif slot.tag in (X_RESOLUTION, Y_RESOLUTION):
+            resolutions.append(slot.position)
+        elif slot.tag == _INTEROP_INDEX and block[slot.position :][:3] == b"R03":
+            # Adobe RGB by the rule for camera files; R98 is its sRGB.
+            block[slot.position : slot.position + 3] = b"R98"
+    if turned and len(resolutions) == 2:
+        x, y = (slice(at, at + 4) for at in resolutions)
+        block[x], block[y] = block[y], block[x]
+    return below
+
+
+def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
+    (count,) = struct.unpack_from(order + "H", block, first)
+    link = first + 2 + 12 * count
+    (second,) = struct.unpack_from(order + "I", block, link)
+    if not second:
+        return
+    struct.pack_into(order + "I", block, link, 0)
+    values = {}
+    for slot in ifd.slots(block, second, order):
+        (values[slot.tag],) = struct.unpack_from(order + "I", block, slot.position)
+    at, size = values.get(_THUMBNAIL_AT, 0), values.get(_THUMBNAIL_SIZE, 0)
+    # What does not look like a thumbnail may be something else, by a mistake of whoever wrote it.
+    if at + size > len(block) or block[at : at + 2] != b"\xff\xd8":
+        return
+    if at + size == len(block):
+        del block[at:]
+    else:
+        block[at : at + size] = bytes(size)
+
+
+def without_orientation(exif: bytes) -> bytes:
+    """An EXIF block that says nothing of orientation, for a format with a place of its own."""
+    block = bytearray(exif)
+    try:
+        order, _, first = ifd.read_header(io.BytesIO(exif))
+        (count,) = struct.unpack_from(order + "H", block, first)
+        for slot in ifd.slots(exif, first, order):
+            if slot.tag == ORIENTATION:
+                # The entries behind it and the link to the next directory move up by one.
+                entry, end = slot.position - 8, first + 2 + 12 * count + 4
+                block[entry : end - 12] = block[entry + 12 : end]
+                struct.pack_into(order + "H", block, first, count - 1)
+                break
+    except (ValueError, struct.error):
+        pass
+    return bytes(block)
+
+
+def fitting_exif(exif: bytes, most: int) -> bytes | None:
+    """An EXIF block of at most so many bytes, if need be without the large private tags."""
+    directory = exif_directory(exif)
+    if len(exif) <= most or directory is None:
+        return exif if len(exif) <= most else None
+    small = {tag: entry for tag, entry in directory.entries.items() if len(entry.value) < 4096}
+    block = ifd.build_block(replace(directory, entries=small))
+    return block if len(block) <= most else None
+
+
+def fitting_xmp(xmp: bytes, most: int) -> bytes | None:
+    """An XMP packet of at most so many bytes, if need be without the room it keeps for changes."""
+    if len(xmp) > most:
+        xmp = re.sub(rb"\s+(?=<\?xpacket end)", b"\n", xmp)
+    return xmp if len(xmp) <= most else None
+
+
+def settle_xmp(xmp: bytes, width: int, height: int) -> bytes:
+    """An XMP packet made true of the upright sRGB picture: orientation, sizes and colour space."""
+    values = {
+        "tiff:Orientation": "1",
+        "tiff:ImageWidth": str(width),
+        "tiff:ImageLength": str(height),
+        "exif:PixelXDimension": str(width),
+        "exif:PixelYDimension": str(height),
+        "exif:ColorSpace": "1",
+        "photoshop:ColorMode": "3",
+        "photoshop:ICCProfile": "sRGB IEC61966-2.1",
+    }
+    for name, value in values.items():
+        xmp = re.sub(
+            rb"(\b%b\s*=\s*[\"']|<%b>)[^\"'<]*" % (name.encode(), name.encode()),
+            lambda match, value=value: match[1] + value.encode(),
+            xmp,
+        )
+    return xmp
+
+
+def resources(photoshop: bytes) -> list[tuple[int, bytes]]:
+    """The number and data of each of Photoshop's image resources, as far as they are whole."""
+    return [(number, data) for number, _, data in _split_resources(photoshop)]
+
+
+def with_iptc(photoshop: bytes | None, iptc: bytes) -> bytes:
+    """Photoshop's resources with an IPTC record, unless they have one."""
+    photoshop = photoshop or b""
+    if _IPTC_RESOURCE in dict(resources(photoshop)):
+        return photoshop
+    head = b"8BIM" + struct.pack(">H2xI", _IPTC_RESOURCE, len(iptc))
+    return photoshop + head + iptc + b"\0" * (len(iptc) % 2)
+
+
+def _without_stale(photoshop: bytes) -> bytes | None:
+    parts = _split_resources(photoshop)
+    if not any(number in _STALE_RESOURCES for number, _, _ in parts):
+        return photoshop
+    return b"".join(whole for number, whole, _ in parts if number not in _STALE_RESOURCES) or None
+
+
+def _split_resources(photoshop: bytes) -> list[tuple[int, bytes, bytes]]:
+    """The number, the whole bytes and the data of each resource."""
+    parts, at = [], 0
+    while photoshop[at : at + 4] == b"8BIM" and at + 12 <= len(photoshop):
+        (number,) = struct.unpack_from(">H", photoshop, at + 4)
+        data_at = at + 6 + (photoshop[at + 6] // 2 + 1) * 2 + 4  # after a name of even length
+        if data_at > len(photoshop):
+            break
+        (size,) = struct.unpack_from(">I", photoshop, data_at - 4)
+        end = data_at + size + size % 2
+        parts.append((number, photoshop[at:end], photoshop[data_at : data_at + size]))
+        at = end
+    return parts

@@ -1,0 +1,320 @@
+"""The photograph: its pixels, and everything its file carries."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from tintype.errors import PhotoError, UnreadablePhotoError
+from tintype.photo import write
+from tintype.photo.decode import Decoded, Task, jpeg_encoding, plain_metadata
+from tintype.photo.encoding import Encoding, Format
+from tintype.photo.metadata import Metadata
+from tintype.photo.planes import Kind, Pixels, planes_of_image, planes_of_samples
+from tintype.photo.read import read
+from tintype.photo.source import Source, opened
+
+#: Pixels of the largest picture that is opened unless a caller says otherwise.
+DEFAULT_MAX_PIXELS = 250_000_000
+
+# By EXIF's number: what turns the stored pixels upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Photo:
+    """One photograph, upright and in sRGB; open it with `Photo.open`.
+
+    Arrays are read-only and shared between a photograph and its coloured version.
+
+    Attributes:
+        gray: the luminance (H, W), 8 or 16 bits: the pixels themselves of a gray picture, BT.601
+            luma of any other. A coloured version keeps that of its original.
+        colours: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
+        alpha: (H, W), 0 transparent; None where the picture has no transparency.
+        kind: whether the file was gray, gray with a cast (``"toned"``) or in colour.
+        format: the file's format; None for a picture made in memory.
+        encoding: how the file stored it.
+        metadata: EXIF, XMP and the rest, true of the upright picture.
+        profile: the name of the profile it was converted from; None where it was sRGB already.
+        path: the file; None for bytes, open files and pipes.
+        notes: what could not be read or done as the file asks, in words.
+    """
+
+    gray: Pixels
+    colours: Pixels | None = None
+    alpha: Pixels | None = None
+    kind: Kind = "gray"
+    format: Format | None = None
+    encoding: Encoding = field(default_factory=Encoding)
+    metadata: Metadata = field(default_factory=Metadata)
+    profile: str | None = None
+    path: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def open(
+        cls,
+        source: Source,
+        *,
+        max_pixels: int | None = DEFAULT_MAX_PIXELS,
+        keep_colours: bool = True,
+    ) -> Photo:
+        """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF or BMP.
+
+            photo = Photo.open("grandmother.jpg")
+
+        Args:
+            source: a path, a file's bytes, or a file open for reading bytes.
+            max_pixels: refuse larger pictures, before decoding; None for no limit.
+            keep_colours: False forgets a colour picture's own colours once its luminance is
+                known, which saves three bytes a pixel, or six of 16 bits; what is saved without
+                other colours is then gray.
+
+        Raises:
+            UnreadablePhotoError: it is missing, empty, damaged, animated or no photograph.
+            PhotoTooLargeError: it has more pixels than the limit.
+        """
+        notes: list[str] = []
+        with opened(source) as (file, name, path):
+            format, decoded = read(Task(file, name, max_pixels, notes))
+        return _make(decoded, format, path, keep_colours, notes)
+
+    @classmethod
+    def from_array(cls, pixels: ArrayLike) -> Photo:
+        """Take the pixels of an array, as sRGB.
+
+        Args:
+            pixels: (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4)
+                RGB and alpha; uint8, uint16, bool, or floats in [0, 1], which become 16 bits.
+
+        Raises:
+            UnreadablePhotoError: it has another shape, another type, or values that are no number.
+        """
+        try:
+            array: NDArray[Any] = np.array(pixels)
+        except (ValueError, TypeError) as error:
+            raise UnreadablePhotoError(
+                f"this is no array of pixels ({error}): give rows of one length"
+            ) from error
+        shape = array.shape
+        if array.ndim == 2:
+            array = array[..., None]
+        if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in shape:
+            raise UnreadablePhotoError(
+                f"an array of shape {shape} is no photograph: "
+                "give (H, W) or (H, W, channels) with 1 to 4 channels"
+            )
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if array.dtype == np.bool_:
+            array = array * np.uint8(255)
+        elif array.dtype.kind == "f":
+            if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+                raise UnreadablePhotoError("an array of floats must hold values from 0 to 1")
+            # Half precision ends at 65504.
+            array = array.astype(np.result_type(array, np.float32), copy=False)
+            array = np.rint(array * 65535).astype(np.uint16)
+        if array.dtype == np.uint16:
+            return _make(_decoded(array), None, None, True, [])
+        if array.dtype != np.uint8:
+            raise UnreadablePhotoError(
+                f"an array of {array.dtype} is no photograph: give uint8, uint16 or floats"
+            )
+        image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+        return _make(_decoded(image), None, None, True, [])
+
+    @classmethod
+    def from_pil(cls, image: Image.Image) -> Photo:
+        """Take a Pillow image, with the EXIF, XMP, profile and resolution in its ``info``.
+
+        EXIF orientation is applied. Pillow has less than a file may hold, above all no 16-bit
+        colour: to lose nothing, open the file itself.
+
+        Raises:
+            UnreadablePhotoError: it cannot be loaded, has no pixels, or values that are none of 8
+                or 16 bits.
+        """
+        try:
+            image.load()
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UnreadablePhotoError(f"the image cannot be loaded ({error})") from error
+        if 0 in image.size:
+            width, height = image.size
+            raise UnreadablePhotoError(f"an image of {width} × {height} pixels: nothing to see")
+        if image.mode in ("I", "F", "LAB", "HSV"):
+            raise UnreadablePhotoError(
+                f"an image of mode {image.mode} is no photograph: convert it to L or RGB first"
+            )
+        deep = image.mode.startswith("I;16")
+        decoded = _decoded(np.asarray(image).astype(np.uint16)[..., None] if deep else image.copy())
+        decoded = decoded._replace(
+            icc=image.info.get("icc_profile"),
+            metadata=plain_metadata(image),
+            encoding=jpeg_encoding(image),
+        )
+        return _make(decoded, None, None, True, [])
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return self.gray.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return self.gray.shape[0]
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits a channel, 8 or 16."""
+        return 8 * (self.gray if self.colours is None else self.colours).itemsize
+
+    def luminance(self) -> NDArray[np.float32]:
+        """The gray value of every pixel in [0, 1], gamma-encoded as in sRGB, (H, W)."""
+        white = np.float32(np.iinfo(self.gray.dtype).max)
+        return np.divide(self.gray, white, dtype=np.float32)
+
+    def rgb(self) -> Pixels:
+        """The picture's own colours in sRGB, (H, W, 3), 8 or 16 bits; three times gray without.
+
+        Raises:
+            PhotoError: it was in colour, and opened without keeping them.
+        """
+        if self.colours is not None:
+            return self.colours
+        if self.kind != "gray":
+            raise PhotoError("the photograph's colours were not kept: open it with keep_colours")
+        return np.repeat(self.gray[..., None], 3, axis=2)
+
+    def with_rgb(self, rgb: Pixels) -> Photo:
+        """The same photograph in these colours, with all it carries.
+
+        Args:
+            rgb: (H, W, 3) in sRGB, uint8 or uint16. 8 bits for a 16-bit photograph, and 16 for one
+                of 8, give a 16-bit photograph.
+
+        Raises:
+            ValueError: the shape or the type is another.
+        """
+        if rgb.shape != (*self.gray.shape, 3) or rgb.dtype not in (np.uint8, np.uint16):
+            raise ValueError(
+                f"colours for this photograph are {(*self.gray.shape, 3)} of uint8 or uint16, "
+                f"not {rgb.shape} of {rgb.dtype}"
+            )
+        deep = rgb.itemsize == 2 or self.gray.itemsize == 2
+        colours = _deepened(rgb) if deep else rgb.view()
+        alpha = _deepened(self.alpha) if deep and self.alpha is not None else self.alpha
+        return replace(self, colours=_frozen(colours), alpha=_frozen(alpha), kind="colour")
+
+    def save(
+        self,
+        target: str | os.PathLike[str] | BinaryIO | None = None,
+        *,
+        format: str | None = None,
+        overwrite: bool = False,
+        in_place: bool = False,
+    ) -> tuple[str, ...]:
+        """Write the photograph, whole or not at all.
+
+        Pixels are written in sRGB with its profile embedded, upright, with EXIF, XMP, IPTC and
+        resolution, as far as the format has a place for them; at the bit depth of the photograph
+        in PNG and TIFF, at 8 bits elsewhere; a JPEG with the steps of quantisation it came with.
+
+        A link stays, and the file it leads to is written. A device, a named pipe or an open
+        file's name as /dev/stdout is written to as it is: nothing there is replaced.
+
+        Args:
+            target: a path, or a file open for writing bytes; None with ``in_place`` alone.
+            format: ``"JPEG"``, ``"PNG"``, ``"WebP"``, ``"TIFF"``, ``"AVIF"`` or ``"BMP"``; None
+                goes by the path's extension, and without one takes the format the photograph
+                came in.
+            overwrite: replace a file that exists.
+            in_place: replace the photograph's own file.
+
+        Returns:
+            What the format could not keep, in words; empty where nothing was lost.
+
+        Raises:
+            UnwritablePhotoError: the target exists, or is the photograph itself, and replacing it
+                was not asked for; it cannot be written; or the format is unknown or too small.
+        """
+        return write.save(self, target, format, overwrite, in_place)
+
+    def __repr__(self) -> str:
+        what = f"{self.width} × {self.height}, {self.bit_depth}-bit {self.kind}"
+        where = f", {str(self.path)!r}" if self.path else ""
+        return f"Photo({what}, {self.format or 'in memory'}{where})"
+
+
+def _make(
+    decoded: Decoded, format: Format | None, path: Path | None, keep: bool, notes: list[str]
+) -> Photo:
+    """Turn a file's contents upright, take them apart and settle what they say."""
+    orientation = decoded.metadata.orientation()
+    pixels = decoded.pixels if decoded.upright else _upright(decoded.pixels, orientation)
+    if isinstance(pixels, Image.Image):
+        planes = planes_of_image(pixels, decoded.icc, keep, notes)
+    else:
+        planes = planes_of_samples(pixels, decoded.icc, keep, notes)
+    height, width = planes.gray.shape
+    return Photo(
+        gray=_frozen(planes.gray),
+        colours=_frozen(planes.colours),
+        alpha=_frozen(planes.alpha),
+        kind=planes.kind,
+        format=format,
+        encoding=decoded.encoding,
+        metadata=decoded.metadata.settled(width, height, orientation > 4),
+        profile=planes.profile,
+        path=path,
+        notes=tuple(notes),
+    )
+
+
+def _decoded(pixels: Image.Image | NDArray[np.uint16]) -> Decoded:
+    return Decoded(pixels, False, None, Metadata(), Encoding())
+
+
+def _upright(
+    pixels: Image.Image | NDArray[np.uint16], orientation: int
+) -> Image.Image | NDArray[np.uint16]:
+    turn = _TURNS.get(orientation)
+    if turn is None:
+        return pixels
+    if isinstance(pixels, Image.Image):
+        return pixels.transpose(turn)
+    if orientation > 4:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _deepened(values: Pixels) -> Pixels:
+    """8-bit values at 16 bits; 16-bit ones as they are."""
+    return values * np.uint16(257) if values.dtype == np.uint8 else values.view()
+
+
+_Array = TypeVar("_Array", bound="NDArray[np.generic] | None")
+
+
+def _frozen(array: _Array) -> _Array:
+    if array is not None:
+        array.flags.writeable = False
+    return array

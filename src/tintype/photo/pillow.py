@@ -1,0 +1,71 @@
+"""Pillow without surprises: doubled memory on the way to numpy, its own limit, its warnings."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Bytes of pixels handed over at a time.
+_STRIP_BYTES = 1 << 20
+
+
+class _Shared:
+    """A change to the whole process: the first of several threads makes it, the last undoes it."""
+
+    def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
+        self._change = change
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._made = self._change()
+                self._made.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._made.__exit__(None, None, None)
+
+
+@contextmanager
+def _without_limit() -> Iterator[None]:
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+#: Pillow's limit on pixels is lifted inside: for single calls, and sizes checked against our own.
+unlimited = _Shared(_without_limit)
+#: Warnings are off inside: Pillow's are about metadata, which is read here without its help.
+quiet = _Shared(_without_warnings)
+
+
+def array_of(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of a loaded 8-bit image, (H, W) or (H, W, C), in no more memory than they take."""
+    width, height = image.size
+    bands = len(image.getbands())
+    pixels = np.empty((height, width, bands) if bands > 1 else (height, width), dtype=np.uint8)
+    rows = max(1, _STRIP_BYTES // (width * bands))
+    for top in range(0, height, rows):
+        below = min(top + rows, height)
+        pixels[top:below] = np.asarray(image.crop((0, top, width, below)))
+    return pixels

@@ -1,0 +1,264 @@
+"""ICC profiles: into sRGB on the way in, and the sRGB profiles embedded on the way out.
+
+8-bit colour goes through Little CMS, which Pillow brings; gray and 16-bit colour are computed here,
+in full precision (ICC.1:2010, sections 7.2, 8.3, 8.4 and F.3).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tintype.color.spaces import linear_to_srgb
+from tintype.photo.icc import tables_to_xyz, tone_curve
+
+if TYPE_CHECKING:
+    from PIL import ImageCms
+
+# The sRGB primaries and white adapted to the D50 of the profile connection space (Bradford).
+_PRIMARIES = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+_D50 = (0.96420, 1.0, 0.82491)
+_ADAPTATION = (1.04791, 0.02293, -0.05020, 0.02960, 0.99046, -0.01707, -0.00925, 0.01506, 0.75179)
+_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+# Rows converted at a time: temporaries stay small beside the picture.
+_STRIP_PIXELS = 1 << 20
+# Where a curve changes no value by more than this, the picture is sRGB already and stays as it is.
+_SAME = 0.5 / 255
+
+
+class ProfileError(Exception):
+    """The profile is damaged or of a kind that does not fit the picture."""
+
+
+@cache
+def srgb_profile() -> bytes:
+    """The sRGB profile written into colour pictures; the same bytes on every machine."""
+    return make_profile("sRGB", "RGB ", _SRGB_CURVE)
+
+
+@cache
+def srgb_gray_profile() -> bytes:
+    """The profile of gray pictures in sRGB's curve."""
+    return make_profile("sRGB gray", "GRAY", _SRGB_CURVE)
+
+
+def make_profile(name: str, space: str, curve: tuple[float, ...]) -> bytes:
+    """Make a version 4 display profile with sRGB's primaries.
+
+    Args:
+        name: the description.
+        space: ``"RGB "`` or ``"GRAY"``.
+        curve: either (gamma,) or the five numbers g, a, b, c, d of a parametric curve:
+            y = (ax + b)^g from x = d on, and cx below.
+    """
+    kind = {1: 0, 5: 3}[len(curve)]
+    trc = b"para" + bytes(4) + struct.pack(">HH", kind, 0) + _fixed(*curve)
+    tags = {"desc": _text(name), "cprt": _text("No copyright"), "wtpt": _xyz(_D50)}
+    if space == "GRAY":
+        tags["kTRC"] = trc
+    else:
+        tags |= {f"{c}XYZ": _xyz(xyz) for c, xyz in zip("rgb", _PRIMARIES, strict=True)}
+        tags |= {f"{c}TRC": trc for c in "rgb"}
+        tags["chad"] = b"sf32" + bytes(4) + _fixed(*_ADAPTATION)
+    offset = 128 + 4 + 12 * len(tags)
+    table, body, places = b"", b"", {}
+    for tag, data in tags.items():
+        if data not in places:
+            places[data] = offset + len(body)
+            body += data.ljust(-(-len(data) // 4) * 4, b"\0")
+        table += struct.pack(">4sII", tag.encode(), places[data], len(data))
+    header = struct.pack(
+        ">I4xI4s4s4s6H4s28x12s48x",
+        offset + len(body),
+        0x04300000,
+        b"mntr",
+        space.encode(),
+        b"XYZ ",
+        *(2026, 1, 1, 0, 0, 0),
+        b"acsp",
+        _fixed(*_D50),
+    )
+    return header + struct.pack(">I", len(tags)) + table + body
+
+
+def profile_name(icc: bytes) -> str:
+    """The description of a profile, or "unnamed"."""
+    try:
+        data = _tags(icc)["desc"]
+        if data[:4] == b"desc":
+            text = data[12 : 12 + struct.unpack_from(">I", data, 8)[0]].decode("latin-1")
+        else:
+            length, at = struct.unpack_from(">II", data, 20)
+            text = data[at : at + length].decode("utf-16-be")
+    except (ProfileError, KeyError, struct.error, UnicodeDecodeError):
+        text = ""
+    return text.strip("\0 ") or "unnamed"
+
+
+def is_srgb(icc: bytes) -> bool:
+    """Whether an RGB profile moves no colour by more than a level of 255.
+
+    Raises:
+        ProfileError: it is damaged, or not for RGB.
+    """
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 18, 3)
+    converted = np.asarray(_transform(icc, "RGB").apply(Image.fromarray(colours)))
+    return bool(np.abs(converted.astype(np.int16) - colours).max() <= 1)
+
+
+def image_to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
+    """Convert an 8-bit RGB or CMYK picture to sRGB, an RGB one in place.
+
+    Raises:
+        ProfileError: the profile cannot be used for this picture.
+    """
+    transform = _transform(icc, image.mode)
+    return transform.apply_in_place(image) if image.mode == "RGB" else transform.apply(image)
+
+
+def samples_to_srgb(samples: NDArray[np.uint16], icc: bytes) -> None:
+    """Convert 16-bit colours (H, W, 3) to sRGB, in place.
+
+    Raises:
+        ProfileError: the profile cannot be used for this picture.
+    """
+    convert = _converter(icc)
+    rows = max(1, _STRIP_PIXELS // samples.shape[1])
+    for top in range(0, len(samples), rows):
+        strip = samples[top : top + rows]
+        strip[...] = np.rint(convert(strip) * np.float32(65535))
+
+
+def gray_curve(icc: bytes, levels: int) -> NDArray[np.uint16] | None:
+    """The sRGB gray level of each gray level of a profile, gray or RGB.
+
+    Args:
+        icc: the profile of a gray picture.
+        levels: 256 or 65536.
+
+    Returns:
+        (levels,) values below ``levels``; None where the profile is sRGB's curve already.
+
+    Raises:
+        ProfileError: the profile cannot be used for a gray picture.
+    """
+    ramp = np.linspace(0, 1, 65536, dtype=np.float32)
+    if _space(icc) == "GRAY":
+        tags = _tags(icc)
+        try:
+            curve = tone_curve(tags["kTRC"])[0]
+        except (KeyError, ValueError, IndexError, struct.error) as error:
+            raise ProfileError("its gray curve is damaged or missing") from error
+        if icc[20:24] == b"Lab ":
+            curve = _luminance_of_lightness(100 * curve)
+        gray = linear_to_srgb(curve)
+    else:
+        neutral = np.repeat(np.arange(65536, dtype=np.uint16)[:, None], 3, axis=1)
+        gray = _converter(icc)(neutral) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    gray = np.clip(gray, 0, 1)
+    if np.abs(gray - ramp).max() <= _SAME:
+        return None
+    step = 65535 // (levels - 1)
+    return np.rint(gray[::step] * (levels - 1)).astype(np.uint16)
+
+
+def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """Little CMS's way from a profile to sRGB, for 8-bit pictures."""
+    from PIL import ImageCms
+
+    expected = {"RGB": "RGB ", "CMYK": "CMYK"}[mode]
+    if _space(icc) != expected:
+        raise ProfileError(f"it is for {_space(icc).strip() or 'no'} pictures, not {mode}")
+    try:
+        return ImageCms.ImageCmsTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            # The black of ink on paper is a dark gray, which would leave the picture flat.
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION if mode == "CMYK" else ImageCms.Flags.NONE,
+        )
+    except (OSError, ValueError, ImageCms.PyCMSError) as error:
+        raise ProfileError(str(error) or "it cannot be read") from error
+
+
+def _space(icc: bytes) -> str:
+    """The colour space that a profile is for: ``"RGB "``, ``"GRAY"``, ``"CMYK"`` and so on."""
+    if len(icc) < 132 or icc[36:40] != b"acsp":
+        raise ProfileError("it has no ICC header")
+    return icc[16:20].decode("latin-1")
+
+
+def _tags(icc: bytes) -> dict[str, bytes]:
+    _space(icc)
+    (count,) = struct.unpack_from(">I", icc, 128)
+    tags = {}
+    for start in range(132, min(132 + 12 * count, len(icc) - 11), 12):
+        tag, offset, size = struct.unpack_from(">4sII", icc, start)
+        tags[tag.decode("latin-1")] = icc[offset : offset + size]
+    return tags
+
+
+def _luminance_of_lightness(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Relative luminance of CIE L*."""
+    return np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
+
+
+def _converter(icc: bytes) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
+    """The conversion of 16-bit RGB colours (..., 3) to sRGB in [0, 1]."""
+    if _space(icc) != "RGB ":
+        raise ProfileError(f"it is for {_space(icc).strip() or 'no'} pictures, not RGB")
+    tags = _tags(icc)
+    from_xyz = np.linalg.inv(np.array(_PRIMARIES).T)
+    try:
+        # Colorimetric tables before perceptual ones, and tables before matrix: as Little CMS.
+        if table := tags.get("A2B1") or tags.get("A2B0"):
+            to_xyz = tables_to_xyz(table, icc[20:24].decode("latin-1"))
+            matrix = from_xyz.astype(np.float32)
+        else:
+            columns = [struct.unpack_from(">3i", tags[f"{c}XYZ"], 8) for c in "rgb"]
+            matrix = (from_xyz @ np.array(columns).T / 65536).astype(np.float32)
+            to_xyz = _by_curves([tone_curve(tags[f"{c}TRC"])[0] for c in "rgb"])
+    except (KeyError, ValueError, IndexError, struct.error) as error:
+        raise ProfileError("its curves or tables are damaged or missing") from error
+
+    def convert(colours: NDArray[np.uint16]) -> NDArray[np.float32]:
+        return linear_to_srgb(np.clip(to_xyz(colours) @ matrix.T, 0, 1))
+
+    return convert
+
+
+def _by_curves(
+    curves: list[NDArray[np.float32]],
+) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
+    """The light of each channel, for the matrix to mix."""
+
+    def convert(colours: NDArray[np.uint16]) -> NDArray[np.float32]:
+        return np.stack([curves[c][colours[..., c]] for c in range(3)], axis=-1)
+
+    return convert
+
+
+def _fixed(*values: float) -> bytes:
+    """Numbers as s15Fixed16."""
+    return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+
+def _xyz(values: tuple[float, ...]) -> bytes:
+    return b"XYZ " + bytes(4) + _fixed(*values)
+
+
+def _text(text: str) -> bytes:
+    """A multi-localised text with the one record that is required."""
+    encoded = text.encode("utf-16-be")
+    return b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(encoded), 28) + encoded

@@ -1,0 +1,146 @@
+"""From a file to its contents, or to an error that says what is wrong with it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
+from tintype.photo import decode, png
+from tintype.photo.decode import Decoded, Task
+from tintype.photo.decode_tiff import decode_tiff
+from tintype.photo.encoding import Format
+from tintype.photo.pillow import quiet
+
+_DECODERS: dict[Format, Callable[[Task], Decoded]] = {
+    "JPEG": decode.decode_jpeg,
+    "PNG": decode.decode_png,
+    "WEBP": decode.decode_webp,
+    "TIFF": decode_tiff,
+    "AVIF": decode.decode_avif,
+    "BMP": decode.decode_bmp,
+}
+
+_MARKS: list[tuple[int, bytes, Format]] = [
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, png.SIGNATURE, "PNG"),
+    (8, b"WEBPVP8", "WEBP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (0, b"BM", "BMP"),
+]
+
+_REFUSED = [
+    (0, b"8BPS", "a Photoshop document"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (4, b"JXL \r\n", "a JPEG XL picture"),
+    (4, b"jP  \r\n", "a JPEG 2000 picture"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (0, b"FUJIFILMCCD-RAW", "a raw camera file"),
+    (4, b"ftypcrx ", "a raw camera file"),
+    (0, b"<svg", "a drawing (SVG)"),
+    (0, b"<?xml", "an XML file"),
+]
+
+
+def read(task: Task) -> tuple[Format, Decoded]:
+    """Read a file in one of the formats of `Format`.
+
+    Raises:
+        UnreadablePhotoError: it is empty, damaged, animated or of another kind.
+        PhotoTooLargeError: it has more pixels than the task allows.
+    """
+    task.file.seek(0)
+    format = _identify(task)
+    task.file.seek(0)
+    with _translated(task):
+        return format, _DECODERS[format](task)
+
+
+@contextmanager
+def _translated(task: Task) -> Iterator[None]:
+    """Turn whatever a damaged file leads to into one error."""
+    try:
+        with quiet:
+            yield
+    except (UnreadablePhotoError, PhotoTooLargeError, MemoryError):
+        raise
+    # A damaged file can make a decoder trip over anything.
+    except Exception as error:
+        _refuse_empty(task)
+        reason = str(error).rstrip(".") or type(error).__name__
+        raise UnreadablePhotoError(
+            f"{task.name} is cut short, damaged or of an unusual kind ({reason}): "
+            "get a whole copy of it"
+        ) from error
+
+
+def _identify(task: Task) -> Format:
+    """The format of a file by its first bytes."""
+    head = task.file.read(64)
+    if not head:
+        raise UnreadablePhotoError(f"{task.name} is empty: get a whole copy of it")
+    for at, mark, format in _MARKS:
+        if head[at:].startswith(mark):
+            return format
+    if head[4:8] == b"ftyp":
+        brands = head[8 : max(16, int.from_bytes(head[:4], "big"))]
+        if b"avif" in brands or b"avis" in brands:
+            return "AVIF"
+        if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")):
+            raise UnreadablePhotoError(
+                f"{task.name} is a HEIC photograph, which tintype does not read: "
+                "convert it to JPEG, PNG or TIFF first"
+            )
+    if head.startswith(b"GIF8"):
+        _refuse_gif(task)
+    for at, mark, what in _REFUSED:
+        if head[at:].startswith(mark):
+            raise UnreadablePhotoError(
+                f"{task.name} is {what}, which tintype does not read: "
+                "convert it to JPEG, PNG or TIFF first"
+            )
+    raise UnreadablePhotoError(
+        f"{task.name} is not a photograph that tintype knows: "
+        "it reads JPEG, PNG, WebP, TIFF, AVIF and BMP"
+    )
+
+
+def _refuse_gif(task: Task) -> None:
+    from PIL.GifImagePlugin import GifImageFile
+
+    task.file.seek(0)
+    with _translated(task):
+        task.refuse_frames(GifImageFile(task.file))
+    raise UnreadablePhotoError(
+        f"{task.name} is a GIF, which tintype does not read: convert it to PNG first"
+    )
+
+
+def _refuse_empty(task: Task) -> None:
+    """Refuse a picture whose header gives it no width or height: decoders only call it bad."""
+    task.file.seek(0)
+    head = task.file.read(29)
+    if head.startswith(png.SIGNATURE) and len(head) == 29:
+        task.check_size(*(min(side, 1) for side in struct.unpack_from(">2I", head, 16)))
+    elif head.startswith(b"BM") and len(head) == 29:
+        task.check_size(*(min(abs(side), 1) for side in struct.unpack_from("<2i", head, 18)))
+    elif head.startswith(b"\xff\xd8"):
+        task.check_size(*_jpeg_size(task.file))
+
+
+def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height by a JPEG's frame header, 0 or 1 each; (1, 1) where there is none."""
+    file.seek(2)
+    while len(head := file.read(9)) == 9 and head[0] == 0xFF:
+        marker, length = struct.unpack_from(">xBH", head)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">5x2H", head)
+            return min(width, 1), min(height, 1)
+        file.seek(length - 7, 1)
+    return 1, 1

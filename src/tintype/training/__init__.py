@@ -1,0 +1,1 @@
+"""Training: photographs in, weights out, with torch, numpy, pillow and safetensors alone."""

@@ -1,0 +1,54 @@
+"""``python -m tintype.training``: training with torch, numpy, pillow and safetensors alone.
+
+The same as ``tintype train``, for machines on which the command line's packages are not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tintype.errors import TintypeError
+from tintype.training.loop import train
+
+
+def main() -> int:
+    """Parse the command line and train; exit status 0, or 1 with a message on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m tintype.training", description=__doc__)
+    parser.add_argument("system")
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--preset", default="small")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float)
+    length.add_argument("--steps", type=int)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--init", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held-back", type=int)
+    parser.add_argument("--report-minutes", type=float, default=5.0)
+    parser.add_argument("--device")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    options = vars(parser.parse_args())
+    changes = {k: options.pop(k) for k in ("batch", "learning_rate")}
+    changes = {k: v for k, v in changes.items() if v is not None}
+    try:
+        train(
+            options.pop("system"),
+            options.pop("data"),
+            options.pop("out"),
+            on_line=lambda line: print(line, file=sys.stderr, flush=True),
+            **options,
+            **changes,
+        )
+    except (TintypeError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Batches: crops, flips, and the look of old film, with targets that stay true.
+
+Every random choice of step k is drawn from a generator seeded by (seed, k), so a resumed run sees
+exactly the batches an uninterrupted one would have seen, and so do the processes of a parallel run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tintype.systems.colorspace import f_inverse, f_of_gray, srgb_to_linear
+from tintype.systems.system import Batch, Recipe
+from tintype.training.data import PhotoStore
+
+_BT601 = (0.299, 0.587, 0.114)
+_FILM = 0.2  # share of the photographs that get the look of old film
+
+
+class Batches:
+    """The batch of every step.
+
+    Args:
+        store: the photographs, on the device that trains.
+        recipe: side of the crops, photographs per step, smallest zoom.
+        seed: of every random choice.
+        rank, world: this process's part of each batch: it gets ``batch / world`` photographs.
+    """
+
+    def __init__(
+        self, store: PhotoStore, recipe: Recipe, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.store = store
+        self.recipe = recipe
+        self.seed = seed
+        self.mine = slice(rank * recipe.batch // world, (rank + 1) * recipe.batch // world)
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def _photographs(self, step: int) -> Tensor:
+        """Indices of the step's photographs: each pass over them is one random order."""
+        chosen = []
+        for position in range(step * self.recipe.batch, (step + 1) * self.recipe.batch):
+            epoch, place = divmod(position, len(self.store))
+            if epoch != self._epoch:
+                random = torch.Generator().manual_seed(_mix(self.seed, -1 - epoch))
+                self._order = torch.randperm(len(self.store), generator=random)
+                self._epoch = epoch
+            chosen.append(self._order[place])
+        return torch.stack(chosen)
+
+    def __call__(self, step: int) -> Batch:
+        """Gray and true colours of one step, (n, 1, crop, crop) and (n, 3, crop, crop)."""
+        crop = self.recipe.crop
+        index = self._photographs(step)
+        random = torch.Generator().manual_seed(_mix(self.seed, step))
+        draw = torch.rand((len(index), 12), generator=random)
+        smallest, largest = self.recipe.zoom * crop, self.recipe.largest
+        grain = torch.randint(1 << 62, (len(index),), generator=random)
+        side = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
+        mine = self.mine
+        index, draw = index[mine], draw[mine]
+        rgb = self.store.crops(index, draw[:, 0], draw[:, 1], side).float() / 255
+        if side != crop:
+            rgb = F.interpolate(
+                rgb, size=(crop, crop), mode="bilinear", align_corners=False, antialias=side > crop
+            ).clamp(0, 1)
+        flip = (draw[:, 2] < 0.5).to(rgb.device)
+        rgb = torch.where(flip[:, None, None, None], rgb.flip(-1), rgb)
+        return develop(rgb, draw[:, 3:].to(rgb.device), grain[mine].tolist())
+
+
+def _mix(seed: int, step: int) -> int:
+    """One seed from two numbers, distinct for every pair in use."""
+    return (seed * 1_000_003 + step) % (1 << 62)
+
+
+def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int]) -> Batch:
+    """Photograph the scene in black and white: all with jittered tones, some on old film.
+
+    Old film sees colours in other shares than BT.601 (orthochromatic emulsions hardly see red; a
+    colour cast of the light or a filter before the lens is the same to gray film), is
+    exposed and printed with another contrast, fades, is softer, and has grain. The true colours are
+    rescaled to the new luminance at constant chromaticity (in Lab, but for the darkest, ab times
+    the ratio of L* + 16): a darker print asks for darker colours, not for more saturated ones.
+
+    Args:
+        rgb: gamma-encoded scenes in [0, 1], (N, 3, H, W).
+        draw: uniform numbers in [0, 1), (N, 9).
+        grain: seed of each photograph's grain.
+    """
+    column = [d[:, None, None, None] for d in draw.unbind(1)]
+    film = column[0] < _FILM
+    bt601 = rgb.new_tensor(_BT601).view(1, 3, 1, 1)
+    luma = (rgb * bt601).sum(1, keepdim=True)
+
+    # Response: from BT.601 toward a random blue-to-green-to-red balance, less red than the eye.
+    share = torch.cat((0.5 * column[1], 0.3 + 0.7 * column[2], 0.1 + 0.7 * column[3]), 1)
+    response = torch.where(film, share / share.sum(1, keepdim=True), bt601)
+    gray = (rgb * response).sum(1, keepdim=True)
+
+    # Tone: a mild gamma for all (log-normal, sigma 0.12), a stronger one and a fade for film.
+    sigma = torch.where(film, 0.3, 0.12)
+    normal = torch.erfinv((2 * column[4] - 1).clamp(-0.999, 0.999)) * 2**0.5
+    gray = gray.clamp_min(1e-4).pow(torch.exp(sigma * normal))
+    black, white = 0.12 * column[5].square(), 1 - 0.12 * column[6].square()
+    gray = torch.where(film, black + (white - black) * gray, gray)
+
+    f = f_of_gray(luma)
+    ratio = (f_of_gray(gray) / f).clamp(0.6, 1.6)
+    scale = f_inverse(f * ratio) / f_inverse(f).clamp_min(1e-5)
+    linear = srgb_to_linear(rgb) * scale.clamp(0, 4.1)  # 1.6 cubed: as far as bright colours go
+
+    old = film.flatten().nonzero().flatten()
+    if len(old):
+        worn = gray[old]
+        soft = F.avg_pool2d(F.pad(worn, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        worn = worn + column[7][old] * (soft - worn)
+        for k, photo in enumerate(old.tolist()):
+            noise = torch.Generator(worn.device).manual_seed(grain[photo])
+            strength = 0.05 * float(column[8][photo]) ** 2
+            worn[k] += strength * torch.randn(worn[k].shape, generator=noise, device=worn.device)
+        gray = gray.index_copy(0, old, worn)
+    return Batch(gray.clamp(0, 1), linear)
+
+
+def plain(rgb: Tensor) -> Batch:
+    """The batch without any jitter, for measuring: BT.601 luma and the true colours."""
+    luma = (rgb * rgb.new_tensor(_BT601).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return Batch(luma, srgb_to_linear(rgb))

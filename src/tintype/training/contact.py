@@ -1,0 +1,51 @@
+"""A sheet of fixed photographs that shows how a run comes along."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from tintype.color.spaces import lab_to_rgb, lightness
+from tintype.systems.system import System
+from tintype.training.batches import plain
+
+
+def contact_sheet(system: System, rgb: Tensor, path: Path) -> None:
+    """Write gray, predicted and true colours of photographs, one column each.
+
+    Args:
+        system: in evaluation mode.
+        rgb: gamma-encoded photographs in [0, 1], (N, 3, H, W).
+        path: where the PNG goes; replaced atomically.
+    """
+    gray = plain(rgb).gray
+    with torch.no_grad():
+        ab = F.interpolate(system.chroma(gray).float(), size=gray.shape[2:], mode="bilinear")
+    planes = gray[:, 0].float().cpu().numpy()
+    lab = np.concatenate(
+        (lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
+    )
+    rows = (
+        np.repeat(planes[..., None], 3, -1),
+        np.clip(lab_to_rgb(lab), 0, 1),
+        rgb.permute(0, 2, 3, 1).cpu().numpy(),
+    )
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+    temporary = path.with_name(f".{path.name}")
+    try:
+        Image.fromarray((sheet * 255 + 0.5).astype(np.uint8)).save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def fixed_photos(crops: Tensor, columns: int = 12) -> Tensor:
+    """The photographs of the sheet: evenly spaced ones of those held back, (n, 3, H, W)."""
+    step = max(1, len(crops) // columns)
+    return crops[::step][:columns].float() / 255

@@ -1,0 +1,265 @@
+"""Training photographs, decoded once and kept in memory as one flat array of bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+
+from tintype.errors import DataError
+from tintype.systems.colorspace import ab_of_linear, f_of_gray, srgb_to_linear
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+_SRGB = ImageCms.createProfile("sRGB")
+_THUMB = 16  # side of the copy on which the amount of colour is judged
+
+
+@dataclass
+class PhotoStore:
+    """Photographs as bytes, RGB, in one tensor on one device.
+
+    Attributes:
+        pixels: uint8, all photographs one after the other, (total pixels, 3).
+        start: index of each photograph's first pixel, int64 (N,).
+        height, width: int64 (N,).
+        dropped: how many photographs were left out, by reason.
+    """
+
+    pixels: Tensor
+    start: Tensor
+    height: Tensor
+    width: Tensor
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def to(self, device: torch.device) -> PhotoStore:
+        """The same photographs on another device."""
+        return replace(
+            self,
+            pixels=self.pixels.to(device),
+            start=self.start.to(device),
+            height=self.height.to(device),
+            width=self.width.to(device),
+        )
+
+    def split(self, held_back: int) -> tuple[PhotoStore, PhotoStore]:
+        """All but the last ``held_back`` photographs, and those; the pixels are shared."""
+        at = len(self) - held_back
+
+        def part(cut: slice) -> PhotoStore:
+            return replace(
+                self, start=self.start[cut], height=self.height[cut], width=self.width[cut]
+            )
+
+        return part(slice(0, at)), part(slice(at, None))
+
+    def crops(self, index: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+        """Squares cut from photographs: uint8 (N, 3, side, side).
+
+        Args:
+            index: which photographs, (N,).
+            top, left: fractions in [0, 1] of the room there is to shift the square, (N,).
+            side: in pixels, at most the photographs' shorter side.
+        """
+        device = self.pixels.device
+        index = index.to(device)
+        width = self.width[index]
+        y = (top.to(device) * (self.height[index] - side + 1)).long()
+        x = (left.to(device) * (width - side + 1)).long()
+        y = y.minimum(self.height[index] - side)
+        x = x.minimum(width - side)
+        span = torch.arange(side, device=device)
+        rows = self.start[index][:, None] + (y[:, None] + span) * width[:, None]  # (N, side)
+        pixel = rows[:, :, None] + (x[:, None] + span)[:, None, :]  # (N, side, side)
+        return self.pixels[pixel].permute(0, 3, 1, 2)
+
+    def sample_ab(self, count: int, seed: int) -> Tensor:
+        """Chroma of random pixels, (count, 2) in Lab units: what a prior is counted on."""
+        random = torch.Generator().manual_seed(seed)
+        photo = torch.randint(len(self), (count,), generator=random).to(self.start.device)
+        place = torch.rand(count, generator=random, dtype=torch.float64).to(self.start.device)
+        area = self.height[photo] * self.width[photo]
+        pixel = self.start[photo] + (place * area).long().minimum(area - 1)
+        rgb = self.pixels[pixel].float() / 255
+        linear = srgb_to_linear(rgb).T[None, :, :, None]  # (1, 3, count, 1)
+        return ab_of_linear(linear)[0, :, :, 0].T
+
+
+def _members(path: Path) -> Iterator[bytes]:
+    """The images behind one path: a shard, a folder, a manifest or a file."""
+    try:
+        if path.suffix in (".txt", ".json") and path.is_file():
+            for name in _manifest(path):
+                yield from _images(path.parent / name)
+        else:
+            yield from _images(path)
+    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); make it again or leave this data out."
+        ) from error
+
+
+def _manifest(path: Path) -> list[str]:
+    """The paths a manifest lists, relative to its folder."""
+    text = path.read_text()
+    if path.suffix == ".txt":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path} is no manifest: a .json one holds a list of paths.")
+    return names
+
+
+def _images(path: Path) -> Iterator[bytes]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in _SUFFIXES:
+                yield file.read_bytes()
+    elif path.suffix == ".tar":
+        with tarfile.open(path) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                if file is not None and Path(member.name).suffix.lower() in _SUFFIXES:
+                    yield file.read()
+    elif path.suffix.lower() in _SUFFIXES:
+        yield path.read_bytes()
+    else:
+        raise DataError(
+            f"{path} is no training data: give tar shards, folders of images, "
+            "or a manifest (.txt with a path a line, .json with a list of paths)."
+        )
+
+
+def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
+    """One photograph as uint8 (H, W, 3) with its thumbnail, or why it is left out."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.mode not in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
+                return "gray"
+            image.draft("RGB", (2 * short_side, 2 * short_side))  # a JPEG need not be decoded whole
+            photo = _to_srgb(ImageOps.exif_transpose(image))
+    except Exception:  # Pillow raises many kinds for damaged files; each is one file left out.
+        return "unreadable"
+    short = min(photo.size)
+    if short < short_side / 2:
+        return "too small"
+    if max(photo.size) > 4 * short:
+        return "too narrow"
+    if short != short_side:
+        width, height = (max(short_side, round(s * short_side / short)) for s in photo.size)
+        photo = photo.resize((width, height), Image.Resampling.LANCZOS)
+    thumb = photo.resize((_THUMB, _THUMB), Image.Resampling.BOX)
+    return np.array(photo), np.array(thumb)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """The photograph in sRGB, through its profile where it has a usable one."""
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "CMYK"):
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+        except ImageCms.PyCMSError:
+            converted = None  # a broken profile: the pixels are taken as sRGB
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def colour_left(thumbs: Tensor) -> Tensor:
+    """How much colour photographs have beyond a tone, in Lab units, (N,).
+
+    A toned print's chroma is a function of its lightness. What a quadratic in lightness leaves
+    unexplained (root mean square over a and b) is colour of things.
+
+    Args:
+        thumbs: uint8 copies, (N, h, w, 3).
+    """
+    left = []
+    for part in thumbs.split(4096):
+        rgb = part.float().permute(0, 3, 1, 2) / 255
+        ab = ab_of_linear(srgb_to_linear(rgb)).flatten(2).transpose(1, 2)  # (N, h * w, 2)
+        weights = rgb.new_tensor((0.299, 0.587, 0.114))
+        light = f_of_gray(torch.einsum("nchw,c->nhw", rgb, weights)).flatten(1)
+        # Orthonormal basis of 1, L, L^2 per photograph; the residual is what it cannot reach.
+        basis = torch.linalg.qr(torch.stack((light**0, light, light**2), -1).double())[0].float()
+        residual = ab - basis @ (basis.transpose(1, 2) @ ab)
+        left.append(residual.square().mean((1, 2)).sqrt())
+    return torch.cat(left)
+
+
+def load_photos(
+    paths: Sequence[Path],
+    *,
+    short_side: int = 144,
+    least_colour: float = 2.0,
+    limit: int | None = None,
+) -> PhotoStore:
+    """Read every photograph behind the paths into memory.
+
+    Args:
+        paths: tar shards of images (WebDataset naming), folders, manifests, single images.
+        short_side: every photograph is brought to this shorter side in pixels; those with less
+            than half of it are dropped, the others below it are enlarged.
+        least_colour: photographs with less colour (`colour_left`, Lab units) are dropped: gray,
+            sepia and otherwise toned pictures teach nothing but gray.
+        limit: stop after this many.
+
+    Raises:
+        DataError: a path is no training data, or nothing usable is left.
+    """
+    blocks: list[Tensor] = []
+    sizes: list[Tensor] = []
+    dropped: dict[str, int] = {}
+    members = (data for path in paths for data in _members(Path(path)))
+    if limit is not None:
+        members = islice(members, limit)
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
+        while chunk := list(islice(members, 512)):
+            decoded = []
+            for photo in pool.map(lambda data: _decode(data, short_side), chunk):
+                if isinstance(photo, str):
+                    dropped[photo] = dropped.get(photo, 0) + 1
+                else:
+                    decoded.append(photo)
+            if not decoded:
+                continue
+            thumbs = torch.from_numpy(np.stack([thumb for _, thumb in decoded]))
+            coloured = (colour_left(thumbs) >= least_colour).tolist()
+            kept = [pixels for (pixels, _), keep in zip(decoded, coloured, strict=True) if keep]
+            if len(kept) < len(decoded):
+                toned = dropped.get("without colour", 0) + len(decoded) - len(kept)
+                dropped["without colour"] = toned
+            # One block a chunk: small arrays freed one by one would stay in the allocator.
+            if kept:
+                blocks.append(torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in kept])))
+                sizes.append(torch.tensor([p.shape[:2] for p in kept]))
+    if not blocks:
+        raise DataError(
+            f"No usable colour photograph behind {', '.join(map(str, paths))} (left out: "
+            f"{dropped}); give tar shards or folders of colour photographs."
+        )
+    height, width = torch.cat(sizes).unbind(1)
+    area = height * width
+    pixels = torch.empty((int(area.sum()), 3), dtype=torch.uint8)
+    filled = 0
+    for k, block in enumerate(blocks):
+        pixels[filled : filled + len(block)] = block
+        filled += len(block)
+        blocks[k] = block[:0].clone()  # freed at once
+    return PhotoStore(pixels, area.cumsum(0) - area, height, width, dropped)

@@ -1,0 +1,203 @@
+"""From a training run to a model that ships: an ONNX file and its card."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from tintype.errors import CheckpointError, MissingExtraError
+from tintype.runtime.card import Card, Decoding, InputSize, read_card, sha256
+from tintype.runtime.session import Session
+from tintype.systems import rebuild
+from tintype.systems.system import System
+from tintype.training.checkpoint import load_checkpoint
+
+_LICENCE = (
+    "Weights for research and personal use: the training photographs come under many terms, "
+    "some of them for non-commercial research only. The code is Apache-2.0."
+)
+
+
+def averaged_system(run: Path) -> tuple[System, dict[str, Any]]:
+    """The run's averaged weights in a network ready for inference, and the facts of the run.
+
+    Raises:
+        CheckpointError: the run cannot be read, or is of another version's network.
+    """
+    facts, parts = load_checkpoint(run)
+    system = rebuild(facts["system"], facts["config"])
+    try:
+        system.load_state_dict(parts["ema"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{run} was trained with another version of {facts['system']} ({error}); "
+            "export it with that version, or train again."
+        ) from error
+    return system.eval(), facts
+
+
+def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = "") -> Card:
+    """Write ``out/NAME.onnx`` and ``out/NAME.json``, after comparing ONNX Runtime with PyTorch.
+
+    Args:
+        run: folder of a training run.
+        name: ``system.tag``, e.g. ``"tint.small"``.
+        out: an existing or new folder.
+        half: keep the weights as float16, which halves the file; computation stays float32.
+        note: a sentence for the card, e.g. what the photographs are and on what terms.
+
+    Returns:
+        The card as written. Its scores are empty: `tintype evaluate` measures them.
+
+    Raises:
+        CheckpointError: the run cannot be read, the name is not the run's, or the exported file
+            does not compute what the network does; nothing is left in ``out`` then.
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    system, facts = averaged_system(run)
+    if not re.fullmatch(rf"{facts['system']}\.(?!(json|onnx)$)[A-Za-z0-9_-]+", name):
+        raise CheckpointError(
+            f"{name!r} is no name for this run: it takes the form {facts['system']}.TAG with "
+            f"letters, digits, - and _ in the tag, e.g. {facts['system']}.small."
+        )
+    rounded = copy.deepcopy(system)
+    if half:
+        for parameter in rounded.parameters():
+            parameter.data = parameter.data.half().float()
+    out.mkdir(parents=True, exist_ok=True)
+    weights, path = out / f"{name}.onnx", out / f"{name}.json"
+    temporary = out / f".{name}.{os.getpid()}.onnx"
+    card_path = temporary.with_suffix(".json")
+    try:
+        _write_onnx(rounded, temporary, half)
+        fields = system.card()
+        card = Card(
+            name=name,
+            description=fields["description"],
+            space=fields["space"],
+            output=fields["output"],
+            stride=fields["stride"],
+            size=InputSize(**fields["size"]),
+            decoding=Decoding(**fields["decoding"]),
+            upsampling=fields["upsampling"],
+            licence=_LICENCE,
+            training={**_training_facts(facts), **({"note": note} if note else {})},
+            scores={},
+            files={temporary.name: sha256(temporary)},
+        )
+        card.write(card_path)
+        # Against the same weights, and against those that were trained: rounding them to float16
+        # costs a few hundredths at the worst place.
+        check_parity(rounded, read_card(card_path), 1e-2)
+        check_parity(system, read_card(card_path), 1e-1)
+        os.replace(temporary, weights)
+        replace(card, files={weights.name: card.files[temporary.name]}).write(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        card_path.unlink(missing_ok=True)
+    return read_card(path)
+
+
+def check_parity(system: System, card: Card, tolerance: float) -> float:
+    """Compare ONNX Runtime with PyTorch on random luminance of several shapes.
+
+    Args:
+        system: in evaluation mode.
+        card: of the exported files.
+        tolerance: largest allowed difference of an output, in its standard deviations.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        CheckpointError: they differ by more.
+    """
+    session = Session(card, threads=1)
+    random = np.random.default_rng(0)
+    worst = 0.0
+    m = card.size.multiple
+    for height, width in ((2 * m, 2 * m), (m, 3 * m), (5 * m, 2 * m)):
+        coarse = torch.from_numpy(random.random((1, 1, height // 8, width // 8), dtype=np.float32))
+        gray = interpolate(coarse, size=(height, width), mode="bilinear")[0, 0].numpy()
+        with torch.no_grad():
+            expected = system(torch.from_numpy(gray)[None, None])[0].numpy()
+        difference = np.abs(session.run(gray) - expected).max() / expected.std()
+        worst = max(worst, float(difference))
+    if not worst <= tolerance:
+        raise CheckpointError(
+            f"The exported {card.name} differs from the network by {worst:.3g} standard deviations "
+            f"(allowed: {tolerance}); nothing was written. Please report this with the versions "
+            "that `tintype doctor` prints."
+        )
+    return worst
+
+
+def _write_onnx(system: System, path: Path, half: bool) -> None:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (torch's exporter needs it)
+    except ImportError as error:
+        raise MissingExtraError("export", "Exporting a model") from error
+    multiple = system.card()["size"]["multiple"]
+    rows, columns = (torch.export.Dim(name, min=1, max=64) for name in ("rows", "columns"))
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations are not the user's
+        program = torch.onnx.export(
+            system,
+            (torch.rand(1, 1, 3 * multiple, 4 * multiple),),
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=({2: multiple * rows, 3: multiple * columns},),
+            input_names=["gray"],
+            output_names=["output"],
+            verbose=False,
+        )
+    assert program is not None  # only the exporter's old mode returns nothing
+    model = program.model_proto
+    # Node origins (file names and lines of this machine) have no place in a shipped file.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    if half:
+        _halve(model)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _halve(model: Any) -> None:
+    """Keep kernels and matrices as float16 with a cast behind them.
+
+    Vectors stay as they are: they weigh little, and variances near zero would lose their digits.
+    ONNX Runtime folds the casts when it loads the file, so it computes in float32 as before.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
+            name = tensor.name
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    kept = ("preset", "step", "photographs", "start", "data", "recipe", "config", "test", "torch")
+    return {**{k: facts[k] for k in kept if k in facts}, "minutes": round(facts["elapsed"] / 60, 1)}

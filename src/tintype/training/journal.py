@@ -1,0 +1,61 @@
+"""The log of a run: JSON lines, and TensorBoard where it is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Appends to ``log.jsonl`` and, where TensorBoard is installed, to ``tensorboard/``.
+
+    Args:
+        run: folder of the run.
+        step: of the checkpoint the run goes on from; what was logged after it is dropped, since
+            it happens again.
+        on_line: also told every line, e.g. to print it.
+    """
+
+    def __init__(self, run: Path, step: int, on_line: Callable[[str], None] | None = None) -> None:
+        self._path = run / "log.jsonl"
+        self._on_line = on_line
+        if self._path.exists():
+            kept = [line for line in self._path.read_text().splitlines() if _step(line) <= step]
+            temporary = self._path.with_name(".log.jsonl")
+            temporary.write_text("".join(line + "\n" for line in kept))
+            os.replace(temporary, self._path)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self._board = None
+        else:
+            self._board = SummaryWriter(run / "tensorboard", purge_step=step + 1)
+
+    def write(self, kind: str, step: int, **values: float) -> None:
+        """Log values of one step; ``kind`` is ``"step"`` (training) or ``"test"`` (held back)."""
+        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+        line = json.dumps({"kind": kind, "step": step, **rounded})
+        with open(self._path, "a") as file:
+            file.write(line + "\n")
+        if self._on_line is not None:
+            self._on_line(line)
+        if self._board is not None:
+            for key, value in values.items():
+                self._board.add_scalar(f"{kind}/{key}", value, step)
+
+    def close(self) -> None:
+        """Let go of TensorBoard's file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _step(line: str) -> float:
+    """The step a line tells of; infinity for a line that a kill cut short."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+        return int(record["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

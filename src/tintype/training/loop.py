@@ -1,0 +1,320 @@
+"""The visible training loop: batch, forward, backward, step, measure, save."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tintype.errors import CheckpointError, DataError
+from tintype.systems import build, rebuild
+from tintype.systems.system import Batch, Recipe, System
+from tintype.training.batches import Batches, plain
+from tintype.training.checkpoint import FILE, load_checkpoint, restore_optimiser, save_checkpoint
+from tintype.training.contact import contact_sheet, fixed_photos
+from tintype.training.data import PhotoStore, load_photos
+from tintype.training.journal import Journal
+from tintype.training.parallel import Interruption, Processes
+
+
+def keep_large_blocks() -> None:
+    """Tell glibc to keep freed memory: otherwise half of a CPU step goes into page faults.
+
+    Every step frees and asks for the same large blocks; by default each goes back to the system
+    and comes again zeroed, page by page. Without glibc this does nothing.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)
+    except (OSError, AttributeError):
+        pass
+
+
+class _Loss(nn.Module):
+    """The system's loss as a forward pass, which is what DistributedDataParallel hooks into."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self.system.loss(batch)
+
+
+def train(
+    system_name: str,
+    data: Sequence[Path],
+    run: Path,
+    *,
+    preset: str = "small",
+    minutes: float | None = None,
+    steps: int | None = None,
+    resume: bool = False,
+    init: Path | None = None,
+    seed: int = 0,
+    held_back: int | None = None,
+    limit: int | None = None,
+    report_minutes: float = 5.0,
+    device: str | None = None,
+    on_line: Callable[[str], None] | None = None,
+    **changes: Any,
+) -> System:
+    """Train a system until the minutes or the steps are used up, or it is told to stop.
+
+    The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. Ctrl-C or
+    SIGTERM saves a checkpoint and ends the run; ``resume`` goes on from the last one. A run by
+    steps ends with the same weights however often it was interrupted, even by kill -9; a run by
+    minutes follows the clock, so it does not.
+
+    Args:
+        system_name: e.g. ``"tint"``.
+        data: tar shards, folders or manifests of colour photographs.
+        run: folder for the checkpoint, the log and the contact sheet.
+        preset: the system's preset.
+        minutes, steps: how long; exactly one of them. The cosine schedule ends there.
+        resume: go on from the run's checkpoint; system, preset, recipe, seed, limit and the
+            photographs held back are the run's own.
+        init: weights to start from, where the system knows how.
+        seed: of every random choice.
+        held_back: photographs at the end of the data that are measured on and never trained on;
+            by default a twentieth, at most 1,000.
+        limit: use this many photographs only.
+        report_minutes: how often to measure, draw the contact sheet and save.
+        device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
+        on_line: told every line of the log, e.g. to print it.
+        **changes: fields of the recipe to change, e.g. ``batch=32``.
+
+    Returns:
+        The averaged network, in evaluation mode.
+
+    Raises:
+        CheckpointError: nothing to resume, the folder holds a run already, the run does not fit
+            the data or this version, or it diverged.
+        DataError: the data cannot be used.
+        UnknownModelError: no such system or preset.
+        ValueError: the length, the batch or the photographs held back make no sense.
+    """
+    length = steps if minutes is None else minutes
+    if length is None or (minutes is not None and steps is not None) or not length > 0:
+        raise ValueError("say how long to train: either minutes or steps, above 0")
+    if held_back is not None and held_back < 0:
+        raise ValueError("held_back is a number of photographs, from 0")
+    processes = Processes(device)
+    run.mkdir(parents=True, exist_ok=True)
+
+    # What the run is: its facts, its network, its photographs.
+    saved: dict[str, dict[str, Tensor]] = {}
+    if resume:
+        facts, saved = load_checkpoint(run)
+        seed, limit, held_back = facts["seed"], facts["limit"], facts["data"]["held_back"]
+        system = rebuild(facts["system"], facts["config"])
+        recipe = replace(Recipe(**facts["recipe"]), **changes)
+    else:
+        if (run / FILE).exists():
+            raise CheckpointError(
+                f"{run} holds a run already: add --resume to go on with it, or name another folder."
+            )
+        torch.manual_seed(seed)
+        system, recipe = build(system_name, preset)
+        recipe = replace(recipe, **changes)
+        facts = {"step": 0, "elapsed": 0.0, "photographs": 0, "start": "from nothing"}
+        facts |= {"system": system_name, "preset": preset, "seed": seed, "limit": limit}
+        facts |= {"config": asdict(system.config)}
+    if recipe.batch % processes.world:
+        raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
+    facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
+
+    store = load_photos(data, short_side=recipe.largest, limit=limit)
+    keep_large_blocks()
+    if held_back is None:
+        held_back = min(1000, len(store) // 20)
+    if len(store) - held_back < 1:
+        raise DataError("No photograph is left to train on: give more, or hold back fewer.")
+    if resume and len(store) - held_back != facts["data"]["photographs"]:
+        raise CheckpointError(
+            f"{run} was trained on {facts['data']['photographs']} photographs, and here are "
+            f"{len(store) - held_back}: give the same --data, or start another run."
+        )
+    facts["data"] = {
+        "photographs": len(store) - held_back,
+        "held_back": held_back,
+        "dropped": store.dropped,
+        "sources": [Path(p).name for p in data],
+    }
+    store, test_store = store.to(processes.device).split(held_back)
+
+    # The network in training, its running average, and the optimiser.
+    if not resume:
+        system.prepare(store.sample_ab(min(200_000, 50 * len(store)), seed))
+        if init is not None:
+            facts["start"] = system.initialise(init)
+        facts["factors"] = [factor for _, factor in system.parameter_groups()]
+    elif init is not None:
+        raise CheckpointError("A resumed run has its start behind it: leave out --init.")
+    system.to(processes.device)
+    for parameter in system.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(system).eval().requires_grad_(False)
+    optimiser = _optimiser(system, recipe, facts["factors"])
+    if resume:
+        try:
+            system.load_state_dict(saved["model"])
+            averaged.load_state_dict(saved["ema"])
+            restore_optimiser(optimiser, saved["optimiser"])
+        except (RuntimeError, KeyError, ValueError, IndexError) as error:
+            raise CheckpointError(
+                f"{run} was trained with another version of {facts['system']} ({error}); "
+                "go on with that version, or start another run."
+            ) from error
+    model: nn.Module = _Loss(system)
+    if processes.world > 1:
+        model = nn.parallel.DistributedDataParallel(model)
+
+    batches = Batches(store, recipe, seed, processes.rank, processes.world)
+    test = _test_crops(test_store, recipe.crop)
+    journal = Journal(run, facts["step"], on_line) if processes.rank == 0 else None
+    first_step = step = int(facts["step"])
+    spent, started = float(facts["elapsed"]), time.monotonic()
+    reported_step, last_report = -1, started
+
+    def elapsed() -> float:
+        return spent + time.monotonic() - started
+
+    def report() -> None:
+        nonlocal reported_step, last_report
+        reported_step, last_report = step, time.monotonic()
+        facts.update(step=step, elapsed=elapsed(), photographs=step * recipe.batch)
+        if journal is None:
+            return
+        _settle(averaged, batches, step)
+        if len(test):
+            facts["test"] = _measure(averaged, test)
+            journal.write("test", step, elapsed=facts["elapsed"], **facts["test"])
+            contact_sheet(averaged, fixed_photos(test), run / "contact.png")
+        parts = {"model": system.state_dict(), "ema": averaged.state_dict()}
+        save_checkpoint(run, facts, parts, optimiser)
+
+    with Interruption() as interruption:
+        while True:
+            progress = (step if minutes is None else elapsed() / 60) / length
+            late = time.monotonic() - last_report >= 60 * report_minutes
+            progress, stop, due = processes.agree(progress, interruption.asked, late)
+            if due and step > first_step:
+                report()
+            if progress >= 1 or stop:
+                break
+            rate = _schedule(step, progress, recipe)
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * group["factor"] * rate
+
+            torch.manual_seed(seed + 7_919 * step)  # dropout and the like depend on the step alone
+            batch = batches(step)
+            with torch.autocast(processes.device.type, torch.bfloat16):
+                gray = batch.gray.contiguous(memory_format=torch.channels_last)
+                terms = model(Batch(gray, batch.linear))
+            terms["loss"].backward()
+            norm = float(nn.utils.clip_grad_norm_(system.parameters(), recipe.clip))
+            if not math.isfinite(norm):
+                raise CheckpointError(
+                    f"The gradient is {norm} at step {step}: the run diverged. Its last checkpoint "
+                    "is whole; go on from it with --resume and a lower --learning-rate."
+                )
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            step += 1
+            _average(averaged, system, min(recipe.ema, (1 + step) / (10 + step)))
+
+            if journal is not None and (step % 20 == 0 or step == first_step + 1):
+                speed = (step - first_step) * recipe.batch / (time.monotonic() - started)
+                values = {k: float(v.detach()) for k, v in terms.items()}
+                journal.write(
+                    "step", step, elapsed=elapsed(), rate=rate, norm=norm, speed=speed, **values
+                )
+        if reported_step != step:
+            averaged.calibrate(plain(part.float() / 255) for part in test.split(64))
+            report()
+    if journal is not None:
+        journal.close()
+    processes.leave()
+    return averaged
+
+
+def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torch.optim.Optimizer:
+    """AdamW; weight decay on matrices and kernels only."""
+    groups = []
+    for (parameters, _), factor in zip(system.parameter_groups(), factors, strict=True):
+        for decayed in (True, False):
+            chosen = [p for p in parameters if (p.ndim > 1) == decayed]
+            decay = recipe.weight_decay if decayed else 0.0
+            if chosen:
+                groups.append({"params": chosen, "factor": factor, "weight_decay": decay})
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _schedule(step: int, progress: float, recipe: Recipe) -> float:
+    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    warm = min(1.0, (step + 1) / max(1, recipe.warmup))
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+@torch.no_grad()
+def _average(averaged: System, system: System, decay: float) -> None:
+    """Exponential moving average of the weights."""
+    for mine, other in zip(averaged.parameters(), system.parameters(), strict=True):
+        mine.lerp_(other, 1 - decay)
+
+
+@torch.no_grad()
+def _settle(averaged: System, batches: Batches, step: int, count: int = 32) -> None:
+    """Measure the batch norms' statistics anew: the averaged weights have others than the last.
+
+    Without it a network at a high learning rate scores far below what it knows.
+    """
+    norms = [m for m in averaged.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momentum = norms[0].momentum
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+        norm.train()
+    for k in range(count):
+        gray = batches(max(0, step - 1 - k)).gray.contiguous(memory_format=torch.channels_last)
+        averaged(gray)
+    for norm in norms:
+        norm.momentum = momentum
+    averaged.eval()
+
+
+def _test_crops(store: PhotoStore, crop: int, most: int = 512) -> Tensor:
+    """Central squares of the photographs held back, uint8 (N, 3, crop, crop)."""
+    count = min(most, len(store))
+    if count == 0:
+        return torch.empty((0, 3, crop, crop), dtype=torch.uint8)
+    middle = torch.full((count,), 0.5)
+    return store.crops(torch.arange(count), middle, middle, crop)
+
+
+@torch.no_grad()
+def _measure(system: System, crops: Tensor, batch: int = 64) -> dict[str, float]:
+    """Mean of every term of the loss over the photographs held back, without augmentation.
+
+    In float32, in which the network will be used: bfloat16 can hide that it is broken there.
+    """
+    total: dict[str, float] = {}
+    for part in crops.split(batch):
+        terms = system.loss(plain(part.float() / 255))
+        for key, value in terms.items():
+            total[key] = total.get(key, 0.0) + float(value) * len(part) / len(crops)
+    return total

@@ -1,0 +1,79 @@
+"""What the processes of one run agree on: who they are, when to stop, and how to be interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+
+class Processes:
+    """The processes that ``torchrun`` started, or this one alone.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or the like; None for CUDA where there is one. Each process
+            takes the CUDA device of its local rank.
+
+    Attributes:
+        rank, world: number of this process, and how many there are.
+        device: where this process trains.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        if self.world > 1 and name == "cuda":
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
+        self.device = torch.device(name)
+        if self.world > 1:
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+
+    def agree(self, *values: float) -> list[float]:
+        """The largest of each value over all processes: their clocks and signals differ."""
+        if self.world == 1:
+            return list(values)
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return shared.tolist()
+
+    def leave(self) -> None:
+        """Wait for the others and part."""
+        if self.world > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
+
+class Interruption:
+    """Turns Ctrl-C, SIGTERM and a closed terminal into a wish.
+
+    The loop grants it after the step in hand. A context manager: the handlers from before are put
+    back at its end.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interruption:
+        self._before = {}
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last is not on Windows
+            try:
+                number = getattr(signal, name)
+                self._before[number] = signal.signal(number, self._ask)
+            except AttributeError:
+                continue
+            except ValueError:  # not in the main thread: whoever runs us handles signals
+                break
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True

@@ -1,0 +1,49 @@
+"""A model that paints everything the same colour, and photographs for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tintype.errors import UnknownModelError
+from tintype.photo import Photo
+
+
+class Painter:
+    """Takes the place of the engine: red as the photograph is light, no green, no blue."""
+
+    made: list[tuple[str, int | None]]
+    asked: list[dict[str, Any]]
+
+    def __init__(self, model: str, threads: int | None = None) -> None:
+        if model != "tint":
+            raise UnknownModelError(f"No model is called {model!r}; there are: tint")
+        self.made.append((model, threads))
+        self.card = SimpleNamespace(name="tint.test", decoding=SimpleNamespace(vividness=0.6))
+
+    def colorize(self, photo: Photo, **options: Any) -> Photo:
+        self.asked.append(options)
+        rgb = np.zeros((*photo.gray.shape, 3), photo.gray.dtype)
+        rgb[..., 0] = photo.gray
+        return photo.with_rgb(rgb)
+
+
+def photograph(path: str | Path, size: tuple[int, int] = (8, 6)) -> Path:
+    """A light gray photograph, on disk."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, 200).save(path)
+    return Path(path)
+
+
+def is_red(file: Any) -> bool:
+    with Image.open(file) as image:
+        red, green, _ = np.asarray(image.convert("RGB"), int).mean((0, 1))
+    return red > 150 > 50 > green
+
+
+def files() -> list[str]:
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file())

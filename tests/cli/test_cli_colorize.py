@@ -1,0 +1,307 @@
+"""``tintype colorize`` with a model that paints everything the same colour."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli.painting import Painter, files, is_red, photograph
+from PIL import Image
+
+from tintype.photo import Photo
+
+pytestmark = pytest.mark.usefixtures("painter")
+
+
+def test_a_photograph_is_coloured_beside_itself_and_quietly(run: Any) -> None:
+    before = photograph("a.png").read_bytes()
+    result = run("colorize", "a.png")
+    assert (result.status, result.out, result.err) == (0, "", "")
+    assert files() == ["a.colorized.png", "a.png"]
+    assert is_red("a.colorized.png")
+    assert Path("a.png").read_bytes() == before
+
+
+def test_the_options_reach_the_engine(run: Any, painter: type[Painter]) -> None:
+    photograph("a.png")
+    run("colorize", "a.png", "--vividness", "0.3", "--saturation", "0.5", "--threads", "1")
+    assert painter.made == [("tint", 1)]
+    assert painter.asked == [{"vividness": 0.3, "saturation": 0.5}]
+
+
+def test_the_model_is_loaded_once_for_many_photographs(run: Any, painter: type[Painter]) -> None:
+    photograph("album/a.png")
+    photograph("album/b.png")
+    assert run("colorize", "album", "-o", "out").status == 0
+    assert files() == ["album/a.png", "album/b.png", "out/a.png", "out/b.png"]
+    assert len(painter.made) == 1
+
+
+def test_a_failed_photograph_is_named_and_the_others_are_done(run: Any) -> None:
+    photograph("a.png")
+    Path("b.png").write_bytes(b"not an image")
+    photograph("c.png")
+    result = run("colorize", "a.png", "b.png", "missing.png", "c.png")
+    assert result.status == 1
+    assert [line.split(":")[0] for line in result.err.splitlines()] == ["tintype", "tintype"]
+    assert "b.png" in result.err.splitlines()[0]
+    assert "missing.png" in result.err.splitlines()[1]
+    assert is_red("a.colorized.png")
+    assert is_red("c.colorized.png")
+    assert not Path("b.colorized.png").exists()
+
+
+def test_json_reports_what_was_done_and_what_failed(run: Any) -> None:
+    photograph("a.png", (8, 6))
+    result = run("colorize", "a.png", "missing.png", "--json")
+    assert result.status == 1
+    (done,) = result.json["photos"]
+    assert done["input"] == "a.png"
+    assert done["output"] == "a.colorized.png"
+    assert done["compare"] is None
+    assert (done["width"], done["height"]) == (8, 6)
+    assert done["seconds"] >= 0
+    assert [failed["input"] for failed in result.json["failed"]] == ["missing.png"]
+
+
+def test_an_unknown_model_fails_at_once(run: Any) -> None:
+    photograph("a.png")
+    result = run("colorize", "a.png", "-m", "tent")
+    assert result.status == 1
+    assert "No model is called 'tent'" in result.err
+    assert files() == ["a.png"]
+
+
+def test_a_result_that_exists_is_kept_unless_told_otherwise(
+    run: Any, painter: type[Painter]
+) -> None:
+    photograph("a.png")
+    Path("a.colorized.png").write_text("precious")
+    result = run("colorize", "a.png")
+    assert result.status == 1
+    assert "--overwrite" in result.err
+    assert painter.asked == []  # found out before the work
+    assert Path("a.colorized.png").read_text() == "precious"
+    assert run("colorize", "a.png", "--overwrite").status == 0
+    assert is_red("a.colorized.png")
+
+
+def test_in_place_replaces_the_photograph(run: Any) -> None:
+    photograph("a.png")
+    assert run("colorize", "a.png", "--in-place").status == 0
+    assert files() == ["a.png"]
+    assert is_red("a.png")
+
+
+def test_in_place_gives_up_the_photographs_and_nothing_else(run: Any) -> None:
+    photograph("a.png")
+    Path("a.compare.png").write_text("precious")
+    assert run("colorize", "a.png", "--in-place", "--compare").status == 1
+    assert not is_red("a.png")
+    assert Path("a.compare.png").read_text() == "precious"
+
+
+@pytest.mark.parametrize("words", [[""], ["a.png", "-o", ""]])
+def test_an_empty_name_is_wrong_usage(words: list[str], run: Any) -> None:
+    photograph("a.png")
+    assert run("colorize", *words).status == 2
+    assert files() == ["a.png"]
+
+
+def test_a_photograph_too_large_for_the_memory_does_not_stop_the_others(
+    run: Any, monkeypatch: Any
+) -> None:
+    colorize = Painter.colorize
+
+    def small_only(self: Painter, photo: Photo, **options: Any) -> Photo:
+        if photo.width > 8:
+            raise MemoryError
+        return colorize(self, photo, **options)
+
+    monkeypatch.setattr(Painter, "colorize", small_only)
+    photograph("large.png", (9, 9))
+    photograph("small.png")
+    result = run("colorize", "large.png", "small.png")
+    assert (result.status, result.err) == (1, "tintype: large.png: not enough memory\n")
+    assert is_red("small.colorized.png")
+
+
+def test_the_comparison_is_gray_on_the_left_and_coloured_on_the_right(run: Any) -> None:
+    photograph("a.png", (8, 6))
+    assert run("colorize", "a.png", "--compare").status == 0
+    with Image.open("a.compare.png") as image:
+        assert image.size == (16, 6)
+        pixels = np.asarray(image.convert("RGB"))
+    assert (pixels[:, :8] == 200).all()
+    assert (pixels[:, 8:] == (200, 0, 0)).all()
+
+
+def test_nothing_is_written_when_two_results_have_one_name(run: Any) -> None:
+    photograph("a/x.png")
+    photograph("b/x.png")
+    result = run("colorize", "a", "b", "-o", "out")
+    assert result.status == 2
+    assert "would both be written" in result.err
+    assert files() == ["a/x.png", "b/x.png"]
+
+
+def test_the_limit_on_pixels_can_be_set(run: Any) -> None:
+    photograph("a.png", (8, 6))
+    assert run("colorize", "a.png", "--max-pixels", "47").status == 1
+    assert run("colorize", "a.png", "--max-pixels", "48").status == 0
+
+
+def test_the_help_states_the_limit_that_holds(run: Any) -> None:
+    from tintype.photo import DEFAULT_MAX_PIXELS
+
+    assert f"{DEFAULT_MAX_PIXELS / 1e6:.0f} million" in run("colorize", "--help").words
+
+
+def colour_photograph(path: str) -> None:
+    """Pixels of every hue, on disk."""
+    hues = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(hues).save(path)
+
+
+def sepia_print(path: str) -> None:
+    """Grays with a brown cast, on disk."""
+    gray = np.linspace(130, 210, 32 * 32).reshape(32, 32, 1)
+    Image.fromarray((gray + np.array([30, 8, -25])).astype(np.uint8)).save(path)
+
+
+def test_a_photograph_in_colour_is_coloured_anew_and_that_is_said(run: Any) -> None:
+    colour_photograph("a.png")
+    result = run("colorize", "a.png", "--json")
+    assert result.status == 0
+    note = "was in colour: its own colours were replaced"
+    assert result.err == f"tintype: a.png: {note}\n"
+    (done,) = result.json["photos"]
+    assert (done["kind"], done["notes"]) == ("colour", [note])
+
+
+def test_in_place_destroys_no_colours(run: Any) -> None:
+    colour_photograph("a.png")
+    photograph("b.png")
+    sepia_print("c.png")
+    before = Path("a.png").read_bytes()
+    result = run("colorize", "a.png", "b.png", "c.png", "--in-place")
+    assert result.status == 1
+    assert "a.png is in colour" in result.err
+    assert "leave out --in-place" in result.err
+    assert Path("a.png").read_bytes() == before
+    assert is_red("b.png")
+    assert is_red("c.png")
+
+
+def test_the_comparison_shows_a_toned_print_in_its_tone(run: Any) -> None:
+    sepia_print("a.png")
+    run("colorize", "a.png", "--compare")
+    with Image.open("a.png") as scan, Image.open("a.compare.png") as both:
+        assert np.array_equal(np.asarray(both)[:, :32], np.asarray(scan))
+
+
+def test_a_comparison_that_fails_hides_no_result(run: Any) -> None:
+    photograph("a.jpg", (40_000, 1))
+    result = run("colorize", "a.jpg", "--compare", "--json")
+    assert result.status == 1
+    (done,) = result.json["photos"]
+    assert (done["output"], done["compare"]) == ("a.colorized.jpg", None)
+    assert "the comparison could not be made" in result.json["failed"][0]["error"]
+    assert files() == ["a.colorized.jpg", "a.jpg"]
+
+
+def test_a_second_run_keeps_what_exists_and_goes_on(run: Any, painter: type[Painter]) -> None:
+    photograph("a.png")
+    run("colorize", "a.png")
+    painter.made.clear()
+    photograph("b.png")
+    before = Path("a.colorized.png").stat().st_mtime_ns
+    names = ["a.png", "a.colorized.png", "b.png"]  # as a shell expands *.png
+    result = run("colorize", *names, "--skip-existing", "--json")
+    assert (result.status, result.err) == (0, "")
+    assert [done["input"] for done in result.json["photos"]] == ["b.png"]
+    assert [item["input"] for item in result.json["skipped"]] == ["a.colorized.png", "a.png"]
+    assert Path("a.colorized.png").stat().st_mtime_ns == before
+    painter.made.clear()
+    assert run("colorize", "a.png", "b.png", "--skip-existing").status == 0
+    assert painter.made == []  # nothing to do, no model to load
+
+
+@pytest.mark.parametrize("other", ["--overwrite", "--in-place"])
+def test_keeping_results_and_replacing_them_is_wrong_usage(other: str, run: Any) -> None:
+    assert run("colorize", "a.png", "--skip-existing", other).status == 2
+
+
+def test_a_second_recursive_run_does_not_colour_its_own_results(run: Any) -> None:
+    photograph("album/a.png")
+    for _ in range(2):
+        assert run("colorize", "-r", ".", "-o", "out", "--overwrite").status == 0
+    assert files() == ["album/a.png", "out/album/a.png"]
+
+
+def test_notes_are_said_though_nobody_watches(run: Any) -> None:
+    Image.new("CMYK", (8, 6)).save("a.jpg")
+    result = run("colorize", "a.jpg")
+    assert (
+        result.err == "tintype: a.jpg: CMYK without a colour profile: converted by the plain rule\n"
+    )
+
+
+def test_pictures_that_are_not_read_are_named_and_change_no_status(run: Any) -> None:
+    photograph("album/a.png")
+    Path("album/b.heic").touch()
+    result = run("colorize", "album", "-o", "out", "--json")
+    assert result.status == 0
+    assert result.err == "tintype: 1 file left out: not a photograph tintype reads (.heic)\n"
+    assert result.json["left_out"] == {".heic": 1}
+
+
+def test_a_name_after_two_dashes_may_begin_with_one(run: Any) -> None:
+    photograph("./-dash.png")
+    assert run("colorize", "-dash.png").status == 2
+    assert run("colorize", "--", "-dash.png").status == 0
+    assert is_red("./-dash.colorized.png")
+
+
+def test_a_name_without_extension_keeps_the_format(run: Any) -> None:
+    photograph("a.jpg").rename("plate")
+    assert run("colorize", "plate", "--compare").status == 0
+    for name in ("plate.colorized", "plate.compare"):
+        with Image.open(name) as image:
+            assert image.format == "JPEG"
+
+
+def test_an_output_of_no_known_format_is_found_out_before_the_work(
+    run: Any, painter: type[Painter]
+) -> None:
+    photograph("a.png")
+    result = run("colorize", "a.png", "-o", "a.xyz")
+    assert (result.status, painter.made) == (2, [])
+    assert "does not say a format" in result.err
+
+
+def test_links_in_a_circle_and_names_too_long_stop_no_other(run: Any) -> None:
+    photograph("a.png")
+    Path("loop.png").symlink_to("loop.png")
+    result = run("colorize", "loop.png", "x" * 5000, "a.png", "-o", "out/")
+    assert result.status == 1
+    assert "bug" not in result.err
+    assert files() == ["a.png", "out/a.png"]
+
+
+def test_somebody_who_watches_sees_a_bar_and_what_became_of_each(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph("a.png")
+    photograph("b.png")
+    photograph("b.colorized.png")
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 20)))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    result = run("colorize", "a.png", "b.png", "--skip-existing")
+    assert "b.png skipped: b.colorized.png exists already" in result.err
+    assert "0/1 a.png" in result.err
+    assert "a.png -> a.colorized.png" in result.err

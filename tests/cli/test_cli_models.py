@@ -1,0 +1,141 @@
+"""``tintype models`` and ``tintype doctor``, on a model made for the test."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tintype.runtime.card import Card, Decoding, InputSize, read_card
+
+SCORES = {
+    "set": "the test's",
+    "photographs": 2,
+    "true_colorful": 40.0,
+    "rows": [
+        {
+            "model": "gray",
+            "ab_rmse": 15.5,
+            "of_gray": 1.0,
+            "psnr": 23.0,
+            "colorful": 0.0,
+            "difference": 40.0,
+            "hist_a": 0.1,
+            "hist_b": 0.2,
+        }
+    ],
+}
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
+    """The only model there is, its weights intact."""
+    weights = tmp_path / "tint.tiny.onnx"
+    weights.write_bytes(b"weights")
+    Card(
+        name="tint.tiny",
+        description="For tests.",
+        space="lab",
+        output="bins",
+        stride=4,
+        size=InputSize(short_side=64),
+        decoding=Decoding(),
+        licence="CC0-1.0",
+        training={"steps": 3, "data": {"photographs": 7}},
+        upsampling="guided",
+        scores=SCORES,
+        files={weights.name: hashlib.sha256(b"weights").hexdigest()},
+    ).write(tmp_path / "tint.tiny.json")
+    card = read_card(tmp_path / "tint.tiny.json")
+    monkeypatch.setattr("tintype.runtime.card._SHIPPED", tmp_path)
+    monkeypatch.delenv("TINTYPE_WEIGHTS", raising=False)
+    return card
+
+
+def test_models_are_listed(card: Card, run: Any) -> None:
+    result = run("models")
+    assert result.status == 0
+    assert result.out.splitlines()[1].split() == ["tint.tiny", "0.0", "For", "tests."]
+
+
+def test_a_model_is_described(card: Card, run: Any) -> None:
+    described = run("models", "tint").out
+    assert "CC0-1.0" in described
+    assert "training steps  3" in described
+    assert "training data   photographs: 7" in described
+    assert "2 photographs of the test's" in described
+    assert "15.500" in described
+    assert str(card.path) in described
+
+
+def test_models_as_json(card: Card, run: Any) -> None:
+    assert run("models", "--json").json["models"][0]["name"] == "tint.tiny"
+    assert run("models", "tint.tiny", "--json").json["training"]["steps"] == 3
+
+
+def test_an_unknown_model_is_named_with_its_neighbours(card: Card, run: Any) -> None:
+    result = run("models", "tint.tinny")
+    assert result.status == 1
+    assert "tint.tiny" in result.err
+
+
+def test_the_doctor_finds_a_whole_installation_well(card: Card, run: Any) -> None:
+    report = run("doctor", "--json")
+    assert report.status == 0
+    assert report.json["healthy"]
+    assert report.json["packages"]["numpy"]
+    assert "CPUExecutionProvider" in report.json["providers"]
+    assert report.json["threads"] >= 1
+    assert report.json["models"] == [
+        {"name": "tint.tiny", "path": str(card.path), "status": "intact"}
+    ]
+    assert "tint.tiny" in run("doctor").out
+
+
+def test_the_doctor_finds_damaged_weights(card: Card, run: Any) -> None:
+    card.weights.write_bytes(b"weight!")
+    result = run("doctor")
+    assert result.status == 1
+    assert "damaged" in result.out
+    assert not run("doctor", "--json").json["healthy"]
+
+
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_a_card_that_cannot_be_read_hides_no_other(command: str, card: Card, run: Any) -> None:
+    broken = card.path.with_name("tint.broken.json")
+    broken.write_text("{")
+    broken.with_suffix(".onnx").touch()
+    result = run(command)
+    assert "tint.tiny" in result.out
+    assert str(broken) in result.out + result.err
+    assert result.status == (1 if command == "doctor" else 0)
+    report = run(command, "--json").json
+    assert [model["name"] for model in report["models"]] == ["tint.tiny"]
+    assert str(broken) in report["damaged"][0]
+
+
+def test_the_doctor_lists_the_folders_searched(card: Card, run: Any, monkeypatch: Any) -> None:
+    missing = card.path.parent / "nowhere"
+    monkeypatch.setenv("TINTYPE_WEIGHTS", str(missing))
+    assert run("doctor", "--json").json["folders"] == [
+        {"path": str(missing), "exists": False},
+        {"path": str(card.path.parent), "exists": True},
+    ]
+    assert f"{missing}: does not exist" in run("doctor").out
+
+
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_the_help_names_the_variable(command: str, run: Any) -> None:
+    assert "TINTYPE_WEIGHTS" in run(command, "--help").out
+
+
+def test_the_doctor_misses_models_that_are_not_there(
+    run: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tintype.runtime.card._SHIPPED", tmp_path)
+    monkeypatch.delenv("TINTYPE_WEIGHTS", raising=False)
+    result = run("doctor")
+    assert result.status == 1
+    assert "no models are installed" in result.out

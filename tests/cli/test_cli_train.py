@@ -1,0 +1,90 @@
+"""``tintype train`` and ``tintype export`` hand everything on, and say what is missing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """What reaches the training loop and the exporter."""
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def record(*args: Any, **kwargs: Any) -> None:
+        calls.append((args, kwargs))
+
+    fakes = {"loop": SimpleNamespace(train=record), "export": SimpleNamespace(export=record)}
+    for name, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, f"tintype.training.{name}", fake)
+    return calls
+
+
+def test_training_gets_what_the_command_line_says(calls: Any, run: Any) -> None:
+    words = "train tint --data a b --out run --steps 3 --init start.safetensors --batch 8"
+    assert run(*words.split()).status == 0
+    args, kwargs = calls[0]
+    assert args == ("tint", [Path("a"), Path("b")], Path("run"))
+    assert kwargs["steps"] == 3
+    assert kwargs["minutes"] is None
+    assert kwargs["init"] == Path("start.safetensors")
+    assert kwargs["batch"] == 8
+    assert "learning_rate" not in kwargs  # left to the preset
+
+
+def test_every_option_of_the_loop_is_one_it_has() -> None:
+    """The command and the loop are written apart; this holds them together."""
+    pytest.importorskip("torch")
+    import inspect
+
+    from tintype.cli.train import train as command
+    from tintype.training.loop import train as loop
+
+    named = set(inspect.signature(command).parameters) - {"system", "data", "out"}
+    changes = {"batch", "learning_rate"}
+    assert named - changes <= set(inspect.signature(loop).parameters)
+
+
+def test_exporting_gets_what_the_command_line_says(calls: Any, run: Any) -> None:
+    assert run("export", "run", "--name", "tint.small", "--out", "weights").status == 0
+    assert calls[0][0] == (Path("run"), "tint.small", Path("weights"))
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [
+        ("train tint --data a --out run --steps 3", "torch", "tintype[train]"),
+        ("train tint --data a --out run --steps 3", "safetensors", "tintype[train]"),
+        ("export run --name tint.small", "torch", "tintype[export]"),
+    ],
+)
+def test_a_missing_extra_is_named(
+    words: str, package: str, extra: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("tintype.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # importing it fails
+    result = run(*words.split())
+    assert result.status == 1
+    assert f"pip install '{extra}'" in result.err
+
+
+def test_the_loop_has_the_signals_while_it_trains(run: Any, monkeypatch: Any) -> None:
+    """It saves a checkpoint and ends well where another command would be cut off."""
+
+    def train(*_: Any, **__: Any) -> None:
+        heard: list[int] = []
+        before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+        signal.raise_signal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
+        assert heard == [signal.SIGTERM]
+
+    monkeypatch.setitem(sys.modules, "tintype.training.loop", SimpleNamespace(train=train))
+    words = "train tint --data a --out run --steps 3"
+    assert run(*words.split()).status == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
+from tintype.color.bins import ab_bins, soft_encode
+from tintype.evaluation.metrics import (
+    ab_histogram,
+    colorfulness,
+    histogram_intersection,
+    nearest_bin,
+    psnr,
+)
+
+RANDOM = np.random.default_rng(0)
+PICTURE = RANDOM.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_psnr_is_that_of_scikit_image():
+    other = RANDOM.integers(0, 256, PICTURE.shape, dtype=np.uint8)
+    assert psnr(PICTURE, other) == pytest.approx(peak_signal_noise_ratio(PICTURE, other), abs=1e-4)
+    assert psnr(PICTURE, PICTURE) == float("inf")
+
+
+def test_colorfulness_of_known_pictures():
+    gray = np.repeat(PICTURE[..., :1], 3, -1)
+    assert colorfulness(gray) == 0
+    assert colorfulness(gray, absolute=True) == 0
+    # Half red, half cyan: rg is +-255, yb is +-127.5; no mean, only spread.
+    halves = np.zeros((2, 2, 3), dtype=np.uint8)
+    halves[0, :, 0] = 255
+    halves[1, :, 1:] = 255
+    assert colorfulness(halves) == pytest.approx(np.hypot(255, 127.5))
+    # In absolute values it is the other way round.
+    assert colorfulness(halves, absolute=True) == pytest.approx(0.3 * np.hypot(255, 127.5))
+
+
+def test_histograms_meet_where_pictures_agree():
+    ab = RANDOM.normal(0, 20, (40, 40, 2)).astype(np.float32)
+    own = ab_histogram(ab)
+    assert own.shape == (2, 220)
+    assert own.sum() == 2 * 1600
+    np.testing.assert_allclose(histogram_intersection(own, own), [1, 1])
+    shifted = ab_histogram(ab + np.float32([0, 300]))
+    np.testing.assert_allclose(histogram_intersection(own, shifted), [1, 0])
+    np.testing.assert_allclose(histogram_intersection(own, 7 * own), [1, 1])
+
+
+def test_zero_stands_at_the_lower_edge_of_its_cell():
+    counts = ab_histogram(np.float32([[0.0, -0.1]]))
+    assert counts[0, 110] == 1
+    assert counts[1, 109] == 1
+
+
+def test_nearest_bin_is_the_first_of_soft_encoding():
+    ab = np.rint(np.random.default_rng(1).normal(0, 30, (500, 2)).clip(-105, 105)).astype("f4")
+    found, first = nearest_bin(ab), soft_encode(ab)[0][:, 0]
+    distance = [np.square(ab - ab_bins()[index]).sum(-1) for index in (found, first)]
+    np.testing.assert_array_equal(*distance)

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+
+from tintype.color import bins
+from tintype.errors import CheckpointError, UnknownModelError
+from tintype.systems import build
+from tintype.systems.colorspace import ab_of_linear
+from tintype.systems.system import Batch
+
+
+@pytest.fixture
+def tint():
+    torch.manual_seed(0)
+    return build("tint", "test")[0]
+
+
+def batch(count=2, side=64, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return Batch(
+        torch.rand(count, 1, side, side, generator=random),
+        torch.rand(count, 3, side, side, generator=random),
+    )
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 160), (96, 32)])
+def test_distribution_over_313_bins_at_a_quarter_of_the_size(tint, size):
+    tint.eval()
+    height, width = size
+    assert tint(torch.rand(1, 1, *size)).shape == (1, 313, height // 4, width // 4)
+    assert tint.chroma(torch.rand(1, 1, *size)).shape == (1, 2, height // 4, width // 4)
+
+
+def test_small_preset_has_the_documented_size():
+    tint, _ = build("tint", "small")
+    assert sum(p.numel() for p in tint.parameters()) == 6_062_441
+
+
+def test_loss_is_the_rebalanced_cross_entropy_written_out(tint):
+    tint.eval()
+    tint.weights.copy_(torch.linspace(0.5, 2, 313))
+    # One colour per quarter-size pixel, so that averaging over 4x4 leaves it as it is.
+    colours = torch.rand(1, 3, 16, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    example = Batch(torch.rand(1, 1, 64, 64), colours)
+    with torch.no_grad():
+        terms = tint.loss(example)
+
+    ab = ab_of_linear(colours)[0, :, ::4, ::4].permute(1, 2, 0).round().numpy()
+    codes, shares = bins.soft_encode(ab)
+    with torch.no_grad():
+        log_p = tint(example.gray)[0].log_softmax(0).permute(1, 2, 0).numpy()
+    nats = -(np.take_along_axis(log_p, codes, -1) * shares).sum(-1)
+    weight = tint.weights.numpy()[codes[..., 0]]
+    assert float(terms["loss"]) == pytest.approx((nats * weight).mean(), rel=1e-4)
+    assert float(terms["ce"]) == pytest.approx(nats.mean(), rel=1e-4)
+    assert 0 < float(terms["kl"]) < float(terms["ce"])
+
+
+def test_learns_one_batch_by_heart(tint):
+    # Two scenes, one red and one blue, told apart by their brightness.
+    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 64, 64)
+    linear = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 64, 64)
+    optimiser = torch.optim.AdamW(tint.parameters(), 3e-3)
+    history = []
+    for _ in range(100):
+        terms = tint.loss(Batch(gray, linear))
+        terms["loss"].backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        history.append(float(terms["kl"]))
+    assert history[-1] < 0.1 * history[0]
+    red, blue = tint.eval().chroma(gray).mean((2, 3)).tolist()
+    assert red[0] > 20
+    assert blue[1] < -20
+
+
+def test_every_parameter_gets_a_gradient(tint):
+    tint.loss(batch())["loss"].backward()
+    without = [n for n, p in tint.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+def test_prepare_gives_rare_colours_more_weight_within_the_cap(tint):
+    gray_world = torch.randn(5000, 2, generator=torch.Generator().manual_seed(1)) * 8
+    tint.prepare(gray_world)
+    centres = bins.ab_bins()
+    common = int(np.abs(centres).sum(1).argmin())
+    rare = int(centres[:, 0].argmax())
+    assert float(tint.weights[common]) < 1 < float(tint.weights[rare]) <= tint.config.cap
+
+
+def test_encoder_learns_slower_only_from_a_start_worth_keeping(tint, tmp_path):
+    from safetensors.torch import save_file
+
+    assert [factor for _, factor in tint.parameter_groups()] == [1.0, 1.0]
+    counted = sum(len(group) for group, _ in tint.parameter_groups())
+    assert counted == len(list(tint.parameters()))
+
+    weights = {k: v.clone() for k, v in tint.encoder.state_dict().items()}
+    weights["stem.weight"] = weights["stem.weight"].repeat(1, 3, 1, 1)
+    save_file(weights, tmp_path / "classifier.safetensors")
+    assert "ImageNet" in tint.initialise(tmp_path / "classifier.safetensors")
+    assert [factor for _, factor in tint.parameter_groups()] == [0.25, 1.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all"])
+def test_start_from_a_file_that_is_none_says_what_to_give(tint, tmp_path, content):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="--init"):
+        tint.initialise(tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="--init"):
+        tint.initialise(tmp_path / "missing.safetensors")
+
+
+def test_unknown_names_get_a_hint():
+    with pytest.raises(UnknownModelError, match="tint"):
+        build("tnit")
+    with pytest.raises(UnknownModelError, match="small"):
+        build("tint", "huge")
+
+
+def test_calibration_makes_every_bin_as_likely_as_it_is_frequent(tint):
+    tint.eval()
+    tint.weights.copy_(torch.linspace(0.2, 5, 313))
+    tint.effective.copy_(tint.weights)
+    held_back = [batch(4, seed=seed) for seed in range(3)]
+    before = tint.weights.clone()
+    tint.calibrate(held_back)
+    assert torch.equal(tint.weights, before)  # training's own are left alone
+
+    predicted, true = torch.zeros(313), torch.zeros(313)
+    for example in held_back:
+        with torch.no_grad():
+            logits = tint(example.gray) - tint.effective.log()[:, None, None]
+        predicted += logits.softmax(1).sum((0, 2, 3))
+        codes, shares = tint.encode(tint._target(example))
+        true.index_add_(0, codes.flatten(), shares.flatten())
+    predicted, true = predicted / predicted.sum(), true / true.sum()
+    assert float((predicted - true).abs().sum()) < 0.02
+
+
+def test_calibration_without_photographs_changes_nothing(tint):
+    before = tint.effective.clone()
+    tint.calibrate([])
+    assert torch.equal(tint.effective, before)
+
+
+def test_the_coarsest_features_cannot_be_drowned_by_their_mean(tint):
+    """A large common offset of the encoder's top once hid everything else in bfloat16."""
+    tint.eval()
+    top = torch.rand(1, 4, tint.encoder.channels[-1], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        near = tint.gather(tint.level(top))
+        with torch.autocast("cpu", torch.bfloat16):
+            far = tint.gather(tint.level(top + 100))
+    assert torch.nn.functional.cosine_similarity(near, far.float(), dim=-1).min() > 0.99

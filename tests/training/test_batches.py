@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+
+from tintype.color.spaces import luma
+from tintype.systems.colorspace import ab_of_linear, f_of_gray
+from tintype.systems.system import Recipe
+from tintype.training.batches import Batches, develop, plain
+from tintype.training.data import load_photos
+
+RECIPE = Recipe(crop=64, batch=8)
+
+
+@pytest.fixture(scope="module")
+def store(shard):
+    return load_photos([shard], short_side=RECIPE.largest)
+
+
+def test_a_step_always_gives_the_same_batch_and_no_other_step_does(store):
+    first, again = Batches(store, RECIPE, seed=1), Batches(store, RECIPE, seed=1)
+    first(0)
+    for one, other in zip(first(3), again(3), strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(first(3).gray, first(4).gray)
+    assert not torch.equal(first(3).gray, Batches(store, RECIPE, seed=2)(3).gray)
+
+
+def test_every_pass_takes_every_photograph_once(store):
+    batches = Batches(store, RECIPE, seed=0)
+    passes = [
+        torch.cat([batches._photographs(step) for step in range(k, k + 3)]).tolist() for k in (0, 3)
+    ]
+    assert [sorted(p) for p in passes] == [list(range(24))] * 2
+    assert passes[0] != passes[1]
+
+
+def test_processes_share_a_batch_between_them(store):
+    whole = Batches(store, RECIPE, seed=0)(2)
+    halves = [Batches(store, RECIPE, seed=0, rank=rank, world=2)(2) for rank in (0, 1)]
+    for k in (0, 1):
+        assert torch.equal(torch.cat([half[k] for half in halves]), whole[k])
+
+
+def test_shapes_and_ranges(store):
+    gray, linear = Batches(store, RECIPE, seed=0)(0)
+    assert gray.shape == (8, 1, 64, 64)
+    assert linear.shape == (8, 3, 64, 64)
+    assert float(gray.min()) >= 0
+    assert float(gray.max()) <= 1
+    assert bool(torch.isfinite(linear).all())
+
+
+# Near black Lab is linear in light, not its cube root: there the rule holds roughly.
+@pytest.mark.parametrize(("lowest", "tolerance"), [(0.3, 0.05), (0.02, 2.0)])
+def test_targets_keep_their_hue_and_follow_the_new_lightness(lowest, tolerance):
+    random = torch.Generator().manual_seed(0)
+    # Scenes of one colour each, so that blur and crops do not matter.
+    rgb = (lowest + 0.6 * torch.rand(64, 3, 1, 1, generator=random)).expand(64, 3, 8, 8)
+    draw = torch.rand(64, 9, generator=random)
+    draw[:, 8] = 0  # no grain
+    batch = develop(rgb, draw, range(64))
+    true = plain(rgb)
+    ratio = f_of_gray(batch.gray) / f_of_gray(true.gray)
+    inside = ((ratio > 0.6) & (ratio < 1.6)).flatten(1).all(1)
+    assert int(inside.sum()) > 50
+    expected = ab_of_linear(true.linear) * ratio
+    torch.testing.assert_close(
+        ab_of_linear(batch.linear)[inside], expected[inside], atol=tolerance, rtol=1e-3
+    )
+
+
+def test_a_share_of_photographs_looks_like_old_film_and_the_rest_keeps_its_order_of_tones():
+    rgb = torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    draw = torch.rand(200, 9, generator=torch.Generator().manual_seed(2))
+    gray = develop(rgb, draw, range(200)).gray.flatten(1)
+    before = plain(rgb).gray.flatten(1)
+    # A gamma keeps the order of the pixels; another response, blur and grain do not.
+    kept = (gray.argsort(1) == before.argsort(1)).all(1)
+    assert 0.7 < float(kept.float().mean()) < 0.9
+
+
+def test_measuring_sees_plain_luma():
+    rgb = torch.rand(1, 3, 5, 7)
+    expected = luma(rgb[0].permute(1, 2, 0).numpy())
+    np.testing.assert_allclose(plain(rgb).gray[0, 0].numpy(), expected, atol=1e-6)

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+from scenes import encoded, scene, write_shard
+
+from tintype.color.spaces import rgb_to_lab
+from tintype.errors import DataError
+from tintype.training.data import colour_left, load_photos
+
+
+def test_shard_folder_and_manifest_give_the_same_photographs(tmp_path, shard):
+    folder = tmp_path / "photos" / "deep"
+    folder.mkdir(parents=True)
+    for k in range(24):
+        scene(k).save(folder / f"{k:06}.png")
+    (tmp_path / "list.txt").write_text("photos\n")
+    (tmp_path / "list.json").write_text(json.dumps(["photos/deep"]))
+    stores = [
+        load_photos([path], short_side=72)
+        for path in (shard, folder.parent, tmp_path / "list.txt", tmp_path / "list.json")
+    ]
+    assert [len(store) for store in stores] == [24] * 4
+    for store in stores[1:]:
+        assert torch.equal(store.pixels, stores[0].pixels)
+    assert torch.equal(stores[0].width, torch.full((24,), 90))
+
+
+def test_photographs_are_brought_to_one_shorter_side(tmp_path):
+    scene(1, 100, 300).save(tmp_path / "a.png")
+    scene(2, 60, 50).save(tmp_path / "b.png")
+    store = load_photos([tmp_path], short_side=64)
+    sizes = sorted(zip(store.height.tolist(), store.width.tolist(), strict=True))
+    assert sizes == [(64, 192), (77, 64)]
+
+
+def test_gray_toned_small_and_broken_files_are_left_out_and_counted(tmp_path):
+    colour = scene(0)
+    gray = colour.convert("L")
+    sepia = Image.merge("RGB", [gray.point(lambda v, k=k: int(v * k)) for k in (1, 0.85, 0.65)])
+    files = {
+        "colour.png": encoded(colour),
+        "gray.png": encoded(gray),
+        "gray-rgb.png": encoded(gray.convert("RGB")),
+        "sepia.png": encoded(sepia),
+        "tiny.png": encoded(colour.resize((20, 20))),
+        "strip.png": encoded(colour.resize((600, 72))),
+        "broken.jpg": encoded(colour, "JPEG")[:200],
+        "notes.md": b"not an image, not counted",
+    }
+    store = load_photos([write_shard(tmp_path / "s.tar", files.items())], short_side=72)
+    assert len(store) == 1
+    assert store.dropped == {
+        "gray": 1,
+        "without colour": 2,
+        "too small": 1,
+        "too narrow": 1,
+        "unreadable": 1,
+    }
+
+
+def test_colour_left_tells_things_with_a_colour_from_a_toned_print():
+    gray = np.linspace(0, 255, 256).reshape(16, 16, 1)
+    toned = (gray * (1.0, 0.9, 0.75)).astype(np.uint8)
+    thumbs = np.stack([toned, np.asarray(scene(3).resize((16, 16)))])
+    tone, colour = colour_left(torch.from_numpy(thumbs)).tolist()
+    assert tone < 1.5 < 10 < colour
+
+
+def test_crops_are_the_right_squares_of_the_right_photographs(tmp_path):
+    pictures = [scene(k, 70, 80 + k) for k in range(3)]
+    shard = write_shard(
+        tmp_path / "s.tar", [(f"{k}.png", encoded(p)) for k, p in enumerate(pictures)]
+    )
+    store = load_photos([shard], short_side=70)
+    index = torch.tensor([2, 0])
+    crops = store.crops(index, torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5]), 60)
+    expected = [np.asarray(pictures[2])[:60, 22:82], np.asarray(pictures[0])[10:, 10:70]]
+    for crop, square in zip(crops, expected, strict=True):
+        np.testing.assert_array_equal(crop.permute(1, 2, 0).numpy(), square)
+
+
+def test_split_holds_the_last_photographs_back(shard):
+    store = load_photos([shard], short_side=72)
+    train, test = store.split(5)
+    assert (len(train), len(test)) == (19, 5)
+    assert int(test.start[0]) == int(train.start[-1] + train.height[-1] * train.width[-1])
+    whole, none = store.split(0)
+    assert (len(whole), len(none)) == (24, 0)
+
+
+def test_sampled_chroma_is_that_of_the_pixels(shard):
+    store = load_photos([shard], short_side=72, limit=1)
+    pixels = rgb_to_lab(store.pixels.numpy().astype(np.float32) / 255)[:, 1:]
+    sample = store.sample_ab(4000, seed=0).numpy()
+    np.testing.assert_allclose(sample.mean(0), pixels.mean(0), atol=3)
+    np.testing.assert_allclose(sample.std(0), pixels.std(0), rtol=0.1)
+
+
+def test_orientation_and_profile_are_those_a_viewer_would_apply(tmp_path):
+    upright = scene(5, 72, 72)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to view
+    upright.rotate(90).save(tmp_path / "turned.png", exif=exif)
+    store = load_photos([tmp_path], short_side=72)
+    np.testing.assert_array_equal(store.pixels.numpy().reshape(72, 72, 3), np.asarray(upright))
+
+    (tmp_path / "turned.png").unlink()
+    swapped = Image.merge("RGB", upright.split()[::-1])
+    # A profile that swaps red and blue: what is stored as blue is meant as red.
+    profile = swapping_profile()
+    swapped.save(tmp_path / "swapped.png", icc_profile=profile)
+    store = load_photos([tmp_path], short_side=72)
+    difference = store.pixels.numpy().reshape(72, 72, 3).astype(int) - np.asarray(upright)
+    assert np.abs(difference).max() <= 2
+
+
+def swapping_profile():
+    """sRGB's profile with its red and blue primaries exchanged."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = data.index(b"rXYZ"), data.index(b"bXYZ")
+    data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing",
+        "missing.tar",
+        "text.tar",
+        "empty",
+        "page.html",
+        "missing.txt",
+        "list.json",
+        "numbers.json",
+        "itself.txt",
+        "binary.txt",
+    ],
+)
+def test_what_is_no_data_is_named_with_what_to_give(tmp_path, name):
+    (tmp_path / "text.tar").write_text("no tar")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "page.html").write_text("<html>")
+    (tmp_path / "list.json").write_text("[")
+    (tmp_path / "numbers.json").write_text("[1]")
+    (tmp_path / "itself.txt").write_text("itself.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=rf"(?s){name}.*(shard|manifest|make it again)"):
+        load_photos([tmp_path / name])

@@ -1,0 +1,83 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from tintype.errors import CheckpointError, CorruptModelError
+from tintype.runtime.card import find, read_card, verify
+from tintype.runtime.session import Session
+from tintype.training.export import averaged_system, check_parity, export
+from tintype.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def run(shard, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    train("tint", [shard], path, preset="test", steps=3)
+    return path
+
+
+@pytest.fixture(scope="module")
+def card(run, tmp_path_factory):
+    return export(run, "tint.tiny", tmp_path_factory.mktemp("models"))
+
+
+def test_exported_file_computes_what_the_network_does_at_any_size(run, card):
+    system, _ = averaged_system(run)
+    session = Session(card, threads=1)
+    for height, width in ((32, 32), (64, 160), (224, 32)):
+        gray = np.random.default_rng(0).random((height, width), dtype=np.float32)
+        with torch.no_grad():
+            expected = system(torch.from_numpy(gray)[None, None])[0].numpy()
+        # Weights were rounded to float16 on the way.
+        np.testing.assert_allclose(session.run(gray), expected, atol=0.1 * expected.std())
+
+
+def test_card_tells_where_the_weights_come_from(card):
+    assert (card.name, card.system, card.tag) == ("tint.tiny", "tint", "tiny")
+    assert card.training["step"] == 3
+    assert card.training["photographs"] == 24
+    assert card.training["start"] == "from nothing"
+    assert len(card.decoding.rebalancing) == 313
+    assert "research" in card.licence
+    verify(card)
+    assert find(card.weights) == card
+    assert sorted(p.name for p in card.path.parent.iterdir()) == [
+        "tint.tiny.json",
+        "tint.tiny.onnx",
+    ]
+
+
+def test_weights_are_kept_in_half_precision_and_say_nothing_of_this_machine(card):
+    model = onnx.load(card.weights)
+    kinds = {t.data_type for t in model.graph.initializer if len(t.dims) > 1}
+    assert onnx.TensorProto.FLOAT not in kinds
+    assert b"/site-packages/" not in card.weights.read_bytes()
+    assert b".py" not in card.weights.read_bytes()
+
+
+def test_a_name_of_another_system_is_refused(run, tmp_path):
+    for name in ("tint", "other.small", "tint.", "tint.a/b", "tint.json", "tint.onnx", "tint.a.b"):
+        with pytest.raises(CheckpointError, match=r"tint\.TAG"):
+            export(run, name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_computes_something_else_is_not_let_through(run, card):
+    system, _ = averaged_system(run)
+    with torch.no_grad():
+        next(p for n, p in system.named_parameters() if n == "classify.bias").add_(0.5)
+    with pytest.raises(CheckpointError, match="differs"):
+        check_parity(system, card, 0.1)
+
+
+def test_damaged_weights_are_found_before_they_are_run(card, tmp_path):
+    for name in ("tint.tiny.json", "tint.tiny.onnx"):
+        (tmp_path / name).write_bytes((card.path.parent / name).read_bytes())
+    weights = tmp_path / "tint.tiny.onnx"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(CorruptModelError, match=r"checksum.*Delete it"):
+        Session(read_card(tmp_path / "tint.tiny.json"))
+    weights.unlink()
+    with pytest.raises(CorruptModelError, match="missing"):
+        verify(read_card(tmp_path / "tint.tiny.json"))
