@@ -17,12 +17,12 @@ def test_published_parameter_count():
 
 
 def test_strided_depthwise_gives_the_same_values_and_gradients_in_training():
-    layer = DepthwiseConv(6, stride=2)
+    layer = DepthwiseConv(6, stride=2).to(torch.bfloat16)
     results = []
     for training in (True, False):
         layer.train(training)
         x = torch.rand(2, 6, 12, 10, generator=torch.Generator().manual_seed(0))
-        x.requires_grad_()
+        x = x.to(torch.bfloat16).requires_grad_()
         layer.zero_grad()
         y = layer(x)
         y.square().sum().backward()
