@@ -9,6 +9,7 @@
     │   ├── UnknownModelError       no card of that name
     │   └── CorruptModelError       a card or weights file is damaged
     ├── DataError               training or evaluation data cannot be used
+    ├── SettingError            a recipe or configuration has no such setting, or not that value
     ├── CheckpointError         a training run cannot be resumed or exported
     └── MissingExtraError       an optional dependency is not installed
 
@@ -50,6 +51,10 @@ class CorruptModelError(ModelError):
 
 class DataError(TintypeError):
     """Training or evaluation data cannot be used."""
+
+
+class SettingError(TintypeError, ValueError):
+    """A recipe or configuration has no setting of that name, or does not take that value."""
 
 
 class CheckpointError(TintypeError):

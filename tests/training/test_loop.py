@@ -133,7 +133,7 @@ def half_step(shard, rank):
     """The gradient of one process's half of the first batch, in the optimiser's order."""
     torch.manual_seed(0)
     system, recipe = build("tint", "test")
-    store, _ = load_photos([shard], short_side=recipe.largest).split(1)
+    store, _ = load_photos([shard], short_side=recipe.short_side).split(1)
     system.prepare(store.sample_ab(50 * len(store), 0))
     batch = Batches(store, recipe, 0, rank, 2)(0)
     with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16(torch.device("cpu"))):
@@ -246,7 +246,7 @@ def test_a_failed_save_leaves_the_last_checkpoint_whole(shard, tmp_path, monkeyp
 def test_averaged_weights_get_statistics_of_their_own(shard):
     torch.manual_seed(0)
     system, recipe = build("tint", "test")
-    batches = Batches(load_photos([shard], short_side=recipe.largest), recipe, seed=0)
+    batches = Batches(load_photos([shard], short_side=recipe.short_side), recipe, seed=0)
     with torch.no_grad():
         for parameter in system.parameters():
             parameter.mul_(1.1)  # as far from the statistics as an average is from the last step

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -48,6 +48,10 @@ def colorize(
         Parameter(validator=Number(gte=0, lte=1), show_default=lambda _: "the model's own"),
     ] = None,
     saturation: Annotated[float, Parameter(validator=Number(gte=0, lte=10))] = 1.0,
+    refine: Annotated[
+        Literal["none", "chroma", "image"] | None,
+        Parameter(show_default=lambda _: "chroma, where the model has a filter"),
+    ] = None,
     compare: Flag = False,
     recursive: Annotated[Flag, Parameter(alias="-r")] = False,
     overwrite: Flag = False,
@@ -69,6 +73,7 @@ def colorize(
         model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
         vividness: from 0, the safest colours, to 1, the most vivid.
         saturation: factor on the chroma; 0 gives gray.
+        refine: what a model's own filter is applied to.
         compare: write NAME.compare.EXT too, a picture of before and after side by side.
         recursive: look into the subfolders of folders, except the one of --output.
         overwrite: replace results that exist.
@@ -81,7 +86,7 @@ def colorize(
         raise UsageError("--in-place replaces the photographs: leave out --output")
     if skip_existing and (overwrite or in_place):
         raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
-    report = Report(model, vividness, saturation)
+    report = Report(model, vividness, saturation, refine)
     with _reported(report, json), Progress() as progress:
         findings = find(photos, recursive, output)
         jobs = plan(photos, findings.photos, output, in_place, compare)
@@ -99,9 +104,16 @@ def colorize(
 
             colorizer = Colorizer(model, threads=threads)
             report.model = colorizer.card.name
-            if vividness is None:
+            try:
+                colorizer.check(vividness=vividness, refine=refine)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+            if vividness is None and colorizer.card.decoding is not None:
                 report.vividness = colorizer.card.decoding.vividness
-            work = _Work(colorizer, vividness, saturation, max_pixels, overwrite, in_place)
+            if refine is None and colorizer.card.refinement is not None:
+                report.refine = "chroma"
+            options = {"vividness": vividness, "saturation": saturation, "refine": refine}
+            work = _Work(colorizer, options, max_pixels, overwrite, in_place)
             _do_all(work, jobs, report, progress)
     return 1 if report.failed else 0
 
@@ -112,7 +124,7 @@ class Report:
 
     Attributes:
         model: the card's name, or what was asked for where no card was found.
-        vividness, saturation: those that held.
+        vividness, saturation, refine: those that held; None where the model has no such thing.
         photos: one entry for each photograph that was coloured and written.
         failed, skipped: one for each that was not, and why.
         left_out: how many pictures in folders are of a kind that is not read, by extension.
@@ -124,6 +136,7 @@ class Report:
     model: str
     vividness: float | None
     saturation: float
+    refine: str | None
     photos: list[dict[str, Any]] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -172,8 +185,7 @@ class _Work:
     """How each photograph is coloured and written."""
 
     colorizer: Colorizer
-    vividness: float | None
-    saturation: float
+    options: dict[str, Any]
     max_pixels: int | None
     overwrite: bool
     in_place: bool
@@ -188,9 +200,7 @@ class _Work:
                 f"{job.name} is in colour, and its own colours would be lost: "
                 "leave out --in-place, or name another --output"
             )
-        coloured = self.colorizer.colorize(
-            original, vividness=self.vividness, saturation=self.saturation
-        )
+        coloured = self.colorizer.colorize(original, **self.options)
         lost = self._save(job, coloured)
         replaced = ["was in colour: its own colours were replaced"]
         notes = [*original.notes, *(replaced if original.kind == "colour" else []), *lost]

@@ -39,7 +39,8 @@ def evaluate(
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
-        model: a model to measure, or NAME@V for another vividness; may be repeated.
+        model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
+            filter; may be repeated.
         recursive: look into the subfolders of folders.
         record: write the figures on the models' cards, under this name for the photographs.
     """

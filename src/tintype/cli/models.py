@@ -62,7 +62,7 @@ def _describe(card: Card) -> None:
     for field, value in record.items():
         if field == "training":
             rows += [(f"training {key}", _line(item)) for key, item in value.items()]
-        elif field not in (*_LONG, "scores"):
+        elif field not in (*_LONG, "scores") and value is not None:
             rows.append((field, _line(value)))
     print_table(rows)
     scores = record["scores"]

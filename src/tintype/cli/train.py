@@ -31,6 +31,7 @@ def train(
     limit: Count | None = None,
     report_minutes: Positive = 5.0,
     device: str | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Train a system, for a time or for a number of steps.
 
@@ -50,6 +51,7 @@ def train(
         limit: use so many photographs only.
         report_minutes: measure, draw the contact sheet and save this often.
         device: cpu, cuda or the like; CUDA if not given, where there is one.
+        set: NAME=VALUE for another field of the preset, e.g. ema=0.99; may be repeated.
     """
     if (minutes is None) == (steps is None):
         raise UsageError("say how long to train: either --minutes or --steps")
@@ -58,8 +60,10 @@ def train(
         print(line, file=sys.stderr)
 
     changes = {"batch": batch, "learning_rate": learning_rate}
+    changes = {name: value for name, value in changes.items() if value is not None}
     with needs_extra("train", "training", ("torch", "safetensors")):
         from tintype.training.loop import train as run
+        from tintype.training.settings import read_settings
 
         run(
             system,
@@ -76,6 +80,6 @@ def train(
             report_minutes=report_minutes,
             device=device,
             on_line=show if sys.stderr.isatty() else None,
-            **{name: value for name, value in changes.items() if value is not None},
+            **{**changes, **read_settings(set)},
         )
     return 0

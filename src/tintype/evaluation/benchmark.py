@@ -92,18 +92,28 @@ class Table:
         return "\n".join(lines)
 
 
-def _named(name: str) -> tuple[str, float | None]:
-    """The model and the vividness of ``NAME`` or ``NAME@V``."""
-    model, at, level = name.rpartition("@")
-    if not at or level.endswith((".json", ".onnx")):
-        return name, None
+def _named(name: str) -> tuple[str, dict[str, Any]]:
+    """The model and the options of ``NAME``, ``NAME@VIVIDNESS`` or ``NAME@REFINE``."""
+    model, at, option = name.rpartition("@")
+    if not at or option.endswith((".json", ".onnx")):
+        return name, {}
     try:
-        vividness = float(level)
+        return model, {"vividness": float(option)}
     except ValueError:
-        vividness = -1
-    if not 0 <= vividness <= 1:
-        raise DataError(f"{name!r}: behind @ stands a vividness from 0 to 1, e.g. tint@0.5.")
-    return model, vividness
+        return model, {"refine": option}
+
+
+def _colorizer(name: str, threads: int | None) -> tuple[Colorizer, dict[str, Any]]:
+    model, options = _named(name)
+    colorizer = Colorizer(model, threads=threads)
+    try:
+        colorizer.check(**options)
+    except ValueError as error:
+        raise DataError(
+            f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to refine as "
+            "in patchwise@none."
+        ) from error
+    return colorizer, options
 
 
 def _eight_bits(levels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
@@ -190,7 +200,8 @@ def evaluate(
 
     Args:
         photos: colour photographs, never any that a model was trained on.
-        models: names or paths as `Colorizer` takes them; ``NAME@V`` sets the vividness.
+        models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
+            ``NAME@none`` what is refined.
         threads: as in `Colorizer`.
         on_photo: told the number of photographs done and of all, for a progress bar.
 
@@ -198,11 +209,10 @@ def evaluate(
         The table; photographs that cannot be read or have no colour are in its ``skipped``.
 
     Raises:
-        DataError: none of the photographs can be used, or a vividness is out of range.
+        DataError: none of the photographs can be used, or a model does not take its option.
         UnknownModelError, CorruptModelError: a model cannot be found or trusted.
     """
-    chosen = {name: _named(name) for name in models}
-    colorizers = {name: Colorizer(model, threads=threads) for name, (model, _) in chosen.items()}
+    colorizers = {name: _colorizer(name, threads) for name in models}
 
     sums = {name: _Sums() for name in ("gray", "ceiling", *models)}
     truths = _Sums()
@@ -223,9 +233,9 @@ def evaluate(
             gray = _eight_bits(photo.gray)
             sums["gray"].add(np.repeat(gray[..., None], 3, -1), truth, 0.0)
             sums["ceiling"].add(_eight_bits(join_lab(gray, truth.ab)), truth, 0.0)
-            for name, colorizer in colorizers.items():
+            for name, (colorizer, options) in colorizers.items():
                 started = time.perf_counter()
-                result = colorizer.colorize(photo, vividness=chosen[name][1])
+                result = colorizer.colorize(photo, **options)
                 seconds = time.perf_counter() - started
                 sums[name].add(_eight_bits(result.rgb()), truth, seconds)
         if on_photo is not None:

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +57,53 @@ class Decoding:
 
 
 @dataclass(frozen=True)
+class Patches:
+    """Geometry of a network that was trained on patches and uses no padding.
+
+    Attributes:
+        side: of the patches in training, in pixels.
+        frame: pixels on each side of its input that its output lacks.
+        fringe: outermost pixels of its output that differ at the border of a larger input.
+    """
+
+    side: int
+    frame: int
+    fringe: int
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The guided filter that a system passes its chroma through, at network size.
+
+    Attributes:
+        radius: of the windows in pixels.
+        eps: variance of the luminance in [0, 1] below which a window is averaged.
+    """
+
+    radius: int
+    eps: float
+
+
+@dataclass(frozen=True)
 class Card:
     """Everything the runtime and a careful user need to know of a model.
 
     Attributes:
         name: ``system.tag``.
         description: one sentence.
-        space: colour space of the chroma; ``"lab"`` (a and b in CIE units).
-        output: ``"bins"`` (logits over the 313 ab bins).
+        space: colour space of the chroma; ``"lab"`` (a and b in CIE units) or ``"yuv"`` (analogue
+            U and V).
+        output: ``"bins"`` (logits over the 313 ab bins) or ``"chroma"`` (two planes).
         stride: the output's sides are the input's divided by this.
         size: input size rule.
-        decoding: for ``bins``.
         upsampling: how the output is enlarged; ``"guided"``: along the edges of the luminance.
         licence: of the weights.
         training: data, start, steps, compute: facts as the training run wrote them.
         scores: measured scores with their protocol.
         files: file name -> SHA-256.
+        decoding: of ``bins``; None for ``chroma``.
+        patches: of a network that was trained on patches.
+        refinement: a filter that belongs to the system.
         path: where the card was read from; not part of the JSON.
     """
 
@@ -82,12 +113,14 @@ class Card:
     output: str
     stride: int
     size: InputSize
-    decoding: Decoding
     upsampling: str
     licence: str
     training: dict[str, Any]
     scores: dict[str, Any]
     files: dict[str, str]
+    decoding: Decoding | None = None
+    patches: Patches | None = None
+    refinement: Refinement | None = None
     path: Path = field(default=Path(), compare=False)
 
     @property
@@ -123,10 +156,14 @@ def read_card(path: Path) -> Card:
     try:
         record = json.loads(path.read_text())
         record["size"] = InputSize(**record["size"])
-        decoding = record["decoding"]
-        record["decoding"] = Decoding(**{**decoding, "rebalancing": tuple(decoding["rebalancing"])})
-        names = {f.name for f in fields(Card)} - {"path"}
-        if missing := names - set(record):
+        if decoding := record.get("decoding"):
+            weights = tuple(decoding["rebalancing"])
+            record["decoding"] = Decoding(**{**decoding, "rebalancing": weights})
+        for name, kind in (("patches", Patches), ("refinement", Refinement)):
+            if record.get(name):
+                record[name] = kind(**record[name])
+        needed = {f.name for f in fields(Card) if f.default is MISSING}
+        if missing := needed - set(record):
             raise KeyError(", ".join(sorted(missing)))
         card = Card(**record, path=path)
         _check(card)
@@ -146,16 +183,30 @@ def _check(card: Card) -> None:
     sizes = (card.stride, card.size.short_side, card.size.multiple, card.size.longest)
     if not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError("stride and sizes are whole numbers above 0")
-    decoding = card.decoding
+    if (card.decoding is None) != (card.output != "bins"):
+        raise ValueError("a decoding belongs to bins, and to nothing else")
+    if card.decoding is not None:
+        _check_decoding(card.decoding)
+    if (patches := card.patches) is not None:
+        sides = (patches.frame, patches.fringe, patches.side - 2 * patches.frame - 1)
+        if not all(isinstance(side, int) and side >= 0 for side in sides):
+            raise ValueError("a patch's frame and fringe are pixels, and leave some of it")
+    if (filter := card.refinement) is not None and not (
+        isinstance(filter.radius, int) and filter.radius > 0 and filter.eps > 0
+    ):
+        raise ValueError("a refinement has a radius in whole pixels and an eps above 0")
+    tables = (card.training, card.scores, card.files)
+    if not all(isinstance(table, dict) for table in tables):
+        raise TypeError("training, scores and files are tables")
+
+
+def _check_decoding(decoding: Decoding) -> None:
     if len(decoding.rebalancing) not in (0, 313) or min(decoding.rebalancing, default=1) <= 0:
         raise ValueError("rebalancing is a weight above 0 for each of the 313 bins")
     if not (decoding.safe_temperature > 0 and decoding.vivid_temperature > 0):
         raise ValueError("temperatures are above 0")
     if not 0 <= decoding.vividness <= 1:
         raise ValueError("vividness is from 0 to 1")
-    tables = (card.training, card.scores, card.files)
-    if not all(isinstance(table, dict) for table in tables):
-        raise TypeError("training, scores and files are tables")
 
 
 def folders() -> list[Path]:

@@ -1,7 +1,8 @@
 """The engine: a photograph in, the same photograph in colour out.
 
-    luminance -> network size -> chroma, low resolution -> enlarged along the luminance's edges
-              -> joined with the luminance, gamut-mapped -> the photograph, everything restored
+    luminance -> network size -> chroma, low resolution (decoded, refined: what the card asks for)
+              -> enlarged along the luminance's edges -> joined with the luminance, gamut-mapped
+              -> the photograph, everything restored
 
 Work at full size goes by strips of rows, several at once on as many threads: beyond the gray plane
 and the result, memory grows with the width of the photograph, not with its height.
@@ -11,22 +12,30 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.color.bins import ab_bins, annealed_mean_of_logits
-from tintype.color.gamut import join_lab
-from tintype.color.guided import area_mean, enlarge, fit, working_size
+from tintype.color.gamut import join_lab, join_luma
+from tintype.color.guided import area_mean, enlarge, fit, guided_filter, working_size
+from tintype.color.spaces import rgb_to_yuv
 from tintype.errors import CorruptModelError
 from tintype.photo import Photo
+from tintype.runtime import patches
 from tintype.runtime.card import Card, InputSize, find
 from tintype.runtime.session import Session, cores
 
 #: Luminance (H, W) or colours (H, W, 3), of eight or of sixteen bits.
 Levels: TypeAlias = NDArray[np.uint8 | np.uint16]
+
+#: What a model's guided filter is applied to: nothing, its chroma, or its coloured picture.
+Refine: TypeAlias = Literal["none", "chroma", "image"]
+
+#: Colour space, output and upsampling that this version can use.
+_KINDS = {("lab", "bins", "guided"), ("yuv", "chroma", "guided")}
 
 _STRIP_PIXELS = 1 << 18  # per strip: its arrays stay in the processor's cache
 
@@ -41,11 +50,14 @@ class Colorizer:
     Args:
         model: a name (``"tint"``, ``"tint.small"``), or the path of a card or weights file.
         threads: for the network and for the work at full size; by default every core there is.
+        patch_stride: run a network that was trained on patches patch by patch, so many pixels
+            apart, and average where they overlap; by default it runs over the whole picture at
+            once.
 
     Raises:
         UnknownModelError: no such model.
         CorruptModelError: its card or weights are damaged, or ask for what this version lacks.
-        ValueError: threads is below 1.
+        ValueError: threads is below 1, or the model has no patches.
 
     Example:
         >>> from tintype import Colorizer, Photo
@@ -53,21 +65,35 @@ class Colorizer:
         >>> colorizer.colorize(Photo.open("grandmother.jpg")).save("grandmother-colour.jpg")
     """
 
-    def __init__(self, model: str | os.PathLike[str] = "tint", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "tint",
+        threads: int | None = None,
+        *,
+        patch_stride: int | None = None,
+    ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is a number from 1, not {threads}")
         self.card: Card = find(model)
         kind = (self.card.space, self.card.output, self.card.upsampling)
-        if kind != ("lab", "bins", "guided"):
+        if kind not in _KINDS:
             raise CorruptModelError(
                 f"{self.card.name} gives {', '.join(map(repr, kind))}, which this version of "
                 "tintype cannot use; upgrade tintype."
             )
+        if patch_stride is not None and self.card.patches is None:
+            raise ValueError(f"{self.card.name} was not trained on patches")
         self.threads = threads or cores()
+        self._patch_stride = patch_stride
         self._session = Session(self.card, self.threads)
 
     def colorize(
-        self, photo: Photo | Source, *, vividness: float | None = None, saturation: float = 1.0
+        self,
+        photo: Photo | Source,
+        *,
+        vividness: float | None = None,
+        saturation: float = 1.0,
+        refine: Refine | None = None,
     ) -> Photo:
         """The photograph in colour: same size, depth, metadata and lightness.
 
@@ -76,34 +102,90 @@ class Colorizer:
                 array (`Photo.from_array`), a Pillow image. Of one in colour or toned only the
                 luminance is looked at.
             vividness: from 0 (safe: muted where unsure) to 1 (vivid: a likely colour, sometimes a
-                wrong one); by default the model's own.
+                wrong one); by default the model's own. For models that predict a distribution.
             saturation: factor on the chroma, from 0; 1 leaves it as predicted.
+            refine: what the model's guided filter is applied to: ``"chroma"`` (the default),
+                ``"image"`` or ``"none"``. For models that have one.
 
         Raises:
             PhotoError: it cannot be read.
-            ValueError: vividness or saturation is out of range.
+            ValueError: vividness, saturation or refine is out of range, or not for this model.
         """
         photo = _photo(photo)
-        ab = self.chroma(photo.gray, vividness=vividness)
+        chroma = self.chroma(photo.gray, vividness=vividness, refine=refine)
         if not 0 <= saturation <= 10:
             raise ValueError(f"saturation is a factor from 0 to 10, not {saturation}")
-        return photo.with_rgb(self.join(photo.gray, ab * np.float32(saturation)))
+        return photo.with_rgb(self.join(photo.gray, chroma * np.float32(saturation)))
 
-    def chroma(self, gray: Levels, *, vividness: float | None = None) -> NDArray[np.float32]:
+    def check(self, *, vividness: float | None = None, refine: Refine | None = None) -> None:
+        """See whether the model takes these options.
+
+        Raises:
+            ValueError: vividness or refine is out of range, or not for this model.
+        """
+        name, decoding = self.card.name, self.card.decoding
+        if vividness is not None:
+            if decoding is None:
+                raise ValueError(f"{name} predicts one chroma: it has no vividness to choose")
+            if not 0 <= vividness <= 1:
+                raise ValueError(
+                    f"vividness is a number from 0 (safe) to 1 (vivid), not {vividness}"
+                )
+        if refine is not None:
+            if self.card.refinement is None:
+                raise ValueError(f"{name} has no filter to refine its chroma with")
+            if refine not in get_args(Refine):
+                raise ValueError(f"refine is one of {', '.join(get_args(Refine))}, not {refine!r}")
+
+    def chroma(
+        self, gray: Levels, *, vividness: float | None = None, refine: Refine | None = None
+    ) -> NDArray[np.float32]:
         """Predicted chroma at the network's resolution.
 
         Args:
             gray: luminance (H, W), uint8 or uint16.
-            vividness: as in `colorize`.
+            vividness, refine: as in `colorize`.
 
         Returns:
-            a and b in CIE Lab units, (h, w, 2).
+            Two planes in the space of the model's card, (h, w, 2): a and b in CIE Lab units, or
+            analogue U and V.
+
+        Raises:
+            ValueError: as `check`.
         """
+        self.check(vividness=vividness, refine=refine)
+        seen = reduce(gray, self.card.size)
+        output = self._run(seen)
+        if self.card.decoding is not None:
+            return self._decode(output, vividness)
+        return self._refine(np.moveaxis(output, 0, -1), seen, refine or "chroma")
+
+    def output(self, gray: Levels) -> NDArray[np.float32]:
+        """What the network says of luminance (H, W), undecoded: (channels, h, w)."""
+        return self._run(reduce(gray, self.card.size))
+
+    def _run(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        card = self.card
+        if card.patches is None:
+            output = self._session.run(seen)
+        elif self._patch_stride is None:
+            output = patches.whole(self._session.run, seen, card.patches)
+        else:
+            output = patches.overlapping(self._session.run, seen, card.patches, self._patch_stride)
+        channels = 2 if card.decoding is None else len(ab_bins())
+        promised = (channels, *(side // card.stride for side in seen.shape))
+        if output.shape != promised or not np.isfinite(output).all():
+            raise CorruptModelError(
+                f"{card.weights} gives {output.shape} where its card promises {promised}, "
+                "all finite; reinstall tintype, or export the model again."
+            )
+        return output
+
+    def _decode(self, logits: NDArray[np.float32], vividness: float | None) -> NDArray[np.float32]:
+        """Chroma (h, w, 2) from logits over the ab bins, (313, h, w)."""
         decoding = self.card.decoding
+        assert decoding is not None
         vividness = decoding.vividness if vividness is None else vividness
-        if not 0 <= vividness <= 1:
-            raise ValueError(f"vividness is a number from 0 (safe) to 1 (vivid), not {vividness}")
-        logits = self.logits(gray)  # (313, h, w)
         if decoding.rebalancing:
             weights = np.log(np.array(decoding.rebalancing, dtype=np.float32))
             logits = logits - np.float32(1 - vividness) * weights[:, None, None]
@@ -112,30 +194,38 @@ class Colorizer:
         )
         return annealed_mean_of_logits(logits, temperature=temperature, axis=0)
 
-    def logits(self, gray: Levels) -> NDArray[np.float32]:
-        """What the network says of luminance (H, W): logits over the ab bins, (313, h, w)."""
-        seen = reduce(gray, self.card.size)
-        logits = self._session.run(seen)
-        promised = (len(ab_bins()), *(side // self.card.stride for side in seen.shape))
-        if logits.shape != promised or not np.isfinite(logits).all():
-            raise CorruptModelError(
-                f"{self.card.weights} gives {logits.shape} where its card promises {promised}, "
-                "all finite; reinstall tintype, or export the model again."
-            )
-        return logits
+    def _refine(
+        self, chroma: NDArray[np.float32], gray: NDArray[np.float32], refine: Refine
+    ) -> NDArray[np.float32]:
+        """Chroma (h, w, 2) after the model's guided filter, with luminance (h, w) as the guide.
 
-    def join(self, gray: Levels, ab: NDArray[np.float32]) -> Levels:
+        The filter is linear in what it filters: on the picture it does the same as on the chroma,
+        but for colours that had to be brought into gamut before it.
+        """
+        refinement = self.card.refinement
+        if refinement is None or refine == "none":
+            return chroma
+        if refine == "chroma":
+            return guided_filter(gray, chroma, refinement.radius, refinement.eps)
+        picture = join_luma(gray, chroma, self.card.space, dtype=np.uint16).astype(np.float32)
+        picture /= 65535
+        return rgb_to_yuv(guided_filter(gray, picture, refinement.radius, refinement.eps))[..., 1:]
+
+    def join(self, gray: Levels, chroma: NDArray[np.float32]) -> Levels:
         """Full-size colours from full-size luminance (H, W) and low-resolution chroma (h, w, 2)."""
         height, width = gray.shape
-        guide = area_mean(gray, working_size(ab.shape, gray.shape))
-        fitted = fit(ab, guide / np.float32(np.iinfo(gray.dtype).max))
+        guide = area_mean(gray, working_size(chroma.shape, gray.shape))
+        fitted = fit(chroma, guide / np.float32(np.iinfo(gray.dtype).max))
         rgb = np.empty((height, width, 3), gray.dtype)
         rows = max(1, _STRIP_PIXELS // width)
 
         def strip(first: int) -> None:
             part = slice(first, min(first + rows, height))
-            chroma = enlarge(fitted, gray[part], part, (height, width))
-            join_lab(gray[part], chroma, out=rgb[part])
+            enlarged = enlarge(fitted, gray[part], part, (height, width))
+            if self.card.space == "lab":
+                join_lab(gray[part], enlarged, out=rgb[part])
+            else:
+                join_luma(gray[part], enlarged, self.card.space, out=rgb[part])
 
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(strip, range(0, height, rows)))
@@ -185,14 +275,16 @@ def colorize(
     *,
     vividness: float | None = None,
     saturation: float = 1.0,
+    refine: Refine | None = None,
 ) -> Photo:
     """Colour one photograph; for more than one, make a `Colorizer` and keep it.
 
     Args:
-        photo, vividness, saturation: as in `Colorizer.colorize`.
+        photo, vividness, saturation, refine: as in `Colorizer.colorize`.
         model: as in `Colorizer`.
 
     Raises:
         TintypeError: the photograph or the model cannot be used.
     """
-    return Colorizer(model).colorize(photo, vividness=vividness, saturation=saturation)
+    colorizer = Colorizer(model)
+    return colorizer.colorize(photo, vividness=vividness, saturation=saturation, refine=refine)

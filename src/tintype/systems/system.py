@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from tintype.errors import CheckpointError
+from tintype.errors import CheckpointError, SettingError
 
 
 class Batch(NamedTuple):
@@ -33,6 +33,7 @@ class Recipe:
         crop: side of the training squares in pixels.
         batch: photographs per step, over all processes together.
         learning_rate: peak rate, after the warm-up and before the cosine decay.
+        optimiser: ``"adamw"`` or ``"sgd"`` (with a momentum of 0.9).
         warmup: steps of linear warm-up.
         weight_decay: AdamW's decoupled decay, on matrices and kernels only.
         clip: largest gradient norm.
@@ -40,20 +41,31 @@ class Recipe:
         zoom: smallest side of the cut squares relative to `crop`. They are cut at sides from
             `zoom` * `crop` to `largest` and brought to `crop`, so that the network meets objects
             at more than one scale.
+        short_side: shorter side in pixels at which photographs are kept, at least `largest`.
     """
 
     crop: int = 128
     batch: int = 64
     learning_rate: float = 1e-3
+    optimiser: str = "adamw"
     warmup: int = 200
     weight_decay: float = 0.02
     clip: float = 1.0
     ema: float = 0.999
     zoom: float = 0.75
+    short_side: int = 144
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("adamw", "sgd"):
+            raise SettingError(f"the optimiser is 'adamw' or 'sgd', not {self.optimiser!r}")
+        if self.short_side < self.largest:
+            raise SettingError(
+                f"crops of {self.crop} need photographs of a short_side of at least {self.largest}"
+            )
 
     @property
     def largest(self) -> int:
-        """Largest side of the cut squares, and the shorter side photographs are kept at."""
+        """Largest side of the cut squares."""
         return round(1.125 * self.crop)
 
 
@@ -69,8 +81,13 @@ class System(nn.Module):
     presets: ClassVar[dict[str, tuple[Any, Recipe]]]
     config: Any
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the loss; the loop descends on ``"loss"`` and logs the others."""
+    def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
+        """The terms of the loss; the loop descends on ``"loss"`` and logs the others.
+
+        Args:
+            batch: what to learn from.
+            step: how many steps the run has taken, for losses that change as it goes.
+        """
         raise NotImplementedError
 
     def chroma(self, gray: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ class Tint(System):
         "small": (TintConfig(), Recipe()),
         "test": (
             TintConfig(encoder_width=0.25, attention=32, heads=2, blocks=1, decoder=(16, 16, 16)),
-            Recipe(crop=64, batch=8, warmup=5, ema=0.9),
+            Recipe(crop=64, batch=8, warmup=5, ema=0.9, short_side=72),
         ),
     }
 
@@ -182,7 +182,7 @@ class Tint(System):
         """True ab at a quarter of the size, (N, H/4, W/4, 2)."""
         return F.avg_pool2d(ab_of_linear(batch.linear), 4).permute(0, 2, 3, 1)
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Rebalanced cross-entropy (``loss``) and, for comparing runs, the plain one (``ce``).
 
         ``kl`` is ``ce`` less the entropy of the soft targets, so it does not depend on how softly

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tintype.errors import TintypeError
 from tintype.training.loop import train
+from tintype.training.settings import read_settings
 
 
 def main() -> int:
@@ -32,10 +33,12 @@ def main() -> int:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = vars(parser.parse_args())
     changes = {k: options.pop(k) for k in ("batch", "learning_rate")}
     changes = {k: v for k, v in changes.items() if v is not None}
     try:
+        changes |= read_settings(options.pop("set"))
         train(
             options.pop("system"),
             options.pop("data"),

@@ -16,7 +16,15 @@ import torch
 from torch.nn.functional import interpolate
 
 from tintype.errors import CheckpointError, MissingExtraError
-from tintype.runtime.card import Card, Decoding, InputSize, read_card, sha256
+from tintype.runtime.card import (
+    Card,
+    Decoding,
+    InputSize,
+    Patches,
+    Refinement,
+    read_card,
+    sha256,
+)
 from tintype.runtime.session import Session
 from tintype.systems import rebuild
 from tintype.systems.system import System
@@ -88,7 +96,9 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
             output=fields["output"],
             stride=fields["stride"],
             size=InputSize(**fields["size"]),
-            decoding=Decoding(**fields["decoding"]),
+            decoding=Decoding(**fields["decoding"]) if "decoding" in fields else None,
+            patches=Patches(**fields["patches"]) if "patches" in fields else None,
+            refinement=Refinement(**fields["refinement"]) if "refinement" in fields else None,
             upsampling=fields["upsampling"],
             licence=_LICENCE,
             training={**_training_facts(facts), **({"note": note} if note else {})},
@@ -125,7 +135,7 @@ def check_parity(system: System, card: Card, tolerance: float) -> float:
     session = Session(card, threads=1)
     random = np.random.default_rng(0)
     worst = 0.0
-    m = card.size.multiple
+    m = -(-32 // card.size.multiple) * card.size.multiple
     for height, width in ((2 * m, 2 * m), (m, 3 * m), (5 * m, 2 * m)):
         coarse = torch.from_numpy(random.random((1, 1, height // 8, width // 8), dtype=np.float32))
         gray = interpolate(coarse, size=(height, width), mode="bilinear")[0, 0].numpy()
@@ -149,13 +159,16 @@ def _write_onnx(system: System, path: Path, half: bool) -> None:
     except ImportError as error:
         raise MissingExtraError("export", "Exporting a model") from error
     multiple = system.card()["size"]["multiple"]
-    rows, columns = (torch.export.Dim(name, min=1, max=64) for name in ("rows", "columns"))
+    least = -(-32 // multiple)  # a network without padding needs more than a pixel
+    rows, columns = (
+        torch.export.Dim(name, min=least, max=2048 // multiple) for name in ("rows", "columns")
+    )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations are not the user's
         program = torch.onnx.export(
             system,
-            (torch.rand(1, 1, 3 * multiple, 4 * multiple),),
+            (torch.rand(1, 1, 3 * least * multiple, 4 * least * multiple),),
             dynamo=True,
             external_data=False,
             dynamic_shapes=({2: multiple * rows, 3: multiple * columns},),

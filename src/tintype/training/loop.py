@@ -7,7 +7,7 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, DataError
-from tintype.systems import build, rebuild
+from tintype.systems import build, changed, rebuild
 from tintype.systems.system import Batch, Recipe, System
 from tintype.training.batches import Batches, plain
 from tintype.training.checkpoint import FILE, load_checkpoint, restore_optimiser, save_checkpoint
@@ -47,8 +47,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.system = system
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return self.system.loss(batch)
+    def forward(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        return self.system.loss(batch, step)
 
 
 def train(
@@ -92,7 +92,8 @@ def train(
         report_minutes: how often to measure, draw the contact sheet and save.
         device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
         on_line: told every line of the log, e.g. to print it.
-        **changes: fields of the recipe to change, e.g. ``batch=32``.
+        **changes: fields of the recipe or, in a new run, of the system's configuration to change,
+            e.g. ``batch=32``.
 
     Returns:
         The averaged network, in evaluation mode.
@@ -102,7 +103,7 @@ def train(
             the data or this version, or it diverged.
         DataError: the data cannot be used.
         UnknownModelError: no such system or preset.
-        ValueError: the length, the batch or the photographs held back make no sense.
+        ValueError: the length, a change or the photographs held back make no sense.
     """
     length = steps if minutes is None else minutes
     if length is None or (minutes is not None and steps is not None) or not length > 0:
@@ -118,15 +119,14 @@ def train(
         facts, saved = load_checkpoint(run)
         seed, limit, held_back = facts["seed"], facts["limit"], facts["data"]["held_back"]
         system = rebuild(facts["system"], facts["config"])
-        recipe = replace(Recipe(**facts["recipe"]), **changes)
+        recipe = changed(Recipe(**facts["recipe"]), changes)
     else:
         if (run / FILE).exists():
             raise CheckpointError(
                 f"{run} holds a run already: add --resume to go on with it, or name another folder."
             )
         torch.manual_seed(seed)
-        system, recipe = build(system_name, preset)
-        recipe = replace(recipe, **changes)
+        system, recipe = build(system_name, preset, **changes)
         facts = {"step": 0, "elapsed": 0.0, "photographs": 0, "start": "from nothing"}
         facts |= {"system": system_name, "preset": preset, "seed": seed, "limit": limit}
         facts |= {"config": asdict(system.config)}
@@ -134,7 +134,7 @@ def train(
         raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
-    store = load_photos(data, short_side=recipe.largest, limit=limit)
+    store = load_photos(data, short_side=recipe.short_side, limit=limit)
     keep_large_blocks()
     if held_back is None:
         held_back = min(1000, len(store) // 20)
@@ -223,7 +223,7 @@ def train(
             batch = batches(step)
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=half):
                 gray = batch.gray.contiguous(memory_format=torch.channels_last)
-                terms = model(Batch(gray, batch.linear))
+                terms = model(Batch(gray, batch.linear), step)
             terms["loss"].backward()
             norm = float(nn.utils.clip_grad_norm_(system.parameters(), recipe.clip))
             if not math.isfinite(norm):
@@ -257,7 +257,7 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torch.optim.Optimizer:
-    """AdamW; weight decay on matrices and kernels only."""
+    """AdamW or SGD; weight decay on matrices and kernels only."""
     groups = []
     for (parameters, _), factor in zip(system.parameter_groups(), factors, strict=True):
         for decayed in (True, False):
@@ -265,6 +265,8 @@ def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torc
             decay = recipe.weight_decay if decayed else 0.0
             if chosen:
                 groups.append({"params": chosen, "factor": factor, "weight_decay": decay})
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
