@@ -23,7 +23,12 @@ class Painter:
         if model != "tint":
             raise UnknownModelError(f"No model is called {model!r}; there are: tint")
         self.made.append((model, threads))
-        self.card = SimpleNamespace(name="tint.test", decoding=SimpleNamespace(vividness=0.6))
+        decoding = SimpleNamespace(vividness=0.6)
+        self.card = SimpleNamespace(name="tint.test", decoding=decoding, refinement=None)
+
+    def check(self, *, vividness: float | None = None, refine: str | None = None) -> None:
+        if refine is not None:
+            raise ValueError("tint.test has no filter")
 
     def colorize(self, photo: Photo, **options: Any) -> Photo:
         self.asked.append(options)

@@ -30,7 +30,15 @@ def test_the_options_reach_the_engine(run: Any, painter: type[Painter]) -> None:
     photograph("a.png")
     run("colorize", "a.png", "--vividness", "0.3", "--saturation", "0.5", "--threads", "1")
     assert painter.made == [("tint", 1)]
-    assert painter.asked == [{"vividness": 0.3, "saturation": 0.5}]
+    assert painter.asked == [{"vividness": 0.3, "saturation": 0.5, "refine": None}]
+
+
+def test_an_option_that_is_not_for_the_model_is_wrong_usage(run, painter):
+    photograph("a.png")
+    result = run("colorize", "a.png", "--refine", "none")
+    assert result.status == 2
+    assert "no filter" in result.err
+    assert not Path("a.colorized.png").exists()
 
 
 def test_the_model_is_loaded_once_for_many_photographs(run: Any, painter: type[Painter]) -> None:

@@ -38,6 +38,17 @@ def test_training_gets_what_the_command_line_says(calls: Any, run: Any) -> None:
     assert "learning_rate" not in kwargs  # left to the preset
 
 
+def test_any_setting_can_be_changed(calls: Any, run: Any) -> None:
+    words = "train patchwise --data a --out run --steps 3 --set period=50 --set log_loss=printed"
+    assert run(*words.split(), "--set", "maps=[8, 8, 8, 8]").status == 0
+    kwargs = calls[0][1]
+    assert (kwargs["period"], kwargs["log_loss"]) == (50, "printed")
+    assert kwargs["maps"] == (8, 8, 8, 8)
+    result = run(*"train tint --data a --out run --steps 3 --set ema".split())
+    assert result.status == 1
+    assert "NAME=VALUE" in result.err
+
+
 def test_every_option_of_the_loop_is_one_it_has() -> None:
     """The command and the loop are written apart; this holds them together."""
     pytest.importorskip("torch")
@@ -47,7 +58,7 @@ def test_every_option_of_the_loop_is_one_it_has() -> None:
     from tintype.training.loop import train as loop
 
     named = set(inspect.signature(command).parameters) - {"system", "data", "out"}
-    changes = {"batch", "learning_rate"}
+    changes = {"batch", "learning_rate", "set"}
     assert named - changes <= set(inspect.signature(loop).parameters)
 
 
