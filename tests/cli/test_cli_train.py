@@ -44,7 +44,8 @@ def test_any_setting_can_be_changed(calls: Any, run: Any) -> None:
     kwargs = calls[0][1]
     assert (kwargs["period"], kwargs["log_loss"]) == (50, "printed")
     assert kwargs["maps"] == (8, 8, 8, 8)
-    result = run(*"train tint --data a --out run --steps 3 --set ema".split())
+    words = "train tint --data a --out run --steps 3 --set ema"
+    result = run(*words.split())
     assert result.status == 1
     assert "NAME=VALUE" in result.err
 

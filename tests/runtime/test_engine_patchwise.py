@@ -1,4 +1,4 @@
-"""The engine with a model of another kind: chroma in YUV, from patches, with a filter of its own."""
+"""The engine with a model of another kind: YUV chroma, from patches, with its own filter."""
 
 import numpy as np
 import pytest

@@ -48,6 +48,7 @@ def test_the_two_networks_are_alike_and_share_nothing(patchwise):
 def test_an_output_pixel_sees_23_by_23_pixels_around_it(patchwise):
     gray = torch.rand(1, 1, 64, 64, requires_grad=True)
     patchwise(gray)[0, 0, 24, 30].backward()
+    assert gray.grad is not None
     seen = gray.grad[0, 0].nonzero()
     (top, left), (bottom, right) = seen.min(0).values.tolist(), seen.max(0).values.tolist()
     # The pixel it colours is the same four rows and columns further in: the frame.

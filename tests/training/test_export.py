@@ -6,7 +6,8 @@ import torch
 from tintype.errors import CheckpointError, CorruptModelError
 from tintype.runtime.card import find, read_card, verify
 from tintype.runtime.session import Session
-from tintype.training.export import averaged_system, check_parity, export
+from tintype.systems import build
+from tintype.training.export import averaged_system, check_parity, export, start_from_exported
 from tintype.training.loop import train
 
 
@@ -54,6 +55,25 @@ def test_weights_are_kept_in_half_precision_and_say_nothing_of_this_machine(card
     assert onnx.TensorProto.FLOAT not in kinds
     assert b"/site-packages/" not in card.weights.read_bytes()
     assert b".py" not in card.weights.read_bytes()
+
+
+def test_an_exported_model_can_be_trained_further(run, card, shard, tmp_path):
+    system, _ = averaged_system(run)
+    again, _ = build("tint", "test")
+    said = start_from_exported(again, card.weights)
+    assert said == "tint.tiny after 3 steps (from nothing)"
+    gray = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        expected = system(gray)
+        assert (again.eval()(gray) - expected).abs().max() < 0.1 * expected.std()
+    train("tint", [shard], tmp_path, preset="test", steps=1, init=card.weights)
+    assert averaged_system(tmp_path)[1]["start"] == said
+
+
+@pytest.mark.parametrize(("name", "preset"), [("tint", "small"), ("patchwise", "test")])
+def test_a_model_of_another_network_is_no_start(card, name, preset):
+    with pytest.raises(CheckpointError, match="same preset"):
+        start_from_exported(build(name, preset)[0], card.weights)
 
 
 def test_a_name_of_another_system_is_refused(run, tmp_path):

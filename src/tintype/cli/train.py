@@ -43,7 +43,8 @@ def train(
         minutes: train for this long.
         steps: train for so many steps.
         resume: go on with the run in --out.
-        init: start from these weights (safetensors), where the system knows how.
+        init: start from an exported model (.onnx) of the same system and preset, or from other
+            weights (safetensors) that the system knows how to start from.
         seed: of every random choice.
         batch: photographs per step, instead of the preset's.
         learning_rate: the peak rate, instead of the preset's.

@@ -36,6 +36,9 @@ _LICENCE = (
 )
 
 
+_HALF = ".half"  # behind the names of weights kept as float16
+
+
 def averaged_system(run: Path) -> tuple[System, dict[str, Any]]:
     """The run's averaged weights in a network ready for inference, and the facts of the run.
 
@@ -118,6 +121,49 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
     return read_card(path)
 
 
+def start_from_exported(system: System, weights: Path) -> str:
+    """Give a network the weights of an exported model, to train it further.
+
+    Args:
+        system: of the kind and size that was exported.
+        weights: the ONNX file; its card lies beside it.
+
+    Returns:
+        What to write on the card about the start.
+
+    Raises:
+        CheckpointError: the file is no exported model, or one of another network.
+        CorruptModelError: the card cannot be read.
+        MissingExtraError: onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("export", "Starting from an exported model") from error
+    card = read_card(weights.with_suffix(".json"))
+    try:
+        graph = onnx.load(weights).graph
+        found = {
+            tensor.name.removesuffix(_HALF): onnx.numpy_helper.to_array(tensor)
+            for tensor in graph.initializer
+        }
+        state = {
+            name: torch.from_numpy(found[name].astype(np.float32))
+            for name in {**dict(system.named_parameters()), **dict(system.named_buffers())}
+            if name in found
+        }
+        if missing := [name for name, _ in system.named_parameters() if name not in state]:
+            raise KeyError(missing[0])
+        system.load_state_dict(state, strict=False)
+    except Exception as error:  # protobuf's errors share no base class
+        raise CheckpointError(
+            f"{weights} does not hold this {system.name} ({error}); give a model that was "
+            "exported from the same preset by this version."
+        ) from error
+    started = card.training.get("start", "from nothing")
+    return f"{card.name} after {card.training.get('step')} steps ({started})"
+
+
 def check_parity(system: System, card: Card, tolerance: float) -> float:
     """Compare ONNX Runtime with PyTorch on random luminance of several shapes.
 
@@ -175,6 +221,9 @@ def _write_onnx(system: System, path: Path, half: bool) -> None:
             input_names=["gray"],
             output_names=["output"],
             verbose=False,
+            # Unoptimised, every parameter stays under its own name (`start_from_exported`);
+            # ONNX Runtime optimises when it loads the file.
+            optimize=False,
         )
     assert program is not None  # only the exporter's old mode returns nothing
     model = program.model_proto
@@ -204,7 +253,7 @@ def _halve(model: Any) -> None:
         if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
             name = tensor.name
             values = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.half"))
+            tensor.CopyFrom(numpy_helper.from_array(values, f"{name}{_HALF}"))
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]

@@ -84,7 +84,8 @@ def train(
         minutes, steps: how long; exactly one of them. The cosine schedule ends there.
         resume: go on from the run's checkpoint; system, preset, recipe, seed, limit and the
             photographs held back are the run's own.
-        init: weights to start from, where the system knows how.
+        init: weights to start from: an exported model (.onnx) of the same system and preset, or
+            what else the system knows how to start from.
         seed: of every random choice.
         held_back: photographs at the end of the data that are measured on and never trained on;
             by default a twentieth, at most 1,000.
@@ -157,7 +158,7 @@ def train(
     if not resume:
         system.prepare(store.sample_ab(min(200_000, 50 * len(store)), seed))
         if init is not None:
-            facts["start"] = system.initialise(init)
+            facts["start"] = _start(system, init)
         facts["factors"] = [factor for _, factor in system.parameter_groups()]
     elif init is not None:
         raise CheckpointError("A resumed run has its start behind it: leave out --init.")
@@ -249,6 +250,15 @@ def train(
         journal.close()
     processes.leave()
     return averaged
+
+
+def _start(system: System, init: Path) -> str:
+    if init.suffix == ".onnx":
+        # The runtime's packages are needed for this alone.
+        from tintype.training.export import start_from_exported
+
+        return start_from_exported(system, init)
+    return system.initialise(init)
 
 
 def _has_bfloat16(device: torch.device) -> bool:
