@@ -33,8 +33,10 @@ format: $(VENV)/installed  ## put the sources into the house format
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
-bench: $(VENV)/installed  ## measure the engine; with PHOTOS=FOLDER the enlargement of chroma too
+bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement of chroma too
 	$(VENV)/bin/python benchmarks/engine.py
+	$(VENV)/bin/python benchmarks/vectorisation.py
+	$(VENV)/bin/python benchmarks/guided_filter.py
 	$(if $(PHOTOS),$(VENV)/bin/python benchmarks/enlarge_chroma.py $(PHOTOS))
 
 clean:  ## remove the environments, caches and results
