@@ -6,7 +6,7 @@ Liang et al. (2016) build on vectorised CNNs (Ren and Xu 2015), whose claim is t
 convolution into one matrix product is much faster than looping. Each layer of the patch network,
 forward and backward, on the same numbers, in this one run:
 
-- naive: a loop over output pixels and maps, each a dot product of kernel and window;
+- naive: a loop over output pixels and maps, each a product of kernel and window by numpy;
 - vectorised: `VectorisedConv2d`, unrolling and one matrix product for each patch;
 - library: `torch.nn.Conv2d`.
 
@@ -26,8 +26,10 @@ from torch import nn
 from tintype.systems.patchwise import PatchNetwork, PatchwiseConfig, VectorisedConv2d
 
 
-def naive(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, pad: int) -> tuple[float, float]:
-    """Seconds forward and backward of a convolution by loops, x (N, C, H, W)."""
+def naive(
+    x: np.ndarray, weight: np.ndarray, grad: np.ndarray, pad: int
+) -> tuple[tuple[float, float], list[np.ndarray]]:
+    """Seconds forward and backward of a convolution by loops, x (N, C, H, W), and what it found."""
     x = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
     k = weight.shape[-1]
     started = time.perf_counter()
@@ -42,7 +44,9 @@ def naive(x: np.ndarray, weight: np.ndarray, grad: np.ndarray, pad: int) -> tupl
         g = grad[n, m, i, j]
         to_x[n, :, i : i + k, j : j + k] += g * weight[m]
         to_weight[m] += g * x[n, :, i : i + k, j : j + k]
-    return forward, time.perf_counter() - started
+    backward = time.perf_counter() - started
+    inner = slice(pad, -pad or None)
+    return (forward, backward), [y, to_x[:, :, inner, inner], to_weight]
 
 
 def seconds(work: Callable[[], object], runs: int = 5) -> float:
@@ -56,13 +60,20 @@ def seconds(work: Callable[[], object], runs: int = 5) -> float:
     return min(times)
 
 
-def measure(layer: nn.Conv2d, x: torch.Tensor, grad: torch.Tensor) -> tuple[float, float]:
-    """Seconds forward and backward of a layer."""
+def measure(
+    layer: nn.Conv2d, x: torch.Tensor, grad: torch.Tensor, expected: list[np.ndarray]
+) -> tuple[float, float]:
+    """Seconds forward and backward of a layer, after a check that it computes what loops do."""
     x = x.clone().requires_grad_()
     with torch.no_grad():
         forward = seconds(lambda: layer(x))
     y = layer(x)
     wanted = (x, layer.weight)
+    assert layer.bias is not None
+    found = [y - layer.bias[:, None, None]]
+    found += torch.autograd.grad(y, wanted, grad, retain_graph=True)
+    for mine, right in zip(found, expected, strict=True):
+        assert np.abs(mine.detach().numpy() - right).max() < 1e-4 * np.abs(right).max()
     return forward, seconds(lambda: torch.autograd.grad(y, wanted, grad, retain_graph=True))
 
 
@@ -93,8 +104,9 @@ def main() -> None:
         with torch.no_grad():
             y = layer(x)
         grad = torch.randn_like(y)
-        looped = naive(x.numpy(), layer.weight.detach().numpy(), grad.numpy(), pad)
-        columns = zip(looped, measure(ours, x, grad), measure(layer, x, grad), strict=True)
+        looped, found = naive(x.numpy(), layer.weight.detach().numpy(), grad.numpy(), pad)
+        fast = (measure(way, x, grad, found) for way in (ours, layer))
+        columns = zip(looped, *fast, strict=True)
         label = f"{layer.kernel_size[0]}x{layer.kernel_size[0]}, "
         label += f"{layer.in_channels} -> {layer.out_channels}"
         for way, times in zip(totals, columns, strict=True):

@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "photo": {"color", "errors"},
     "runtime": {"photo", "color", "errors"},
     "systems": {"color", "errors"},
-    "training": {"systems", "color", "errors"},
+    # training.export only where a run starts from an exported model, and then when it is called.
+    "training": {"systems", "training.export", "color", "errors"},
     "training.export": {"training", "systems", "runtime", "color", "errors"},
     "evaluation": {"systems", "runtime", "photo", "color", "errors"},
     "tintype": {"photo", "runtime", "errors"},

@@ -23,12 +23,12 @@ class Painter:
         if model != "tint":
             raise UnknownModelError(f"No model is called {model!r}; there are: tint")
         self.made.append((model, threads))
-        decoding = SimpleNamespace(vividness=0.6)
-        self.card = SimpleNamespace(name="tint.test", decoding=decoding, refinement=None)
+        self.card = SimpleNamespace(name="tint.test")
 
-    def check(self, *, vividness: float | None = None, refine: str | None = None) -> None:
+    def options(self, *, vividness: float | None, refine: str | None) -> dict[str, Any]:
         if refine is not None:
             raise ValueError("tint.test has no filter")
+        return {"vividness": 0.6 if vividness is None else vividness, "refine": None}
 
     def colorize(self, photo: Photo, **options: Any) -> Photo:
         self.asked.append(options)

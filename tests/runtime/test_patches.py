@@ -79,10 +79,33 @@ def test_the_middle_of_one_patch_is_what_training_saw(network):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (5, 7), (56, 20), (57, 64)])
-def test_small_pictures_come_back_in_their_size(network, size):
+def test_the_photograph_is_mirrored_at_its_borders(network, size):
     gray = picture(*size)
-    assert whole(network, gray, PATCHES).shape == (2, *size)
+    framed = network(np.pad(gray, FRAME + FRINGE, mode="reflect"))
+    np.testing.assert_array_equal(
+        whole(network, gray, PATCHES), framed[:, FRINGE:-FRINGE, FRINGE:-FRINGE]
+    )
     assert overlapping(network, gray, PATCHES, 28).shape == (2, *size)
+
+
+def test_overlaps_are_averaged():
+    """With a network that says how often it was asked, from 0."""
+    asked = iter(range(100))
+
+    def count(patch):
+        assert patch.shape == (PATCH, PATCH)
+        return np.full((1, SPAN, SPAN), next(asked), np.float32)
+
+    found = overlapping(count, picture(SPAN, SPAN + 28 + 5), PATCHES, 28)[0]
+    # Patches 0, 1 and 2 begin at columns 0, 28 and 33: the last one ends with the photograph.
+    assert found.shape == (SPAN, SPAN + 33)
+    assert [found[3, x] for x in (0, 27, 28, 32, 33, 55, 56, 83, 84, 88)] == [
+        *(0, 0),
+        *(0.5, 0.5),
+        *(1, 1),
+        *(1.5, 1.5),
+        *(2, 2),
+    ]
 
 
 @pytest.mark.parametrize("stride", [0, -3, SPAN + 1])

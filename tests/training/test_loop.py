@@ -18,7 +18,7 @@ from tintype.systems.tint import Tint
 from tintype.training.batches import Batches
 from tintype.training.checkpoint import FILE, load_checkpoint
 from tintype.training.data import load_photos
-from tintype.training.loop import _has_bfloat16, _settle, train
+from tintype.training.loop import _bfloat16_pays, _settle, train
 
 
 def start(shard, run, *options):
@@ -133,10 +133,10 @@ def half_step(shard, rank):
     """The gradient of one process's half of the first batch, in the optimiser's order."""
     torch.manual_seed(0)
     system, recipe = build("tint", "test")
-    store, _ = load_photos([shard], short_side=recipe.short_side).split(1)
+    store, _ = load_photos([shard], short_side=recipe.kept).split(1)
     system.prepare(store.sample_ab(50 * len(store), 0))
     batch = Batches(store, recipe, 0, rank, 2)(0)
-    with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16(torch.device("cpu"))):
+    with torch.autocast("cpu", torch.bfloat16, enabled=_bfloat16_pays(torch.device("cpu"))):
         system.loss(batch)["loss"].backward()
     ordered = []
     for group, _ in system.parameter_groups():
@@ -154,7 +154,7 @@ def test_a_run_resumes_with_the_rates_and_photographs_it_began_with(shard, tmp_p
     weights = {k: v.clone() for k, v in build("tint", "test")[0].encoder.state_dict().items()}
     weights["stem.weight"] = weights["stem.weight"].repeat(1, 3, 1, 1)
     save_file(weights, tmp_path / "classifier.safetensors")
-    options = {"preset": "test", "held_back": 6, "limit": 20, "batch": 4}
+    options = {"preset": "test", "held_back": 6, "limit": 20, "changes": {"batch": 4}}
     train(
         "tint",
         [shard],
@@ -246,7 +246,7 @@ def test_a_failed_save_leaves_the_last_checkpoint_whole(shard, tmp_path, monkeyp
 def test_averaged_weights_get_statistics_of_their_own(shard):
     torch.manual_seed(0)
     system, recipe = build("tint", "test")
-    batches = Batches(load_photos([shard], short_side=recipe.short_side), recipe, seed=0)
+    batches = Batches(load_photos([shard], short_side=recipe.kept), recipe, seed=0)
     with torch.no_grad():
         for parameter in system.parameters():
             parameter.mul_(1.1)  # as far from the statistics as an average is from the last step

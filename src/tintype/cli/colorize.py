@@ -105,14 +105,11 @@ def colorize(
             colorizer = Colorizer(model, threads=threads)
             report.model = colorizer.card.name
             try:
-                colorizer.check(vividness=vividness, refine=refine)
+                held = colorizer.options(vividness=vividness, refine=refine)
             except ValueError as error:
                 raise UsageError(str(error)) from error
-            if vividness is None and colorizer.card.decoding is not None:
-                report.vividness = colorizer.card.decoding.vividness
-            if refine is None and colorizer.card.refinement is not None:
-                report.refine = "chroma"
-            options = {"vividness": vividness, "saturation": saturation, "refine": refine}
+            report.vividness, report.refine = held["vividness"], held["refine"]
+            options = {**held, "saturation": saturation}
             work = _Work(colorizer, options, max_pixels, overwrite, in_place)
             _do_all(work, jobs, report, progress)
     return 1 if report.failed else 0

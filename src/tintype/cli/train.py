@@ -81,6 +81,6 @@ def train(
             report_minutes=report_minutes,
             device=device,
             on_line=show if sys.stderr.isatty() else None,
-            **{**changes, **read_settings(set)},
+            changes={**changes, **read_settings(set)},
         )
     return 0

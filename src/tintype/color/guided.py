@@ -104,6 +104,12 @@ def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.fl
     return enlarge(fit(chroma, guide), gray, slice(0, len(gray)), gray.shape)
 
 
+def bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Chroma (h, w, 2) at another size, (height, width, 2), without a look at any edge."""
+    planes = np.moveaxis(chroma, -1, 0)
+    return np.stack([_bicubic(np.ascontiguousarray(p), size) for p in planes], axis=-1)
+
+
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
     """Returns the (height, width) at which `fit` does best.
 
@@ -160,6 +166,24 @@ def fit(chroma: NDArray[np.float32], guide: Plane) -> ChromaFit:
         for _ in range(_BACK_PROJECTIONS):
             offset += lacking(slope * guide + offset, target)
 
+    return _chroma_fit(lines, guide)
+
+
+def fit_filter(planes: NDArray[np.float32], guide: Plane, radius: int, eps: float) -> ChromaFit:
+    """Fits planes as the guided filter does: their lines in the gray, and nothing added back.
+
+    With `enlarge` this is the fast guided filter (arXiv 1505.00996); where the guide is the
+    photograph itself it is `guided_filter`.
+
+    Args:
+        planes: what to filter, of the guide's size, (h, w, 2).
+        guide: gray in [0, 1] at the working size, (h, w).
+        radius, eps: as of `guided_filter`.
+    """
+    return _chroma_fit(_lines(guide, list(np.moveaxis(planes, -1, 0)), radius, eps), guide)
+
+
+def _chroma_fit(lines: Sequence[tuple[Plane, Plane]], guide: Plane) -> ChromaFit:
     slopes, offsets = zip(*lines, strict=True)
     return ChromaFit(
         slope=np.stack(slopes),

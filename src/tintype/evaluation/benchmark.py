@@ -107,7 +107,7 @@ def _colorizer(name: str, threads: int | None) -> tuple[Colorizer, dict[str, Any
     model, options = _named(name)
     colorizer = Colorizer(model, threads=threads)
     try:
-        colorizer.check(**options)
+        colorizer.options(**options)
     except ValueError as error:
         raise DataError(
             f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to refine as "

@@ -73,10 +73,11 @@ class Patches:
 
 @dataclass(frozen=True)
 class Refinement:
-    """The guided filter that a system passes its chroma through, at network size.
+    """The guided filter that a system passes its chroma through, the photograph as its guide.
 
     Attributes:
-        radius: of the windows in pixels.
+        radius: of the windows, in pixels of the photograph; of a large one, in pixels of the
+            reduced copy on which chroma is fitted (four to a cell of the network's output).
         eps: variance of the luminance in [0, 1] below which a window is averaged.
     """
 
@@ -156,19 +157,20 @@ def read_card(path: Path) -> Card:
     try:
         record = json.loads(path.read_text())
         record["size"] = InputSize(**record["size"])
-        if decoding := record.get("decoding"):
-            weights = tuple(decoding["rebalancing"])
-            record["decoding"] = Decoding(**{**decoding, "rebalancing": weights})
-        for name, kind in (("patches", Patches), ("refinement", Refinement)):
-            if record.get(name):
-                record[name] = kind(**record[name])
+        parts = {"decoding": Decoding, "patches": Patches, "refinement": Refinement}
+        for name, kind in parts.items():
+            if record.get(name) is not None:
+                values = record[name].items()
+                record[name] = kind(
+                    **{k: tuple(v) if isinstance(v, list) else v for k, v in values}
+                )
         needed = {f.name for f in fields(Card) if f.default is MISSING}
         if missing := needed - set(record):
             raise KeyError(", ".join(sorted(missing)))
         card = Card(**record, path=path)
         _check(card)
         return card
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptModelError(
             f"{path} is not a model card this version can read ({error}); "
             "reinstall tintype, or export the model again."
@@ -188,13 +190,16 @@ def _check(card: Card) -> None:
     if card.decoding is not None:
         _check_decoding(card.decoding)
     if (patches := card.patches) is not None:
+        if card.stride != 1:
+            raise ValueError("a network of patches gives a chroma for every pixel")
         sides = (patches.frame, patches.fringe, patches.side - 2 * patches.frame - 1)
         if not all(isinstance(side, int) and side >= 0 for side in sides):
             raise ValueError("a patch's frame and fringe are pixels, and leave some of it")
-    if (filter := card.refinement) is not None and not (
-        isinstance(filter.radius, int) and filter.radius > 0 and filter.eps > 0
-    ):
-        raise ValueError("a refinement has a radius in whole pixels and an eps above 0")
+    if (filter := card.refinement) is not None:
+        if card.space != "yuv":
+            raise ValueError("a refinement is for chroma in yuv")
+        if not (isinstance(filter.radius, int) and filter.radius > 0 and filter.eps > 0):
+            raise ValueError("a refinement has a radius in whole pixels and an eps above 0")
     tables = (card.training, card.scores, card.files)
     if not all(isinstance(table, dict) for table in tables):
         raise TypeError("training, scores and files are tables")

@@ -1,8 +1,7 @@
 """The engine: a photograph in, the same photograph in colour out.
 
-    luminance -> network size -> chroma, low resolution (decoded, refined: what the card asks for)
-              -> enlarged along the luminance's edges -> joined with the luminance, gamut-mapped
-              -> the photograph, everything restored
+    luminance -> network size -> chroma, low resolution -> enlarged along the luminance's edges
+              -> joined with the luminance, gamut-mapped -> the photograph, everything restored
 
 Work at full size goes by strips of rows, several at once on as many threads: beyond the gray plane
 and the result, memory grows with the width of the photograph, not with its height.
@@ -20,7 +19,15 @@ from PIL import Image
 
 from tintype.color.bins import ab_bins, annealed_mean_of_logits
 from tintype.color.gamut import join_lab, join_luma
-from tintype.color.guided import area_mean, enlarge, fit, guided_filter, working_size
+from tintype.color.guided import (
+    ChromaFit,
+    area_mean,
+    bicubic,
+    enlarge,
+    fit,
+    fit_filter,
+    working_size,
+)
 from tintype.color.spaces import rgb_to_yuv
 from tintype.errors import CorruptModelError
 from tintype.photo import Photo
@@ -57,7 +64,7 @@ class Colorizer:
     Raises:
         UnknownModelError: no such model.
         CorruptModelError: its card or weights are damaged, or ask for what this version lacks.
-        ValueError: threads is below 1, or the model has no patches.
+        ValueError: threads is below 1, the model has no patches, or the stride leaves gaps.
 
     Example:
         >>> from tintype import Colorizer, Photo
@@ -81,8 +88,10 @@ class Colorizer:
                 f"{self.card.name} gives {', '.join(map(repr, kind))}, which this version of "
                 "tintype cannot use; upgrade tintype."
             )
-        if patch_stride is not None and self.card.patches is None:
-            raise ValueError(f"{self.card.name} was not trained on patches")
+        if patch_stride is not None:
+            if self.card.patches is None:
+                raise ValueError(f"{self.card.name} was not trained on patches")
+            patches.check_stride(self.card.patches, patch_stride)
         self.threads = threads or cores()
         self._patch_stride = patch_stride
         self._session = Session(self.card, self.threads)
@@ -112,18 +121,21 @@ class Colorizer:
             ValueError: vividness, saturation or refine is out of range, or not for this model.
         """
         photo = _photo(photo)
-        chroma = self.chroma(photo.gray, vividness=vividness, refine=refine)
+        options = self.options(vividness=vividness, refine=refine)
         if not 0 <= saturation <= 10:
             raise ValueError(f"saturation is a factor from 0 to 10, not {saturation}")
-        return photo.with_rgb(self.join(photo.gray, chroma * np.float32(saturation)))
+        chroma = self.chroma(photo.gray, vividness=options["vividness"]) * np.float32(saturation)
+        return photo.with_rgb(self.join(photo.gray, chroma, refine=options["refine"]))
 
-    def check(self, *, vividness: float | None = None, refine: Refine | None = None) -> None:
-        """See whether the model takes these options.
+    def options(
+        self, *, vividness: float | None = None, refine: Refine | None = None
+    ) -> dict[str, Any]:
+        """The options that hold when these are asked for; None where the model has no such thing.
 
         Raises:
             ValueError: vividness or refine is out of range, or not for this model.
         """
-        name, decoding = self.card.name, self.card.decoding
+        name, decoding, refinement = self.card.name, self.card.decoding, self.card.refinement
         if vividness is not None:
             if decoding is None:
                 raise ValueError(f"{name} predicts one chroma: it has no vividness to choose")
@@ -131,47 +143,45 @@ class Colorizer:
                 raise ValueError(
                     f"vividness is a number from 0 (safe) to 1 (vivid), not {vividness}"
                 )
+        elif decoding is not None:
+            vividness = decoding.vividness
         if refine is not None:
-            if self.card.refinement is None:
+            if refinement is None:
                 raise ValueError(f"{name} has no filter to refine its chroma with")
             if refine not in get_args(Refine):
                 raise ValueError(f"refine is one of {', '.join(get_args(Refine))}, not {refine!r}")
+        elif refinement is not None:
+            refine = "chroma"
+        return {"vividness": vividness, "refine": refine}
 
-    def chroma(
-        self, gray: Levels, *, vividness: float | None = None, refine: Refine | None = None
-    ) -> NDArray[np.float32]:
+    def chroma(self, gray: Levels, *, vividness: float | None = None) -> NDArray[np.float32]:
         """Predicted chroma at the network's resolution.
 
         Args:
             gray: luminance (H, W), uint8 or uint16.
-            vividness, refine: as in `colorize`.
+            vividness: as in `colorize`.
 
         Returns:
             Two planes in the space of the model's card, (h, w, 2): a and b in CIE Lab units, or
             analogue U and V.
 
         Raises:
-            ValueError: as `check`.
+            ValueError: as `options`.
         """
-        self.check(vividness=vividness, refine=refine)
-        seen = reduce(gray, self.card.size)
-        output = self._run(seen)
-        if self.card.decoding is not None:
-            return self._decode(output, vividness)
-        return self._refine(np.moveaxis(output, 0, -1), seen, refine or "chroma")
+        vividness = self.options(vividness=vividness)["vividness"]
+        output = self.output(gray)
+        return np.moveaxis(output, 0, -1) if vividness is None else self._decode(output, vividness)
 
     def output(self, gray: Levels) -> NDArray[np.float32]:
         """What the network says of luminance (H, W), undecoded: (channels, h, w)."""
-        return self._run(reduce(gray, self.card.size))
-
-    def _run(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
-        card = self.card
+        card, run = self.card, self._session.run
+        seen = reduce(gray, card.size)
         if card.patches is None:
-            output = self._session.run(seen)
+            output = run(seen)
         elif self._patch_stride is None:
-            output = patches.whole(self._session.run, seen, card.patches)
+            output = patches.whole(run, seen, card.patches)
         else:
-            output = patches.overlapping(self._session.run, seen, card.patches, self._patch_stride)
+            output = patches.overlapping(run, seen, card.patches, self._patch_stride)
         channels = 2 if card.decoding is None else len(ab_bins())
         promised = (channels, *(side // card.stride for side in seen.shape))
         if output.shape != promised or not np.isfinite(output).all():
@@ -181,11 +191,10 @@ class Colorizer:
             )
         return output
 
-    def _decode(self, logits: NDArray[np.float32], vividness: float | None) -> NDArray[np.float32]:
+    def _decode(self, logits: NDArray[np.float32], vividness: float) -> NDArray[np.float32]:
         """Chroma (h, w, 2) from logits over the ab bins, (313, h, w)."""
         decoding = self.card.decoding
         assert decoding is not None
-        vividness = decoding.vividness if vividness is None else vividness
         if decoding.rebalancing:
             weights = np.log(np.array(decoding.rebalancing, dtype=np.float32))
             logits = logits - np.float32(1 - vividness) * weights[:, None, None]
@@ -194,28 +203,18 @@ class Colorizer:
         )
         return annealed_mean_of_logits(logits, temperature=temperature, axis=0)
 
-    def _refine(
-        self, chroma: NDArray[np.float32], gray: NDArray[np.float32], refine: Refine
-    ) -> NDArray[np.float32]:
-        """Chroma (h, w, 2) after the model's guided filter, with luminance (h, w) as the guide.
+    def join(
+        self, gray: Levels, chroma: NDArray[np.float32], *, refine: Refine | None = None
+    ) -> Levels:
+        """Full-size colours from full-size luminance (H, W) and low-resolution chroma (h, w, 2).
 
-        The filter is linear in what it filters: on the picture it does the same as on the chroma,
-        but for colours that had to be brought into gamut before it.
+        Args:
+            gray, chroma: in the units of the model's card.
+            refine: as in `colorize`.
         """
-        refinement = self.card.refinement
-        if refinement is None or refine == "none":
-            return chroma
-        if refine == "chroma":
-            return guided_filter(gray, chroma, refinement.radius, refinement.eps)
-        picture = join_luma(gray, chroma, self.card.space, dtype=np.uint16).astype(np.float32)
-        picture /= 65535
-        return rgb_to_yuv(guided_filter(gray, picture, refinement.radius, refinement.eps))[..., 1:]
-
-    def join(self, gray: Levels, chroma: NDArray[np.float32]) -> Levels:
-        """Full-size colours from full-size luminance (H, W) and low-resolution chroma (h, w, 2)."""
         height, width = gray.shape
         guide = area_mean(gray, working_size(chroma.shape, gray.shape))
-        fitted = fit(chroma, guide / np.float32(np.iinfo(gray.dtype).max))
+        fitted = self._fit(chroma, guide / np.float32(np.iinfo(gray.dtype).max), refine)
         rgb = np.empty((height, width, 3), gray.dtype)
         rows = max(1, _STRIP_PIXELS // width)
 
@@ -230,6 +229,24 @@ class Colorizer:
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(strip, range(0, height, rows)))
         return rgb
+
+    def _fit(
+        self, chroma: NDArray[np.float32], guide: NDArray[np.float32], refine: Refine | None
+    ) -> ChromaFit:
+        """Chroma (h, w, 2) as lines in the luminance, by the model's own filter where it has one.
+
+        The filter is linear in what it filters: on the coloured picture it does the same as on the
+        chroma, but for colours that had to be brought into gamut before it.
+        """
+        refinement = self.card.refinement
+        if refinement is None or refine == "none":
+            return fit(chroma, guide)
+        height, width = guide.shape
+        planes = bicubic(chroma, (height, width))
+        if refine == "image":
+            picture = join_luma(guide, planes, self.card.space, dtype=np.uint16)
+            planes = rgb_to_yuv(picture.astype(np.float32) / 65535)[..., 1:]
+        return fit_filter(planes, guide, refinement.radius, refinement.eps)
 
 
 def _photo(source: Photo | Source) -> Photo:

@@ -55,9 +55,7 @@ def overlapping(
     Raises:
         ValueError: the stride is below 1, or leaves pixels between the patches uncovered.
     """
-    span = patches.side - 2 * patches.frame
-    if not 1 <= stride <= span:
-        raise ValueError(f"the stride of the patches is from 1 to {span}, not {stride}")
+    span = check_stride(patches, stride)
     height, width = gray.shape
     # A photograph smaller than a patch is mirrored up to one.
     framed = _mirrored(gray, patches.frame, least=patches.side)
@@ -74,6 +72,18 @@ def overlapping(
     assert sums is not None
     assert counts is not None
     return (sums / counts.astype(np.float32))[:, :height, :width]
+
+
+def check_stride(patches: Patches, stride: int) -> int:
+    """How many pixels the output of a patch spans, which is the largest stride there may be.
+
+    Raises:
+        ValueError: the stride is below 1, or leaves pixels between the patches uncovered.
+    """
+    span = patches.side - 2 * patches.frame
+    if not 1 <= stride <= span:
+        raise ValueError(f"the stride of the patches is from 1 to {span}, not {stride}")
+    return span
 
 
 def _starts(length: int, span: int, stride: int) -> list[int]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tintype.errors import CheckpointError, SettingError, UnknownModelError
 
@@ -39,14 +39,16 @@ def system_class(name: str) -> type[System]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def build(name: str, preset: str = "small", **changes: Any) -> tuple[System, Recipe]:
+def build(
+    name: str, preset: str = "small", /, changes: Mapping[str, Any] | None = None
+) -> tuple[System, Recipe]:
     """A freshly initialised system and the recipe its preset is trained by.
 
     Args:
         name: a key of `SYSTEMS`, e.g. ``"tint"``.
         preset: one of the system's presets: ``"paper"`` (where there is a paper), ``"small"``
             (the size we train and ship) or ``"test"`` (seconds to train).
-        **changes: fields of the preset's configuration or recipe that take other values.
+        changes: other values for fields of the preset's configuration or recipe.
 
     Raises:
         UnknownModelError: no such system, or it has no such preset.
@@ -57,29 +59,44 @@ def build(name: str, preset: str = "small", **changes: Any) -> tuple[System, Rec
         raise UnknownModelError(
             f"{name!r} has no preset {preset!r}; it has: {', '.join(cls.presets)}."
         )
-    config, recipe = cls.presets[preset]
-    own = {field.name for field in dataclasses.fields(config)}
-    config = changed(config, {k: v for k, v in changes.items() if k in own})
-    recipe = changed(recipe, {k: v for k, v in changes.items() if k not in own})
+    config, recipe = changed(cls.presets[preset], changes or {})
     return cls(config), recipe
 
 
-_Settings = TypeVar("_Settings")
+def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
+    """Configurations and recipes with other values in some of their fields.
 
-
-def changed(settings: _Settings, changes: Mapping[str, Any]) -> _Settings:
-    """A configuration or recipe with other values in some of its fields.
+    Args:
+        settings: dataclasses whose fields have names of their own.
+        changes: field name -> value, of the kind of the value it replaces.
 
     Raises:
-        SettingError: it has no such field, or does not take that value.
+        SettingError: none has such a field, or it does not take that value.
     """
-    names = {field.name for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
-    for name in changes:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}."
+    owner = {field.name: part for part in settings for field in dataclasses.fields(part)}
+    values = []
+    for name, value in changes.items():
+        if name not in owner:
+            near = difflib.get_close_matches(name, owner, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(owner)}."
             raise SettingError(f"No setting is called {name!r}; {hint}")
-    return dataclasses.replace(settings, **changes)  # type: ignore[type-var]
+        values.append((name, _of_kind(name, value, getattr(owner[name], name))))
+    return [
+        dataclasses.replace(part, **{name: v for name, v in values if owner[name] is part})
+        for part in settings
+    ]
+
+
+def _of_kind(name: str, value: Any, current: Any) -> Any:
+    """The value, if it is of the kind of the current one; whole numbers serve as any."""
+    if isinstance(current, tuple) and isinstance(value, (tuple, list)) and current:
+        return tuple(_of_kind(name, item, current[0]) for item in value)
+    kind = int if current is None else type(current)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise SettingError(f"{name} takes a value like {current!r}, not {value!r}")
+    return value
 
 
 def rebuild(name: str, config: dict[str, Any]) -> System:

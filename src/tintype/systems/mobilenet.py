@@ -8,10 +8,13 @@ as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from tintype.errors import CheckpointError
 
 # Expansion, output channels, repetitions, stride of the first: Table 2 of the paper.
 _GROUPS = (
@@ -102,6 +105,27 @@ class MobileNetV2(nn.Module):
                 features.append(x)
         features.append(F.relu6(self.head(x)))  # (N, 1280, H/32, W/32)
         return features
+
+    def start(self, path: Path) -> str:
+        """Start from ImageNet weights in a safetensors file; returns what to say on the card.
+
+        Raises:
+            CheckpointError: the file is not one, or fits another network.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            self.load_imagenet(load_file(path))
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path} does not hold MobileNetV2 1.0 with folded norms ({error}); "
+                "give that file with --init, or leave --init out to start from nothing."
+            ) from error
+        return (
+            "encoder started from MobileNetV2 1.0 trained on ImageNet-1k "
+            "(github.com/google-coral/test_data, Apache-2.0)"
+        )
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a colour classifier with folded batch norms.

@@ -15,7 +15,7 @@ The paper refines the chroma with a guided filter: `tintype.runtime.engine` does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -31,6 +31,7 @@ FRAME = 4  #: pixels on every side of a patch whose chroma is not predicted
 FRINGE = 7  #: outermost pixels of the prediction, where the full convolution has fewer terms
 _KERNELS = (11, 4, 3, 1)
 _FULL = 8
+_SHORT_SIDE = 144  # of the photographs, in training and as the engine shows them to the network
 _RANGES = (0.872, 1.230)  # of U and of V: from minus to plus 0.436 and 0.615
 
 
@@ -58,6 +59,8 @@ class PatchwiseConfig:
             )
         if self.log_loss not in ("completed", "printed"):
             raise SettingError(f"log_loss is 'completed' or 'printed', not {self.log_loss!r}")
+        if len(self.maps) != len(_KERNELS):
+            raise SettingError(f"maps are {len(_KERNELS)} numbers, not {len(self.maps)}")
         if self.period < 1:
             raise SettingError(f"period is a number of iterations from 1, not {self.period}")
 
@@ -69,12 +72,15 @@ class VectorisedConv2d(nn.Conv2d):
     (N, C * k * k, H' * W'). Values and gradients are those of the library's convolution.
     """
 
+    def __init__(self, inputs: int, outputs: int, kernel: int, padding: int = 0) -> None:
+        super().__init__(inputs, outputs, kernel, padding=padding)
+
     def forward(self, input: Tensor) -> Tensor:
         (kernel, _), pad = self.kernel_size, int(self.padding[0])
         columns = F.unfold(input, kernel, padding=pad)
         values = self.weight.flatten(1) @ columns
-        if self.bias is not None:
-            values = values + self.bias[:, None]
+        assert self.bias is not None
+        values = values + self.bias[:, None]
         height, width = (side + 2 * pad - kernel + 1 for side in input.shape[2:])
         return values.view(len(input), -1, height, width)
 
@@ -85,10 +91,9 @@ class PatchNetwork(nn.Module):
     def __init__(self, config: PatchwiseConfig) -> None:
         super().__init__()
         conv = VectorisedConv2d if config.convolution == "vectorised" else nn.Conv2d
-        widths = (1, *config.maps)
+        inputs = (1, *config.maps[:-1])
         self.hidden = nn.ModuleList(
-            conv(inputs, outputs, kernel)
-            for inputs, outputs, kernel in zip(widths, config.maps, _KERNELS, strict=False)
+            conv(*layer) for layer in zip(inputs, config.maps, _KERNELS, strict=True)
         )
         # A full convolution: every place where kernel and map overlap at all.
         self.full = conv(config.maps[-1], 1, _FULL, padding=_FULL - 1)
@@ -108,6 +113,11 @@ class PatchNetwork(nn.Module):
         return self.full(x)
 
 
+_RECIPE = Recipe(
+    crop=PATCH, learning_rate=0.1, optimiser="sgd", weight_decay=0.0, short_side=_SHORT_SIDE
+)
+
+
 class Patchwise(System):
     """The two networks, their alternating loss, and how they are exported."""
 
@@ -115,24 +125,12 @@ class Patchwise(System):
     presets: ClassVar[dict[str, tuple[Any, Recipe]]] = {
         "paper": (
             PatchwiseConfig(),
-            Recipe(crop=PATCH, learning_rate=0.1, optimiser="sgd", weight_decay=0.0),
+            _RECIPE,
         ),
-        "small": (
-            PatchwiseConfig(maps=(32, 48, 48, 32)),
-            Recipe(crop=PATCH, learning_rate=0.1, optimiser="sgd", weight_decay=0.0),
-        ),
+        "small": (PatchwiseConfig(maps=(32, 48, 48, 32)), _RECIPE),
         "test": (
-            PatchwiseConfig(maps=(4, 4, 4, 4), period=2),
-            Recipe(
-                crop=PATCH,
-                batch=8,
-                learning_rate=0.1,
-                optimiser="sgd",
-                warmup=5,
-                weight_decay=0.0,
-                ema=0.9,
-                short_side=72,
-            ),
+            PatchwiseConfig(maps=(4, 4, 4, 4), period=7),
+            replace(_RECIPE, batch=8, warmup=5, ema=0.9),
         ),
     }
 
@@ -163,7 +161,8 @@ class Patchwise(System):
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Mean squared error and log loss in alternation (the paper's A and B).
 
-        Steps 0 to 99 descend on A, 100 to 199 on B, and so on; ``phase`` is 0 or 1. U and V are
+        The first ``config.period`` steps descend on A, as many on B, and so on (100 in the
+        paper); ``phase`` says 0 or 1. U and V are
         scaled to [0, 1] and clamped to [1e-6, 1 - 1e-6], the losses are means over pixels, and the
         two networks' losses are added up, so that each learns as if alone.
 
@@ -189,10 +188,16 @@ class Patchwise(System):
             "phase": torch.tensor(float(phase)),
         }
 
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """Both losses: a photograph held back has no step to choose one by."""
+        terms = self.loss(batch)
+        return {name: terms[name] for name in ("mse", "log")}
+
     def chroma(self, gray: Tensor) -> Tensor:
-        """Chroma before the guided filter, as ab, (N, 2, H, W)."""
-        framed = F.pad(gray, (FRAME,) * 4, mode="reflect")
-        return ab_of_uv(gray, self(framed).float())
+        """Chroma before the guided filter, as ab, (N, 2, H, W), for H and W above 11."""
+        border = FRAME + FRINGE
+        uv = self(F.pad(gray, (border,) * 4, mode="reflect"))
+        return ab_of_uv(gray, F.pad(uv, (-FRINGE,) * 4).float())
 
     def card(self) -> dict[str, Any]:
         """Input rule, output, patches and refinement, as `tintype.runtime.card.Card` has them."""
@@ -201,7 +206,7 @@ class Patchwise(System):
             "space": "yuv",
             "output": "chroma",
             "stride": 1,
-            "size": {"short_side": 144, "multiple": 1, "longest": 1024},
+            "size": {"short_side": _SHORT_SIDE, "multiple": 1, "longest": 1024},
             "patches": {"side": PATCH, "frame": FRAME, "fringe": FRINGE},
             "refinement": {"radius": 40, "eps": 1e-4},
             "upsampling": "guided",

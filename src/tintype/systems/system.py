@@ -35,13 +35,15 @@ class Recipe:
         learning_rate: peak rate, after the warm-up and before the cosine decay.
         optimiser: ``"adamw"`` or ``"sgd"`` (with a momentum of 0.9).
         warmup: steps of linear warm-up.
-        weight_decay: AdamW's decoupled decay, on matrices and kernels only.
+        weight_decay: on matrices and kernels only: AdamW's decoupled decay, or with SGD an L2
+            penalty.
         clip: largest gradient norm.
         ema: decay of the averaged weights that are exported.
         zoom: smallest side of the cut squares relative to `crop`. They are cut at sides from
             `zoom` * `crop` to `largest` and brought to `crop`, so that the network meets objects
             at more than one scale.
-        short_side: shorter side in pixels at which photographs are kept, at least `largest`.
+        short_side: shorter side in pixels at which photographs are kept; None keeps them at
+            `largest`, so that a crop may hold all of one.
     """
 
     crop: int = 128
@@ -53,12 +55,12 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.999
     zoom: float = 0.75
-    short_side: int = 144
+    short_side: int | None = None
 
     def __post_init__(self) -> None:
         if self.optimiser not in ("adamw", "sgd"):
             raise SettingError(f"the optimiser is 'adamw' or 'sgd', not {self.optimiser!r}")
-        if self.short_side < self.largest:
+        if self.kept < self.largest:
             raise SettingError(
                 f"crops of {self.crop} need photographs of a short_side of at least {self.largest}"
             )
@@ -67,6 +69,11 @@ class Recipe:
     def largest(self) -> int:
         """Largest side of the cut squares."""
         return round(1.125 * self.crop)
+
+    @property
+    def kept(self) -> int:
+        """Shorter side at which photographs are kept in memory."""
+        return self.largest if self.short_side is None else self.short_side
 
 
 class System(nn.Module):
@@ -90,12 +97,24 @@ class System(nn.Module):
         """
         raise NotImplementedError
 
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """What to report of photographs held back: by default the terms of the loss."""
+        return self.loss(batch)
+
     def chroma(self, gray: Tensor) -> Tensor:
         """Predicted ab (N, 2, h, w) in Lab units for luminance (N, 1, H, W), at default decoding.
 
         It is what contact sheets show; shipped inference decodes in `tintype.runtime`.
         """
         raise NotImplementedError
+
+    def adopt(self, system: str, weights: dict[str, Tensor]) -> str:
+        """Take over what fits from another system's exported weights; returns what to say of it.
+
+        Raises:
+            CheckpointError: nothing of it fits.
+        """
+        raise CheckpointError(f"{self.name} cannot start from {system}: give a model of its own.")
 
     def initialise(self, path: Path) -> str:
         """Start from weights in a safetensors file; returns what to write on the card about it.

@@ -27,7 +27,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.color import bins
-from tintype.errors import CheckpointError
 from tintype.systems.colorspace import ab_of_linear
 from tintype.systems.mobilenet import MobileNetV2
 from tintype.systems.system import Batch, Recipe, System
@@ -112,7 +111,7 @@ class Tint(System):
         "small": (TintConfig(), Recipe()),
         "test": (
             TintConfig(encoder_width=0.25, attention=32, heads=2, blocks=1, decoder=(16, 16, 16)),
-            Recipe(crop=64, batch=8, warmup=5, ema=0.9, short_side=72),
+            Recipe(crop=64, batch=8, warmup=5, ema=0.9),
         ),
     }
 
@@ -210,21 +209,9 @@ class Tint(System):
         Raises:
             CheckpointError: the file is not one, or fits another network.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            self.encoder.load_imagenet(load_file(path))
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path} does not hold MobileNetV2 1.0 with folded norms ({error}); "
-                "give that file with --init, or leave --init out to start from nothing."
-            ) from error
+        said = self.encoder.start(path)
         self.encoder_rate = 0.25
-        return (
-            "encoder started from MobileNetV2 1.0 trained on ImageNet-1k "
-            "(github.com/google-coral/test_data, Apache-2.0)"
-        )
+        return said
 
     def prepare(self, ab: Tensor) -> None:
         """Set the rebalancing weights from a sample of the training chroma, (N, 2)."""

@@ -45,7 +45,7 @@ def main() -> int:
             options.pop("out"),
             on_line=lambda line: print(line, file=sys.stderr, flush=True),
             **options,
-            **changes,
+            changes=changes,
         )
     except (TintypeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,8 +22,10 @@ from tintype.runtime.card import (
     InputSize,
     Patches,
     Refinement,
+    find,
     read_card,
     sha256,
+    verify,
 )
 from tintype.runtime.session import Session
 from tintype.systems import rebuild
@@ -124,6 +126,8 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
 def start_from_exported(system: System, weights: Path) -> str:
     """Give a network the weights of an exported model, to train it further.
 
+    From another system's model it takes what fits (`System.adopt`).
+
     Args:
         system: of the kind and size that was exported.
         weights: the ONNX file; its card lies beside it.
@@ -132,21 +136,25 @@ def start_from_exported(system: System, weights: Path) -> str:
         What to write on the card about the start.
 
     Raises:
-        CheckpointError: the file is no exported model, or one of another network.
-        CorruptModelError: the card cannot be read.
+        CheckpointError: the file holds another network, or another system's that does not fit.
+        UnknownModelError, CorruptModelError: there is no such model, or it is damaged.
         MissingExtraError: onnx is not installed.
     """
     try:
         import onnx
     except ImportError as error:
         raise MissingExtraError("export", "Starting from an exported model") from error
-    card = read_card(weights.with_suffix(".json"))
+    card = find(weights)
+    verify(card)
     try:
         graph = onnx.load(weights).graph
         found = {
             tensor.name.removesuffix(_HALF): onnx.numpy_helper.to_array(tensor)
             for tensor in graph.initializer
         }
+        if card.system != system.name:
+            state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in found.items()}
+            return f"{system.adopt(card.system, state)} ({card.name})"
         state = {
             name: torch.from_numpy(found[name].astype(np.float32))
             for name in {**dict(system.named_parameters()), **dict(system.named_buffers())}
@@ -155,6 +163,8 @@ def start_from_exported(system: System, weights: Path) -> str:
         if missing := [name for name, _ in system.named_parameters() if name not in state]:
             raise KeyError(missing[0])
         system.load_state_dict(state, strict=False)
+    except CheckpointError:
+        raise
     except Exception as error:  # protobuf's errors share no base class
         raise CheckpointError(
             f"{weights} does not hold this {system.name} ({error}); give a model that was "
@@ -181,7 +191,7 @@ def check_parity(system: System, card: Card, tolerance: float) -> float:
     session = Session(card, threads=1)
     random = np.random.default_rng(0)
     worst = 0.0
-    m = -(-32 // card.size.multiple) * card.size.multiple
+    m = card.size.multiple * _least(card.size.multiple)
     for height, width in ((2 * m, 2 * m), (m, 3 * m), (5 * m, 2 * m)):
         coarse = torch.from_numpy(random.random((1, 1, height // 8, width // 8), dtype=np.float32))
         gray = interpolate(coarse, size=(height, width), mode="bilinear")[0, 0].numpy()
@@ -198,6 +208,11 @@ def check_parity(system: System, card: Card, tolerance: float) -> float:
     return worst
 
 
+def _least(multiple: int) -> int:
+    """How many multiples of the input's sides are enough for a network that uses no padding."""
+    return -(-32 // multiple)
+
+
 def _write_onnx(system: System, path: Path, half: bool) -> None:
     try:
         import onnx
@@ -205,7 +220,7 @@ def _write_onnx(system: System, path: Path, half: bool) -> None:
     except ImportError as error:
         raise MissingExtraError("export", "Exporting a model") from error
     multiple = system.card()["size"]["multiple"]
-    least = -(-32 // multiple)  # a network without padding needs more than a pixel
+    least = _least(multiple)
     rows, columns = (
         torch.export.Dim(name, min=least, max=2048 // multiple) for name in ("rows", "columns")
     )

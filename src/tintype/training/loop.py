@@ -6,7 +6,7 @@ import copy
 import ctypes
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tintype.errors import CheckpointError, DataError
+from tintype.errors import CheckpointError, DataError, SettingError
 from tintype.systems import build, changed, rebuild
 from tintype.systems.system import Batch, Recipe, System
 from tintype.training.batches import Batches, plain
@@ -67,7 +67,7 @@ def train(
     report_minutes: float = 5.0,
     device: str | None = None,
     on_line: Callable[[str], None] | None = None,
-    **changes: Any,
+    changes: Mapping[str, Any] | None = None,
 ) -> System:
     """Train a system until the minutes or the steps are used up, or it is told to stop.
 
@@ -93,8 +93,8 @@ def train(
         report_minutes: how often to measure, draw the contact sheet and save.
         device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
         on_line: told every line of the log, e.g. to print it.
-        **changes: fields of the recipe or, in a new run, of the system's configuration to change,
-            e.g. ``batch=32``.
+        changes: other values for fields of the recipe or, in a new run, of the system's
+            configuration, e.g. ``{"batch": 32}``.
 
     Returns:
         The averaged network, in evaluation mode.
@@ -104,7 +104,8 @@ def train(
             the data or this version, or it diverged.
         DataError: the data cannot be used.
         UnknownModelError: no such system or preset.
-        ValueError: the length, a change or the photographs held back make no sense.
+        SettingError: there is no such setting to change, or it does not take that value.
+        ValueError: the length, the batch or the photographs held back make no sense.
     """
     length = steps if minutes is None else minutes
     if length is None or (minutes is not None and steps is not None) or not length > 0:
@@ -117,25 +118,34 @@ def train(
     # What the run is: its facts, its network, its photographs.
     saved: dict[str, dict[str, Tensor]] = {}
     if resume:
+        if init is not None:
+            raise CheckpointError("A resumed run has its start behind it: leave out --init.")
         facts, saved = load_checkpoint(run)
         seed, limit, held_back = facts["seed"], facts["limit"], facts["data"]["held_back"]
         system = rebuild(facts["system"], facts["config"])
-        recipe = changed(Recipe(**facts["recipe"]), changes)
+        if fixed := set(facts["config"]) & set(changes or {}):
+            raise SettingError(
+                f"{', '.join(sorted(fixed))} belongs to the network and stays as the run began; "
+                "start another run to change it."
+            )
+        (recipe,) = changed([Recipe(**facts["recipe"])], changes or {})
     else:
         if (run / FILE).exists():
             raise CheckpointError(
                 f"{run} holds a run already: add --resume to go on with it, or name another folder."
             )
         torch.manual_seed(seed)
-        system, recipe = build(system_name, preset, **changes)
+        system, recipe = build(system_name, preset, changes)
         facts = {"step": 0, "elapsed": 0.0, "photographs": 0, "start": "from nothing"}
         facts |= {"system": system_name, "preset": preset, "seed": seed, "limit": limit}
         facts |= {"config": asdict(system.config)}
+        if init is not None:
+            facts["start"] = _start(system, init)
     if recipe.batch % processes.world:
         raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
-    store = load_photos(data, short_side=recipe.short_side, limit=limit)
+    store = load_photos(data, short_side=recipe.kept, limit=limit)
     keep_large_blocks()
     if held_back is None:
         held_back = min(1000, len(store) // 20)
@@ -157,11 +167,7 @@ def train(
     # The network in training, its running average, and the optimiser.
     if not resume:
         system.prepare(store.sample_ab(min(200_000, 50 * len(store)), seed))
-        if init is not None:
-            facts["start"] = _start(system, init)
         facts["factors"] = [factor for _, factor in system.parameter_groups()]
-    elif init is not None:
-        raise CheckpointError("A resumed run has its start behind it: leave out --init.")
     system.to(processes.device)
     for parameter in system.parameters():
         if parameter.ndim == 4:
@@ -182,7 +188,7 @@ def train(
     if processes.world > 1:
         model = nn.parallel.DistributedDataParallel(model)
 
-    half = _has_bfloat16(processes.device)
+    half = _bfloat16_pays(processes.device)
     batches = Batches(store, recipe, seed, processes.rank, processes.world)
     test = _test_crops(test_store, recipe.crop)
     journal = Journal(run, facts["step"], on_line) if processes.rank == 0 else None
@@ -261,8 +267,8 @@ def _start(system: System, init: Path) -> str:
     return system.initialise(init)
 
 
-def _has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is quicker than float32: without AVX-512 a CPU takes ten times as long."""
+def _bfloat16_pays(device: torch.device) -> bool:
+    """Whether bfloat16 is quicker than float32; a CPU without AVX-512 takes ten times as long."""
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
@@ -326,13 +332,13 @@ def _test_crops(store: PhotoStore, crop: int, most: int = 512) -> Tensor:
 
 @torch.no_grad()
 def _measure(system: System, crops: Tensor, batch: int = 64) -> dict[str, float]:
-    """Mean of every term of the loss over the photographs held back, without augmentation.
+    """Means of `System.measure` over the photographs held back, without augmentation.
 
     In float32, in which the network will be used: bfloat16 can hide that it is broken there.
     """
     total: dict[str, float] = {}
     for part in crops.split(batch):
-        terms = system.loss(plain(part.float() / 255))
+        terms = system.measure(plain(part.float() / 255))
         for key, value in terms.items():
             total[key] = total.get(key, 0.0) + float(value) * len(part) / len(crops)
     return total
