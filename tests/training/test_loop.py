@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from scenes import encoded, scene, write_shard
 
 from tintype.errors import CheckpointError, DataError
-from tintype.systems import build
+from tintype.systems import SYSTEMS, build
 from tintype.systems.tint import Tint
 from tintype.training.batches import Batches
 from tintype.training.checkpoint import FILE, load_checkpoint
@@ -74,6 +74,16 @@ def test_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(shard, tmp_pa
     log = (tmp_path / "killed" / "log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in log if '"test"' in line]
     assert steps == sorted(set(steps))  # what was done twice is logged once
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_trains_on_the_common_loop(name, shard, tmp_path):
+    train(name, [shard], tmp_path, preset="test", steps=2, held_back=4)
+    facts, _ = load_checkpoint(tmp_path)
+    assert facts["step"] == 2
+    assert facts["test"]
+    with Image.open(tmp_path / "contact.png") as sheet:
+        assert sheet.size == (4 * 64, 3 * 64)
 
 
 def test_termination_saves_where_it_stands(shard, tmp_path):

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: frozen dataclass of hyper-parameters and its recipe.
 SYSTEMS: dict[str, tuple[str, str]] = {
     "patchwise": ("tintype.systems.patchwise", "Patchwise"),
+    "pixcolor": ("tintype.systems.pixcolor", "PixColor"),
+    "refinement": ("tintype.systems.refinement", "Refinement"),
     "tint": ("tintype.systems.tint", "Tint"),
 }
 

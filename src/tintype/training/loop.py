@@ -314,8 +314,9 @@ def _settle(averaged: System, batches: Batches, step: int, count: int = 32) -> N
         norm.momentum = None  # a plain mean over the batches
         norm.train()
     for k in range(count):
-        gray = batches(max(0, step - 1 - k)).gray.contiguous(memory_format=torch.channels_last)
-        averaged(gray)
+        batch = batches(max(0, step - 1 - k))
+        gray = batch.gray.contiguous(memory_format=torch.channels_last)
+        averaged.loss(Batch(gray, batch.linear), step)
     for norm in norms:
         norm.momentum = momentum
     averaged.eval()
