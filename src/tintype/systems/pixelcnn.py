@@ -56,10 +56,14 @@ class AboveConv2d(nn.Conv2d):
         self.rows, self.own = rows, own
 
     def forward(self, input: Tensor) -> Tensor:
-        side = self.kernel_size[1] // 2
         # Without its own row the output is that of the row before, moved down by one.
         cut = input if self.own else input[:, :, :-1]
-        return super().forward(F.pad(cut, (side, side, self.rows, 0)))
+        return self.of_rows(F.pad(cut, (0, 0, self.rows, 0)))
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """The output for the last of the rows it sees, (N, C, rows + own, W) to (N, C', 1, W)."""
+        side = self.kernel_size[1] // 2
+        return super().forward(F.pad(rows, (side, side, 0, 0)))
 
 
 def gate(x: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ Layer norms look at one cell at a time, so they keep the order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,33 +54,43 @@ class AboveAttention(nn.Module):
 
     def forward(self, state: Tensor, colours: Tensor) -> Tensor:
         """Answers (N, C, H, W) for states and embedded colours of the same shape."""
-        n, channels, height, width = state.shape
-        share = channels // self.heads
-        query = self.query(state)
-        key, value = self.key(state), self.value(torch.cat((state, colours), 1))
-
-        def by_heads(x: Tensor) -> Tensor:  # (N, heads, cells, channels / heads)
-            return x.flatten(2).view(n, self.heads, share, -1).transpose(2, 3)
-
-        nobody = self.nobody.view(2, 1, self.heads, 1, share).expand(2, n, -1, -1, -1)
-        keys = torch.cat((nobody[0], by_heads(key)), 2)
-        values = torch.cat((nobody[1], by_heads(value)), 2)
-        scores = by_heads(query) @ keys.transpose(2, 3) / share**0.5
-        scores = scores + self._bias(height, width).to(scores.dtype)
-        y = scores.softmax(-1) @ values
-        return self.merge(y.transpose(2, 3).reshape(n, channels, height, width))
-
-    def _bias(self, height: int, width: int) -> Tensor:
-        """What is added to the scores: (heads, cells, 1 + cells), -inf where order forbids it."""
-        device = self.slope.device
+        height, width = state.shape[2:]
+        device = state.device
         y, x = torch.meshgrid(
             torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
         )
         y, x = y.flatten(), x.flatten()
         distance = ((y[:, None] - y).square() + (x[:, None] - x).square()).sqrt()
-        bias = -self.slope.exp()[:, None, None] * distance
-        bias = bias.masked_fill(y >= y[:, None], -torch.inf)
-        return F.pad(bias, (1, 0))
+        distance = distance.masked_fill(y >= y[:, None], torch.inf)
+        return self.ask(state, *self.remember(state, colours), distance)
+
+    def remember(self, state: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of cells, each (N, C, cells), for rows below to ask."""
+        value = self.value(torch.cat((state, colours), 1))
+        return self.key(state).flatten(2), value.flatten(2)
+
+    def ask(self, state: Tensor, keys: Tensor, values: Tensor, distance: Tensor) -> Tensor:
+        """Answers for states (N, C, H, W).
+
+        Args:
+            state: those who ask.
+            keys, values: of the cells asked, (N, C, cells).
+            distance: from every asking to every asked cell, (H * W, cells); infinite to those that
+                must not be asked.
+        """
+        n, channels, height, width = state.shape
+
+        def by_heads(x: Tensor) -> Tensor:  # (N, C, cells) to (N, heads, cells, C / heads)
+            return x.unflatten(1, (self.heads, channels // self.heads)).transpose(2, 3)
+
+        nobody = self.nobody[:, None, :, None].expand(-1, n, -1, -1)
+        keys = by_heads(torch.cat((nobody[0], keys), 2))
+        values = by_heads(torch.cat((nobody[1], values), 2))
+        scores = by_heads(self.query(state).flatten(2)) @ keys.transpose(2, 3)
+        scores = scores / (channels // self.heads) ** 0.5
+        bias = -self.slope.exp()[:, None, None] * F.pad(distance, (1, 0))
+        y = (scores + bias.to(scores.dtype)).softmax(-1) @ values
+        return self.merge(y.transpose(2, 3).reshape(n, channels, height, width))
 
 
 class AboveLayer(nn.Module):
@@ -96,6 +108,27 @@ class AboveLayer(nn.Module):
         if self.ask is not None and self.attention is not None:
             x = x + self.attention(self.ask(x), colours)
         return x + self.out(gate(self.conv(self.norm(x))))
+
+    def step(
+        self, x: Tensor, before: Tensor, memory: Sequence[Tensor], distance: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The same for one row.
+
+        Args:
+            x: the row, (N, C, 1, W).
+            before: what the convolution saw of the two rows before, (N, C, 2, W).
+            memory: keys and values of all rows above, where the layer asks them.
+            distance: from the row's cells to those remembered.
+
+        Returns:
+            The row; what the convolution sees of it; and the state in which it asks.
+        """
+        asking = None
+        if self.ask is not None and self.attention is not None:
+            asking = self.ask(x)
+            x = x + self.attention.ask(asking, memory[0], memory[1], distance)
+        own = self.norm(x)
+        return x + self.out(gate(self.conv.of_rows(torch.cat((before, own), 2)))), own, asking
 
 
 class LeftLayer(nn.Module):
@@ -151,19 +184,136 @@ class RowNetwork(nn.Module):
 
     def forward(self, chroma: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of Cr and Cb, each (N, levels, H, W); arguments as of `PixelCNN.forward`."""
-        chroma = chroma.long()
-        red, blue = chroma.unbind(1)
-        colours = (self.red(red) + self.blue(blue)).permute(0, 3, 1, 2)
-        seen = self.condition(condition)
-        above = self.first_above(colours) + seen
+        colours = self.embed(chroma)
+        above = self.first_above(colours) + self.condition(condition)
         for layer in self.above:
             above = layer(above, colours)
-        above = self.settle(above)
+        return self.read(chroma, colours, self.settle(above))
+
+    def layers_above(self) -> list[AboveLayer]:
+        """The layers of the vertical stack."""
+        return [layer for layer in self.above if isinstance(layer, AboveLayer)]
+
+    def embed(self, chroma: Tensor) -> Tensor:
+        """Levels (N, 2, H, W) as colours (N, C, H, W)."""
+        red, blue = chroma.long().unbind(1)
+        return (self.red(red) + self.blue(blue)).permute(0, 3, 1, 2)
+
+    def read(self, chroma: Tensor, colours: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of rows from what is above them and the levels in them.
+
+        Args:
+            chroma: levels, (N, 2, H, W).
+            colours: the same embedded.
+            above: states of the vertical stack, (N, C, H, W).
+        """
         # Three cells to the left: the row moved right by one.
         x = self.first_left(F.pad(colours[..., :-1], (3, 0))) + above
         for layer in self.left:
             x = layer(x, above)
         x = self.norm(x)
-        own = self.own_red(red).permute(0, 3, 1, 2)
+        own = self.own_red(chroma[:, 0].long()).permute(0, 3, 1, 2)
         red_logits = self.red_logits(F.gelu(self.red_hidden(x)))
         return red_logits, self.blue_logits(F.gelu(self.blue_hidden(x + own)))
+
+
+class LookUp(nn.Module):
+    """The vertical stack for the next row: one of the three graphs a sampler runs.
+
+    Args:
+        network: whose weights it uses.
+    """
+
+    def __init__(self, network: RowNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        condition: Tensor,
+        colours: Tensor,
+        before: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        distance: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Everything a row can know of the rows above it.
+
+        Args:
+            condition: features of the row's luminance, (1 or N, K, 1, W).
+            colours: of the three rows before, embedded, (N, C, 3, W); zeros above the picture.
+            before: what each layer's convolution saw of the two rows before, (layers, N, C, 2, W).
+            keys, values: of all cells, (attending layers, N, C, cells).
+            distance: from the row's cells to all cells, (W, cells); infinite to those not above.
+
+        Returns:
+            The row's states (N, C, 1, W); what each convolution saw of it, (layers, N, C, 1, W);
+            the states in which it asked, (attending layers, N, C, 1, W), for `Remember`.
+        """
+        x = self.network.first_above.of_rows(colours) + self.network.condition(condition)
+        seen, asked = [], []
+        for k, layer in enumerate(self.network.layers_above()):
+            memory = (keys[len(asked)], values[len(asked)]) if layer.attention is not None else ()
+            x, own, asking = layer.step(x, before[k], memory, distance)
+            seen.append(own)
+            if asking is not None:
+                asked.append(asking)
+        return self.network.settle(x), torch.stack(seen), torch.stack(asked)
+
+
+class ReadRow(nn.Module):
+    """One pass over a row whose levels are guessed: a better guess, and its likelihood.
+
+    With the noise given, every level is a function of those before it in the row; a guess that
+    comes back unchanged is the sample, and each pass settles one more level at least (Song et al.
+    2021, arXiv 2002.03629).
+    """
+
+    def __init__(self, network: RowNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, above: Tensor, levels: Tensor, noise: Tensor, temperature: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The next guess.
+
+        Args:
+            above: states from `LookUp`, (N, C, 1, W).
+            levels: the guess, (N, 2, 1, W).
+            noise: Gumbel noise, (2, N, levels, 1, W).
+            temperature: divides the logits.
+
+        Returns:
+            Levels (N, 2, 1, W), and the log-likelihood of the levels given, in nats, (N, 2, 1, W).
+        """
+        logits = torch.stack(self.network.read(levels, self.network.embed(levels), above))
+        found = (logits / temperature + noise).argmax(2).transpose(0, 1)
+        chosen = levels.transpose(0, 1)[:, :, None]
+        nats = logits.log_softmax(2).gather(2, chosen)[:, :, 0].transpose(0, 1)
+        return found, nats
+
+
+class Remember(nn.Module):
+    """What a finished row leaves for the rows below."""
+
+    def __init__(self, network: RowNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, levels: Tensor, asked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Colours and memory of a row.
+
+        Args:
+            levels: of the row, (N, 2, 1, W).
+            asked: from `LookUp`.
+
+        Returns:
+            Colours (N, C, 1, W); keys and values, each (attending layers, N, C, W).
+        """
+        colours = self.network.embed(levels)
+        layers = self.network.layers_above()
+        attending = [layer.attention for layer in layers if layer.attention is not None]
+        pairs = [part.remember(asked[k], colours) for k, part in enumerate(attending)]
+        keys, values = zip(*pairs, strict=True)
+        return colours, torch.stack(keys), torch.stack(values)
