@@ -9,6 +9,8 @@ from tintype.runtime.card import (
     Card,
     Decoding,
     InputSize,
+    Patches,
+    Refinement,
     find,
     list_models,
     read_card,
@@ -49,6 +51,22 @@ def test_a_card_reads_back_as_it_was_written(folder):
     assert card.path == folder / "mine.first.json"
     card.write(folder / "again.json")
     assert read_card(folder / "again.json") == card
+
+
+def test_a_card_of_patches_and_a_filter_reads_back(folder):
+    chroma = {"space": "yuv", "output": "chroma", "stride": 1, "decoding": None}
+    parts = {"patches": Patches(64, 4, 7), "refinement": Refinement(40, 1e-4)}
+    write(folder, "mine.first", **chroma, **parts)
+    card = read_card(folder / "mine.first.json")
+    assert (card.patches, card.refinement) == (parts["patches"], parts["refinement"])
+
+
+def test_a_card_from_before_patches_and_filters_reads(folder):
+    write(folder, "mine.first")
+    record = json.loads((folder / "mine.first.json").read_text())
+    del record["patches"], record["refinement"]
+    (folder / "mine.first.json").write_text(json.dumps(record))
+    assert read_card(folder / "mine.first.json").patches is None
 
 
 def test_a_bare_system_means_its_small_tag(folder):
@@ -107,6 +125,16 @@ def test_a_damaged_card_disables_no_other_model(folder):
         {"decoding": {"rebalancing": [], "safe_temperature": 0}},
         {"decoding": {"rebalancing": [], "vividness": 5}},
         {"scores": 3},
+        {"decoding": None},
+        {"decoding": []},
+        {"output": "chroma"},
+        {"patches": {}},
+        {"patches": {"side": 64, "frame": 4, "fringe": 7}},  # with a stride of 4
+        {"stride": 1, "patches": {"side": 8, "frame": 4, "fringe": 0}},
+        {"refinement": {"radius": 40, "eps": 1e-4}},  # in Lab
+        {"space": "yuv", "refinement": {"radius": 40, "eps": 0}},
+        {"space": "yuv", "refinement": {"radius": 0.5, "eps": 1e-4}},
+        {"refinement": []},
     ],
 )
 def test_impossible_values_are_found_when_the_card_is_read(folder, changes):

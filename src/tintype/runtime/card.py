@@ -86,15 +86,30 @@ class Refinement:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """The levels of Cr and Cb that a sampler chooses from, evenly spaced.
+
+    Attributes:
+        count: how many.
+        low, high: the first and the last, full-range Cr or Cb in [0, 1].
+    """
+
+    count: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Card:
     """Everything the runtime and a careful user need to know of a model.
 
     Attributes:
         name: ``system.tag``.
         description: one sentence.
-        space: colour space of the chroma; ``"lab"`` (a and b in CIE units) or ``"yuv"`` (analogue
-            U and V).
-        output: ``"bins"`` (logits over the 313 ab bins) or ``"chroma"`` (two planes).
+        space: colour space of the chroma; ``"lab"`` (a and b in CIE units), ``"yuv"`` (analogue
+            U and V) or ``"ycbcr"`` (full-range Cb and Cr, neutral at 0.5).
+        output: ``"bins"`` (logits over the 313 ab bins), ``"chroma"`` (two planes) or
+            ``"sampler"`` (the graphs of `tintype.runtime.sampler`).
         stride: the output's sides are the input's divided by this.
         size: input size rule.
         upsampling: how the output is enlarged; ``"guided"``: along the edges of the luminance.
@@ -105,6 +120,7 @@ class Card:
         decoding: of ``bins``; None for ``chroma``.
         patches: of a network that was trained on patches.
         refinement: a filter that belongs to the system.
+        levels: of a ``sampler``.
         path: where the card was read from; not part of the JSON.
     """
 
@@ -122,6 +138,7 @@ class Card:
     decoding: Decoding | None = None
     patches: Patches | None = None
     refinement: Refinement | None = None
+    levels: Levels | None = None
     path: Path = field(default=Path(), compare=False)
 
     @property
@@ -137,7 +154,11 @@ class Card:
     @property
     def weights(self) -> Path:
         """The ONNX file beside the card."""
-        return self.path.with_suffix(".onnx")
+        return self.file()
+
+    def file(self, part: str = "") -> Path:
+        """The ONNX file of one of its graphs; most models have but one, without a name."""
+        return self.path.with_suffix(f".{part}.onnx" if part else ".onnx")
 
     def write(self, path: Path) -> None:
         """Write the card as JSON, atomically."""
@@ -157,7 +178,8 @@ def read_card(path: Path) -> Card:
     try:
         record = json.loads(path.read_text())
         record["size"] = InputSize(**record["size"])
-        parts = {"decoding": Decoding, "patches": Patches, "refinement": Refinement}
+        parts = {"decoding": Decoding, "patches": Patches}
+        parts |= {"refinement": Refinement, "levels": Levels}
         for name, kind in parts.items():
             if record.get(name) is not None:
                 values = record[name].items()
@@ -187,6 +209,8 @@ def _check(card: Card) -> None:
         raise ValueError("stride and sizes are whole numbers above 0")
     if (card.decoding is None) != (card.output != "bins"):
         raise ValueError("a decoding belongs to bins, and to nothing else")
+    if (card.levels is None) != (card.output != "sampler"):
+        raise ValueError("levels belong to a sampler, and to nothing else")
     if card.decoding is not None:
         _check_decoding(card.decoding)
     if (patches := card.patches) is not None:
@@ -290,21 +314,25 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def verify(card: Card) -> None:
+def verify(card: Card, only: str | None = None) -> None:
     """Check that the model's files are there and are the ones the card was written for.
+
+    Args:
+        card: the model.
+        only: the name of one file, to check no other.
 
     Raises:
         CorruptModelError: a file is missing, or differs from its checksum.
     """
-    if card.weights.name not in card.files:
-        raise CorruptModelError(
-            f"{card.path} has no checksum of {card.weights.name}; export the model again."
-        )
-    for name, expected in card.files.items():
+    for name in [only] if only else [card.weights.name, *card.files]:
         path = card.path.parent / name
+        if name not in card.files:
+            raise CorruptModelError(
+                f"{card.path} has no checksum of {name}; export the model again."
+            )
         if not path.exists():
             raise CorruptModelError(f"{path} is missing; reinstall tintype or restore the file.")
-        if sha256(path) != expected:
+        if sha256(path) != card.files[name]:
             raise CorruptModelError(
                 f"{path} is damaged: its checksum is not the card's. Delete it and reinstall "
                 "tintype, or export the model again."

@@ -33,8 +33,8 @@ from tintype.systems.colorspace import ab_of_uv, uv_of_linear
 from tintype.systems.mobilenet import MobileNetV2
 from tintype.systems.pixelcnn import PixelCNN
 from tintype.systems.resnet import ResNet
-from tintype.systems.rows import RowNetwork
-from tintype.systems.system import Batch, Recipe, System
+from tintype.systems.rows import RowNetwork, row_graphs
+from tintype.systems.system import Batch, Graph, Recipe, System
 from tintype.systems.tint import Fuse, TransformerBlock
 
 CELL = 8  #: pixels of luminance to a cell of chroma, each way
@@ -171,6 +171,15 @@ class MobileNetConditioning(nn.Module):
         if not engaged:
             x = x.detach()
         return F.relu(self.adapt(torch.cat((x, F.avg_pool2d(gray, CELL)), 1)))
+
+
+class _Condition(nn.Module):
+    def __init__(self, conditioning: nn.Module) -> None:
+        super().__init__()
+        self.conditioning = conditioning
+
+    def forward(self, gray: Tensor) -> Tensor:
+        return self.conditioning(gray, engaged=True)
 
 
 class PixColor(System):
@@ -327,6 +336,33 @@ class PixColor(System):
             raise CheckpointError("That tint has no encoder of these sizes.")
         self.encoder_rate = 0.25
         return "conditioning network from tint"
+
+    def graphs(self) -> dict[str, Graph]:
+        """The conditioning network, and the three graphs of `rows.row_graphs`.
+
+        Raises:
+            CheckpointError: the coloring network is not the one the runtime can sample.
+        """
+        if not isinstance(self.coloring, RowNetwork):
+            raise CheckpointError(
+                "Only a pixcolor whose coloring network is 'rows' can be exported; sample this one "
+                "in torch with PixColor.sample."
+            )
+        whole = super().graphs()[""]._replace(module=_Condition(self.conditioning))
+        return {"": whole, **row_graphs(self.coloring)}
+
+    def card(self) -> dict[str, Any]:
+        """Input rule, output and levels, as `tintype.runtime.card.Card` has them."""
+        levels = self.quantiser
+        return {
+            "description": "PixColor, Guadarrama et al. 2017: many colourings of one photograph.",
+            "space": "ycbcr",
+            "output": "sampler",
+            "stride": CELL,
+            "size": {"short_side": 224, "multiple": 32, "longest": 896},
+            "levels": {"count": levels.count, "low": levels.low, "high": levels.high},
+            "upsampling": "guided",
+        }
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """A conditioning network that starts from something learns at a quarter of the rate."""

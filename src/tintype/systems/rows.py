@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.systems.pixelcnn import AboveConv2d, gate
+from tintype.systems.system import Graph
 
 
 class CellNorm(nn.LayerNorm):
@@ -215,6 +216,79 @@ class RowNetwork(nn.Module):
         own = self.own_red(chroma[:, 0].long()).permute(0, 3, 1, 2)
         red_logits = self.red_logits(F.gelu(self.red_hidden(x)))
         return red_logits, self.blue_logits(F.gelu(self.blue_hidden(x + own)))
+
+
+def row_graphs(network: RowNetwork) -> dict[str, Graph]:
+    """The three graphs that `tintype.runtime.sampler` runs."""
+    channels, levels = network.settle.normalized_shape[0], network.red.num_embeddings
+    features = network.condition.in_channels
+    layers = len(network.above)
+    attending = sum(layer.attention is not None for layer in network.layers_above())
+
+    def sizes(size: int) -> tuple[int, int, int]:
+        return 1 + size, 4 * size + 1, 12 * size  # samples, cells in a row, cells in all
+
+    def look_up(size: int) -> dict[str, Tensor]:
+        n, width, cells = sizes(size)
+        distance = torch.rand(width, cells) * 5
+        distance[:, cells // 2 :] = torch.inf
+        return {
+            "condition": torch.randn(1, features, 1, width),
+            "colours": torch.randn(n, channels, 3, width),
+            "before": torch.randn(layers, n, channels, 2, width),
+            "keys": torch.randn(attending, n, channels, cells),
+            "values": torch.randn(attending, n, channels, cells),
+            "distance": distance,
+        }
+
+    def read(size: int) -> dict[str, Tensor]:
+        n, width, _ = sizes(size)
+        return {
+            "above": torch.randn(n, channels, 1, width),
+            "levels": torch.randint(levels, (n, 2, 1, width)),
+            "noise": torch.randn(2, n, levels, 1, width),
+            "temperature": torch.tensor(0.7),
+        }
+
+    def remember(size: int) -> dict[str, Tensor]:
+        n, width, _ = sizes(size)
+        return {
+            "levels": torch.randint(levels, (n, 2, 1, width)),
+            "asked": torch.randn(attending, n, channels, 1, width),
+        }
+
+    n, width, cells = ("samples", 1), ("width", 1), ("cells", 1)
+    return {
+        "lookup": Graph(
+            LookUp(network),
+            look_up,
+            {
+                "condition": {3: width},
+                "colours": {0: n, 3: width},
+                "before": {1: n, 4: width},
+                "keys": {1: n, 3: cells},
+                "values": {1: n, 3: cells},
+                "distance": {0: width, 1: cells},
+            },
+            ("above", "seen", "asked"),
+        ),
+        "read": Graph(
+            ReadRow(network),
+            read,
+            {
+                "above": {0: n, 3: width},
+                "levels": {0: n, 3: width},
+                "noise": {1: n, 4: width},
+            },
+            ("found", "nats"),
+        ),
+        "remember": Graph(
+            Remember(network),
+            remember,
+            {"levels": {0: n, 3: width}, "asked": {1: n, 4: width}},
+            ("colours", "keys", "values"),
+        ),
+    }
 
 
 class LookUp(nn.Module):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, SettingError
@@ -76,6 +78,23 @@ class Recipe:
         return self.largest if self.short_side is None else self.short_side
 
 
+class Graph(NamedTuple):
+    """One of the files a system is exported to.
+
+    Attributes:
+        module: what it computes, its inputs in the order of `example`'s.
+        example: inputs by name, of sizes that grow with the number given, from 1.
+        dynamic: input name -> axis -> (name, multiple) of the sizes that may be any, or any
+            multiple of a number.
+        outputs: names of the outputs.
+    """
+
+    module: nn.Module
+    example: Callable[[int], dict[str, Tensor]]
+    dynamic: dict[str, dict[int, tuple[str, int]]]
+    outputs: tuple[str, ...]
+
+
 class System(nn.Module):
     """A colorization network with its loss and its way out to ONNX.
 
@@ -133,6 +152,22 @@ class System(nn.Module):
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Parameters with the factor on the recipe's learning rate."""
         return [(list(self.parameters()), 1.0)]
+
+    def graphs(self) -> dict[str, Graph]:
+        """What is exported: by the name of the part, one without a name in most systems.
+
+        By default the system itself, from luminance to its output, at sizes that are multiples of
+        what the card says.
+        """
+        multiple = self.card()["size"]["multiple"]
+        least = multiple * -(-32 // multiple)  # a network without padding needs some pixels
+
+        def example(size: int) -> dict[str, Tensor]:
+            coarse = torch.rand(1, 1, 2 + size, 4)
+            return {"gray": F.interpolate(coarse, size=((1 + size) * least, 2 * least))}
+
+        dynamic = {"gray": {2: ("rows", multiple), 3: ("columns", multiple)}}
+        return {"": Graph(self, example, dynamic, ("output",))}
 
     def card(self) -> dict[str, Any]:
         """The fields of the model card that follow from the system: space, output, input rule."""

@@ -6,20 +6,20 @@ import copy
 import logging
 import os
 import re
+import tempfile
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import interpolate
 
 from tintype.errors import CheckpointError, MissingExtraError
 from tintype.runtime.card import (
     Card,
     Decoding,
     InputSize,
+    Levels,
     Patches,
     Refinement,
     find,
@@ -29,7 +29,7 @@ from tintype.runtime.card import (
 )
 from tintype.runtime.session import Session
 from tintype.systems import rebuild
-from tintype.systems.system import System
+from tintype.systems.system import Graph, System
 from tintype.training.checkpoint import load_checkpoint
 
 _LICENCE = (
@@ -87,13 +87,20 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
     if half:
         for parameter in rounded.parameters():
             parameter.data = parameter.data.half().float()
+    fields = system.card()
+    parts: dict[str, Any] = {
+        key: kind(**fields[key])
+        for key, kind in (
+            ("decoding", Decoding),
+            ("patches", Patches),
+            ("refinement", Refinement),
+            ("levels", Levels),
+        )
+        if key in fields
+    }
     out.mkdir(parents=True, exist_ok=True)
-    weights, path = out / f"{name}.onnx", out / f"{name}.json"
-    temporary = out / f".{name}.{os.getpid()}.onnx"
-    card_path = temporary.with_suffix(".json")
-    try:
-        _write_onnx(rounded, temporary, half)
-        fields = system.card()
+    # Written beside their place and moved there when all is known to be right.
+    with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as folder:
         card = Card(
             name=name,
             description=fields["description"],
@@ -101,26 +108,25 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
             output=fields["output"],
             stride=fields["stride"],
             size=InputSize(**fields["size"]),
-            decoding=Decoding(**fields["decoding"]) if "decoding" in fields else None,
-            patches=Patches(**fields["patches"]) if "patches" in fields else None,
-            refinement=Refinement(**fields["refinement"]) if "refinement" in fields else None,
             upsampling=fields["upsampling"],
             licence=_LICENCE,
             training={**_training_facts(facts), **({"note": note} if note else {})},
             scores={},
-            files={temporary.name: sha256(temporary)},
+            files={},
+            path=Path(folder, f"{name}.json"),
+            **parts,
         )
-        card.write(card_path)
+        for part, graph in rounded.graphs().items():
+            _write_onnx(graph, card.file(part), half)
+            card.files[card.file(part).name] = sha256(card.file(part))
+        card.write(card.path)
         # Against the same weights, and against those that were trained: rounding them to float16
         # costs a few hundredths at the worst place.
-        check_parity(rounded, read_card(card_path), 1e-2)
-        check_parity(system, read_card(card_path), 1e-1)
-        os.replace(temporary, weights)
-        replace(card, files={weights.name: card.files[temporary.name]}).write(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        card_path.unlink(missing_ok=True)
-    return read_card(path)
+        check_parity(rounded, card, 1e-2)
+        check_parity(system, card, 1e-1)
+        for file in (*card.files, card.path.name):
+            os.replace(Path(folder, file), out / file)
+    return read_card(out / f"{name}.json")
 
 
 def start_from_exported(system: System, weights: Path) -> str:
@@ -175,7 +181,7 @@ def start_from_exported(system: System, weights: Path) -> str:
 
 
 def check_parity(system: System, card: Card, tolerance: float) -> float:
-    """Compare ONNX Runtime with PyTorch on random luminance of several shapes.
+    """Compare ONNX Runtime with PyTorch on random inputs of several sizes.
 
     Args:
         system: in evaluation mode.
@@ -188,17 +194,21 @@ def check_parity(system: System, card: Card, tolerance: float) -> float:
     Raises:
         CheckpointError: they differ by more.
     """
-    session = Session(card, threads=1)
-    random = np.random.default_rng(0)
     worst = 0.0
-    m = card.size.multiple * _least(card.size.multiple)
-    for height, width in ((2 * m, 2 * m), (m, 3 * m), (5 * m, 2 * m)):
-        coarse = torch.from_numpy(random.random((1, 1, height // 8, width // 8), dtype=np.float32))
-        gray = interpolate(coarse, size=(height, width), mode="bilinear")[0, 0].numpy()
-        with torch.no_grad():
-            expected = system(torch.from_numpy(gray)[None, None])[0].numpy()
-        difference = np.abs(session.run(gray) - expected).max() / expected.std()
-        worst = max(worst, float(difference))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for part, graph in system.graphs().items():
+            session = Session(card, threads=1, part=part)
+            for size in (1, 2, 4):
+                inputs = graph.example(size)
+                with torch.no_grad():
+                    expected = graph.module(*inputs.values())
+                expected = expected if isinstance(expected, tuple) else (expected,)
+                found = session.call(**{name: value.numpy() for name, value in inputs.items()})
+                for mine, right in zip(found, expected, strict=True):
+                    if right.is_floating_point():
+                        difference = np.abs(mine - right.numpy()).max() / float(right.std())
+                        worst = max(worst, float(difference))
     if not worst <= tolerance:
         raise CheckpointError(
             f"The exported {card.name} differs from the network by {worst:.3g} standard deviations "
@@ -208,33 +218,34 @@ def check_parity(system: System, card: Card, tolerance: float) -> float:
     return worst
 
 
-def _least(multiple: int) -> int:
-    """How many multiples of the input's sides are enough for a network that uses no padding."""
-    return -(-32 // multiple)
-
-
-def _write_onnx(system: System, path: Path, half: bool) -> None:
+def _write_onnx(graph: Graph, path: Path, half: bool) -> None:
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter needs it)
     except ImportError as error:
         raise MissingExtraError("export", "Exporting a model") from error
-    multiple = system.card()["size"]["multiple"]
-    least = _least(multiple)
-    rows, columns = (
-        torch.export.Dim(name, min=least, max=2048 // multiple) for name in ("rows", "columns")
+    inputs = graph.example(2)
+    sizes: dict[str, Any] = {}
+    for axes in graph.dynamic.values():
+        for name, multiple in axes.values():
+            # One of 32 pixels and more is long enough for every network.
+            least = -(-32 // multiple) if multiple > 1 else 1
+            sizes[name] = multiple * torch.export.Dim(name, min=least, max=4096 // multiple)
+    dynamic = tuple(
+        {axis: sizes[name] for axis, (name, _) in graph.dynamic.get(key, {}).items()}
+        for key in inputs
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations are not the user's
         program = torch.onnx.export(
-            system,
-            (torch.rand(1, 1, 3 * least * multiple, 4 * least * multiple),),
+            graph.module,
+            tuple(inputs.values()),
             dynamo=True,
             external_data=False,
-            dynamic_shapes=({2: multiple * rows, 3: multiple * columns},),
-            input_names=["gray"],
-            output_names=["output"],
+            dynamic_shapes=dynamic,
+            input_names=list(inputs),
+            output_names=list(graph.outputs),
             verbose=False,
             # Unoptimised, every parameter stays under its own name (`start_from_exported`);
             # ONNX Runtime optimises when it loads the file.
