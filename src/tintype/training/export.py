@@ -59,14 +59,15 @@ def averaged_system(run: Path) -> tuple[System, dict[str, Any]]:
     return system.eval(), facts
 
 
-def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = "") -> Card:
+def export(run: Path, name: str, out: Path, *, note: str = "") -> Card:
     """Write ``out/NAME.onnx`` and ``out/NAME.json``, after comparing ONNX Runtime with PyTorch.
+
+    Weights are kept as float16, which halves the file; computation stays float32.
 
     Args:
         run: folder of a training run.
         name: ``system.tag``, e.g. ``"tint.small"``.
         out: an existing or new folder.
-        half: keep the weights as float16, which halves the file; computation stays float32.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
 
     Returns:
@@ -84,9 +85,8 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
             f"letters, digits, - and _ in the tag, e.g. {facts['system']}.small."
         )
     rounded = copy.deepcopy(system)
-    if half:
-        for parameter in rounded.parameters():
-            parameter.data = parameter.data.half().float()
+    for parameter in rounded.parameters():
+        parameter.data = parameter.data.half().float()
     fields = system.card()
     parts: dict[str, Any] = {
         key: kind(**fields[key])
@@ -117,7 +117,7 @@ def export(run: Path, name: str, out: Path, *, half: bool = True, note: str = ""
             **parts,
         )
         for part, graph in rounded.graphs().items():
-            _write_onnx(graph, card.file(part), half)
+            _write_onnx(graph, card.file(part))
             card.files[card.file(part).name] = sha256(card.file(part))
         card.write(card.path)
         # Against the same weights, and against those that were trained: rounding them to float16
@@ -218,10 +218,10 @@ def check_parity(system: System, card: Card, tolerance: float) -> float:
     return worst
 
 
-def _write_onnx(graph: Graph, path: Path, half: bool) -> None:
+def _write_onnx(graph: Graph, path: Path) -> None:
     try:
         import onnx
-        import onnxscript  # noqa: F401 (torch's exporter needs it)
+        import onnxscript.optimizer
     except ImportError as error:
         raise MissingExtraError("export", "Exporting a model") from error
     inputs = graph.example(2)
@@ -247,12 +247,15 @@ def _write_onnx(graph: Graph, path: Path, half: bool) -> None:
             input_names=list(inputs),
             output_names=list(graph.outputs),
             verbose=False,
-            # Unoptimised, every parameter stays under its own name (`start_from_exported`);
-            # ONNX Runtime optimises when it loads the file.
+            # It would fold and rename parameters; see below.
             optimize=False,
         )
     assert program is not None  # only the exporter's old mode returns nothing
     model = program.model_proto
+    _halve(model)
+    # Only what is small is folded: behind their casts all parameters keep their names, by which
+    # `start_from_exported` finds them. ONNX Runtime folds the rest when it loads the file.
+    model = onnxscript.optimizer.optimize(model, input_size_limit=8)
     # Node origins (file names and lines of this machine) have no place in a shipped file.
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -260,8 +263,6 @@ def _write_onnx(graph: Graph, path: Path, half: bool) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     del model.metadata_props[:], model.graph.metadata_props[:]
-    if half:
-        _halve(model)
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
