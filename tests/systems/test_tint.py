@@ -56,6 +56,25 @@ def test_loss_is_the_rebalanced_cross_entropy_written_out(tint):
     assert 0 < float(terms["kl"]) < float(terms["ce"])
 
 
+def test_the_error_of_the_mean_is_relative_to_gray():
+    torch.manual_seed(0)
+    tint, _ = build("tint", "test", {"error": 2.0})
+    tint.eval()
+    example = batch()
+    with torch.no_grad():
+        terms = tint.loss(example)
+        plain = build("tint", "test")[0]
+        plain.load_state_dict(tint.state_dict())
+        without = plain.eval().loss(example)
+        share = tint(example.gray).softmax(1)
+        mean = torch.einsum("nqhw,qc->nchw", share, tint.centres)
+        truth = torch.nn.functional.avg_pool2d(ab_of_linear(example.linear), 4)
+    expected = float((mean - truth).square().mean() / truth.square().mean())
+    assert float(terms["error"]) == pytest.approx(expected, rel=1e-4)
+    assert float(terms["loss"] - without["loss"]) == pytest.approx(2 * expected, rel=1e-3)
+    assert "error" not in without
+
+
 def test_learns_one_batch_by_heart(tint):
     # Two scenes, one red and one blue, told apart by their brightness.
     gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 64, 64)

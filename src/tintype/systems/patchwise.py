@@ -123,10 +123,7 @@ class Patchwise(System):
 
     name: ClassVar[str] = "patchwise"
     presets: ClassVar[dict[str, tuple[Any, Recipe]]] = {
-        "paper": (
-            PatchwiseConfig(),
-            _RECIPE,
-        ),
+        "paper": (PatchwiseConfig(), _RECIPE),
         "small": (PatchwiseConfig(maps=(32, 48, 48, 32)), _RECIPE),
         "test": (
             PatchwiseConfig(maps=(4, 4, 4, 4), period=7),

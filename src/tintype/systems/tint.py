@@ -51,6 +51,7 @@ class TintConfig:
         decoder: channels of the decoder at 1/16, 1/8 and 1/4.
         uniform: lambda of the rebalancing: share of the uniform distribution in the prior.
         cap: largest rebalancing weight, so that a rare bin cannot dominate a step.
+        error: weight of the squared error of the mean chroma, beside the cross-entropy.
     """
 
     encoder_width: float = 1.0
@@ -59,7 +60,8 @@ class TintConfig:
     blocks: int = 2
     decoder: tuple[int, int, int] = (256, 128, 80)
     uniform: float = 0.5
-    cap: float = 6.0
+    cap: float = 3.0
+    error: float = 0.0
 
 
 class TransformerBlock(nn.Module):
@@ -185,16 +187,26 @@ class Tint(System):
         """Rebalanced cross-entropy (``loss``) and, for comparing runs, the plain one (``ce``).
 
         ``kl`` is ``ce`` less the entropy of the soft targets, so it does not depend on how softly
-        they are encoded. All in nats per pixel of the quarter-size map.
+        they are encoded. All in nats per pixel of the quarter-size map. Where the configuration
+        asks for it, ``error`` is added in its weight: the squared error of the mean chroma without
+        the rebalancing (vividness 0), relative to that of gray.
         """
-        codes, shares = self.encode(self._target(batch))
+        target = self._target(batch)
+        codes, shares = self.encode(target)
         logits = self(batch.gray).permute(0, 2, 3, 1).float()
         # Cross-entropy from the ten logits that matter and one log-sum-exp.
         nats = logits.logsumexp(-1) - (logits.gather(-1, codes) * shares).sum(-1)
         weight = self.weights[codes[..., 0]]
         ce = nats.detach().mean()
         entropy = -(shares * shares.clamp_min(1e-12).log()).sum(-1).mean()
-        return {"loss": (nats * weight).mean(), "ce": ce, "kl": ce - entropy}
+        loss = (nats * weight).mean()
+        terms = {"ce": ce, "kl": ce - entropy}
+        if self.config.error:
+            mean = (logits - self.effective.log()).softmax(-1) @ self.centres
+            error = (mean - target).square().mean() / target.square().mean().clamp_min(1)
+            loss = loss + self.config.error * error
+            terms["error"] = error.detach()
+        return {"loss": loss, **terms}
 
     def chroma(self, gray: Tensor) -> Tensor:
         """Annealed mean at the default vividness, (N, 2, H/4, W/4); `card` says how."""
