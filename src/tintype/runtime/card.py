@@ -40,19 +40,23 @@ class InputSize:
 class Decoding:
     """How a distribution over the ab bins becomes chroma, and what ``vividness`` means.
 
-    At vividness v the logits lose (1 - v) times the logarithm of the rebalancing weights that the
-    network was trained with, and the annealed mean is taken at a temperature between the two.
+    The rebalancing weights that the network was trained with are taken out of its distribution in
+    part, wholly, or more than that, by how safe the colours shall be: p / w ** r, with r on a line
+    from `safe` at vividness 0 to `vivid` at 1. Of what comes out the annealed mean is taken.
 
     Attributes:
         rebalancing: the weights of the bins in training, as they took effect; empty where there
             were none.
-        safe_temperature, vivid_temperature: of the annealed mean at vividness 0 and 1.
+        safe, vivid: r at either end; 1 gives every bin the probability with which it occurs, below
+            0 rare bins weigh even more than in training.
+        temperature: of the annealed mean; 1 is the plain mean.
         vividness: the default.
     """
 
     rebalancing: tuple[float, ...] = ()
-    safe_temperature: float = 0.38
-    vivid_temperature: float = 0.38
+    safe: float = 1.0
+    vivid: float = 0.0
+    temperature: float = 0.38
     vividness: float = 1.0
 
 
@@ -232,8 +236,8 @@ def _check(card: Card) -> None:
 def _check_decoding(decoding: Decoding) -> None:
     if len(decoding.rebalancing) not in (0, 313) or min(decoding.rebalancing, default=1) <= 0:
         raise ValueError("rebalancing is a weight above 0 for each of the 313 bins")
-    if not (decoding.safe_temperature > 0 and decoding.vivid_temperature > 0):
-        raise ValueError("temperatures are above 0")
+    if not (decoding.temperature > 0 and decoding.vivid <= decoding.safe):
+        raise ValueError("the temperature is above 0, and vivid takes no more out than safe")
     if not 0 <= decoding.vividness <= 1:
         raise ValueError("vividness is from 0 to 1")
 

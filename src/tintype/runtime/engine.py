@@ -197,11 +197,9 @@ class Colorizer:
         assert decoding is not None
         if decoding.rebalancing:
             weights = np.log(np.array(decoding.rebalancing, dtype=np.float32))
-            logits = logits - np.float32(1 - vividness) * weights[:, None, None]
-        temperature = decoding.safe_temperature + vividness * (
-            decoding.vivid_temperature - decoding.safe_temperature
-        )
-        return annealed_mean_of_logits(logits, temperature=temperature, axis=0)
+            removed = decoding.safe + vividness * (decoding.vivid - decoding.safe)
+            logits = logits - np.float32(removed) * weights[:, None, None]
+        return annealed_mean_of_logits(logits, temperature=decoding.temperature, axis=0)
 
     def join(
         self, gray: Levels, chroma: NDArray[np.float32], *, refine: Refine | None = None
