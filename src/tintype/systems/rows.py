@@ -89,8 +89,12 @@ class AboveAttention(nn.Module):
         values = by_heads(torch.cat((nobody[1], values), 2))
         scores = by_heads(self.query(state).flatten(2)) @ keys.transpose(2, 3)
         scores = scores / (channels // self.heads) ** 0.5
-        bias = -self.slope.exp()[:, None, None] * F.pad(distance, (1, 0))
-        y = (scores + bias.to(scores.dtype)).softmax(-1) @ values
+        distance = F.pad(distance, (1, 0))
+        hidden = distance.isinf()
+        # Infinity times the slope would leave the slope without a gradient.
+        bias = -self.slope.exp()[:, None, None] * distance.masked_fill(hidden, 0)
+        scores = (scores + bias.to(scores.dtype)).masked_fill(hidden, -torch.inf)
+        y = scores.softmax(-1) @ values
         return self.merge(y.transpose(2, 3).reshape(n, channels, height, width))
 
 
