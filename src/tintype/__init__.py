@@ -16,17 +16,27 @@ if TYPE_CHECKING:
     from tintype import errors
     from tintype.photo import Photo
     from tintype.runtime.card import list_models
-    from tintype.runtime.engine import Colorizer, colorize
+    from tintype.runtime.engine import Colorizer, colorize, sample
 
     __version__: str
 
-__all__ = ["Colorizer", "Photo", "__version__", "colorize", "errors", "list_models", "load"]
+__all__ = [
+    "Colorizer",
+    "Photo",
+    "__version__",
+    "colorize",
+    "errors",
+    "list_models",
+    "load",
+    "sample",
+]
 
 _HOME = {
     "Colorizer": "tintype.runtime.engine",
     "Photo": "tintype.photo",
     "colorize": "tintype.runtime.engine",
     "list_models": "tintype.runtime.card",
+    "sample": "tintype.runtime.engine",
 }
 
 

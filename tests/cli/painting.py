@@ -23,12 +23,13 @@ class Painter:
         if model != "tint":
             raise UnknownModelError(f"No model is called {model!r}; there are: tint")
         self.made.append((model, threads))
-        self.card = SimpleNamespace(name="tint.test")
+        self.card = SimpleNamespace(name="tint.test", sampling=None)
 
-    def options(self, *, vividness: float | None, refine: str | None) -> dict[str, Any]:
-        if refine is not None:
-            raise ValueError("tint.test has no filter")
-        return {"vividness": 0.6 if vividness is None else vividness, "refine": None}
+    def options(self, *, vividness: float | None, **others: Any) -> dict[str, Any]:
+        for name, value in others.items():
+            if value is not None:
+                raise ValueError(f"tint.test has no {name} to choose")
+        return {"vividness": 0.6 if vividness is None else vividness, **others}
 
     def colorize(self, photo: Photo, **options: Any) -> Photo:
         self.asked.append(options)

@@ -30,14 +30,16 @@ def test_the_options_reach_the_engine(run: Any, painter: type[Painter]) -> None:
     photograph("a.png")
     run("colorize", "a.png", "--vividness", "0.3", "--saturation", "0.5", "--threads", "1")
     assert painter.made == [("tint", 1)]
-    assert painter.asked == [{"vividness": 0.3, "saturation": 0.5, "refine": None}]
+    assert painter.asked == [
+        {"vividness": 0.3, "saturation": 0.5, "refine": None, "temperature": None, "seed": None}
+    ]
 
 
 def test_an_option_that_is_not_for_the_model_is_wrong_usage(run, painter):
     photograph("a.png")
     result = run("colorize", "a.png", "--refine", "none")
     assert result.status == 2
-    assert "no filter" in result.err
+    assert "no refine" in result.err
     assert not Path("a.colorized.png").exists()
 
 

@@ -9,6 +9,7 @@ from tintype.cli.doctor import doctor
 from tintype.cli.evaluate import evaluate
 from tintype.cli.export import export
 from tintype.cli.models import models
+from tintype.cli.score import score
 from tintype.cli.train import train
 
 
@@ -25,5 +26,5 @@ app = App(
     version=_version,
     suppress_keyboard_interrupt=False,
 )
-for _order, _command in enumerate((colorize, models, evaluate, train, export, doctor)):
+for _order, _command in enumerate((colorize, score, models, evaluate, train, export, doctor)):
     app.command(_command, sort_key=_order)

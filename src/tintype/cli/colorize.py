@@ -18,7 +18,7 @@ from cyclopts.validators import Number
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, print_json, write_out
 from tintype.cli.inputs import Failure, Findings, Skipped, find
-from tintype.cli.options import Count, Flag, Json, Threads
+from tintype.cli.options import Count, Flag, Json, Samples, Threads, Whole
 from tintype.cli.outputs import Job, plan
 from tintype.cli.termination import interruption_behind
 from tintype.errors import TintypeError, UnwritablePhotoError
@@ -52,6 +52,14 @@ def colorize(
         Literal["none", "chroma", "image"] | None,
         Parameter(show_default=lambda _: "chroma, where the model has a filter"),
     ] = None,
+    samples: Samples | None = None,
+    temperature: Annotated[
+        float | None,
+        Parameter(validator=Number(gt=0, lte=10), show_default=lambda _: "the model's own"),
+    ] = None,
+    seed: Annotated[
+        Whole | None, Parameter(validator=Number(gte=0), show_default=lambda _: "0")
+    ] = None,
     compare: Flag = False,
     recursive: Annotated[Flag, Parameter(alias="-r")] = False,
     overwrite: Flag = False,
@@ -73,7 +81,11 @@ def colorize(
         model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
         vividness: from 0, the safest colours, to 1, the most vivid.
         saturation: factor on the chroma; 0 gives gray.
-        refine: what a model's own filter is applied to.
+        refine: what a model's own filter is applied to; none leaves pixcolor's second stage out.
+        samples: write so many different colourings of each photograph, NAME.sample-1.EXT (the
+            likeliest) and so on, and NAME.samples.EXT with all of them; for models that sample.
+        temperature: of a model that samples: lower is calmer, higher bolder.
+        seed: of a model that samples: another seed gives other colours.
         compare: write NAME.compare.EXT too, a picture of before and after side by side.
         recursive: look into the subfolders of folders, except the one of --output.
         overwrite: replace results that exist.
@@ -84,12 +96,17 @@ def colorize(
     _check_words(photos if output is None else [*photos, output])
     if in_place and output is not None:
         raise UsageError("--in-place replaces the photographs: leave out --output")
+    if samples is not None and (in_place or compare):
+        raise UsageError(
+            "--samples gives several pictures, and a sheet of them beside the photograph: leave "
+            "out --in-place and --compare"
+        )
     if skip_existing and (overwrite or in_place):
         raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
-    report = Report(model, vividness, saturation, refine)
+    report = Report(model, vividness, saturation, refine, temperature, seed)
     with _reported(report, json), Progress() as progress:
         findings = find(photos, recursive, output)
-        jobs = plan(photos, findings.photos, output, in_place, compare)
+        jobs = plan(photos, findings.photos, output, in_place, compare, samples)
         _check_pipes(jobs, json)
         report.take(findings)
         for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
@@ -105,10 +122,18 @@ def colorize(
             colorizer = Colorizer(model, threads=threads)
             report.model = colorizer.card.name
             try:
-                held = colorizer.options(vividness=vividness, refine=refine)
+                held = colorizer.options(
+                    vividness=vividness, refine=refine, temperature=temperature, seed=seed
+                )
+                if samples is not None and colorizer.card.sampling is None:
+                    raise ValueError(
+                        f"{colorizer.card.name} gives one colouring: --samples is for a model "
+                        "that samples, as --model pixcolor"
+                    )
             except ValueError as error:
                 raise UsageError(str(error)) from error
             report.vividness, report.refine = held["vividness"], held["refine"]
+            report.temperature, report.seed = held["temperature"], held["seed"]
             options = {**held, "saturation": saturation}
             work = _Work(colorizer, options, max_pixels, overwrite, in_place)
             _do_all(work, jobs, report, progress)
@@ -121,7 +146,8 @@ class Report:
 
     Attributes:
         model: the card's name, or what was asked for where no card was found.
-        vividness, saturation, refine: those that held; None where the model has no such thing.
+        vividness, saturation, refine, temperature, seed: those that held; None where the model has
+            no such thing.
         photos: one entry for each photograph that was coloured and written.
         failed, skipped: one for each that was not, and why.
         left_out: how many pictures in folders are of a kind that is not read, by extension.
@@ -134,6 +160,8 @@ class Report:
     vividness: float | None
     saturation: float
     refine: str | None
+    temperature: float | None
+    seed: int | None
     photos: list[dict[str, Any]] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -152,8 +180,10 @@ class Report:
         """The jobs whose results do not exist yet; the others are reported as skipped."""
         missing = []
         for job in jobs:
-            if job.output is not None and os.path.exists(job.output):
-                self.skipped.append(Skipped(job.name, f"{job.output} exists already"))
+            # A sheet is written after the colourings on it.
+            last = job.sheet or job.output
+            if last is not None and os.path.exists(last):
+                self.skipped.append(Skipped(job.name, f"{last} exists already"))
             else:
                 missing.append(job)
         return missing
@@ -197,26 +227,30 @@ class _Work:
                 f"{job.name} is in colour, and its own colours would be lost: "
                 "leave out --in-place, or name another --output"
             )
-        coloured = self.colorizer.colorize(original, **self.options)
-        lost = self._save(job, coloured)
+        entry: dict[str, Any] = {"input": job.name, "output": None, "compare": None}
+        coloured = None
+        if job.samples:
+            entry["samples"], lost = self._sample(job, original)
+            entry["sheet"] = str(job.sheet)
+        else:
+            coloured = self.colorizer.colorize(original, **self.options)
+            entry["output"] = str(job.output or "-")
+            lost = self._save(job.output, job, coloured)
         replaced = ["was in colour: its own colours were replaced"]
         notes = [*original.notes, *(replaced if original.kind == "colour" else []), *lost]
-        entry = {
-            "input": job.name,
-            "output": str(job.output or "-"),
-            "compare": None,
+        entry |= {
             "kind": original.kind,
-            "width": coloured.width,
-            "height": coloured.height,
+            "width": original.width,
+            "height": original.height,
             "seconds": round(time.perf_counter() - started, 3),
             "notes": notes,
         }
         report.photos.append(entry)
         if progress.watched:
-            progress.say(f"{job.name} -> {job.output or '-'}")
+            progress.say(f"{job.name} -> {job.sheet or job.output or '-'}")
         for note in notes:
             progress.say(f"tintype: {job.name}: {note}")
-        if job.compare is not None:
+        if job.compare is not None and coloured is not None:
             self._compare(job, original, coloured, job.compare)
             entry["compare"] = str(job.compare)
             entry["seconds"] = round(time.perf_counter() - started, 3)
@@ -225,7 +259,7 @@ class _Work:
         """Find out before the work, not after it, that its result cannot be kept."""
         from tintype.photo.write import check_target
 
-        for path in filter(None, (job.output, job.compare)):
+        for path in job.targets:
             path.parent.mkdir(parents=True, exist_ok=True)
             in_place = self.in_place and path is job.output
             check_target(path, job.source, overwrite=self.overwrite, in_place=in_place)
@@ -235,18 +269,43 @@ class _Work:
 
         source = sys.stdin.buffer.read() if job.source is None else job.source
         limit = self.max_pixels or DEFAULT_MAX_PIXELS
-        # Only a comparison shows the colours that were there, and they take memory.
-        return Photo.open(source, max_pixels=limit, keep_colours=job.compare is not None)
+        # Only what shows the colours that were there needs them, and they take memory.
+        shown = job.compare is not None or job.sheet is not None
+        return Photo.open(source, max_pixels=limit, keep_colours=shown)
 
-    def _save(self, job: Job, photo: Photo) -> tuple[str, ...]:
-        if job.output is None:
+    def _sample(self, job: Job, original: Photo) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+        """Write the colourings and their sheet; what to report of them, and what was lost."""
+        from tintype.cli.sheet import contact_sheet, thumbnail
+
+        options = {k: v for k, v in self.options.items() if k != "vividness"}
+        thumbnails = [("the photograph", thumbnail(original.rgb()))]
+        entries, lost = [], ()
+        colourings = self.colorizer.sample(original, len(job.samples), **options)
+        for rank, (path, colouring) in enumerate(zip(job.samples, colourings, strict=True), 1):
+            lost = self._save(path, job, colouring.photo)
+            figures = {key: round(getattr(colouring, key), 4) for key in ("nats", "bits")}
+            entries.append({"output": str(path), "number": colouring.number, **figures})
+            caption = f"{rank}: {colouring.bits:.2f} bits"
+            thumbnails.append((caption, thumbnail(colouring.photo.rgb())))
+        assert job.sheet is not None
+        try:
+            format = _format(job, job.sheet, original)
+            contact_sheet(thumbnails).save(job.sheet, format=format, overwrite=self.overwrite)
+        except (TintypeError, OSError, MemoryError) as error:
+            raise UnwritablePhotoError(
+                f"{job.name} was coloured, but the sheet could not be made: {_reason(error)}"
+            ) from error
+        return entries, lost
+
+    def _save(self, path: Path | None, job: Job, photo: Photo) -> tuple[str, ...]:
+        if path is None:
             encoded = io.BytesIO()
             lost = photo.save(encoded)
             write_out(encoded.getvalue())
             return lost
         return photo.save(
-            job.output,
-            format=_format(job, job.output, photo),
+            path,
+            format=_format(job, path, photo),
             overwrite=self.overwrite,
             in_place=self.in_place,
         )
@@ -288,7 +347,7 @@ def _check_pipes(jobs: Sequence[Job], json: bool) -> None:
             raise UsageError("standard input is closed: pipe a photograph into it")
         if sys.stdin.isatty():
             raise UsageError("standard input is a terminal: pipe a photograph into it")
-    if any(job.output is None for job in jobs):
+    if any(not job.targets for job in jobs):
         if json:
             raise UsageError("standard output cannot carry both the photograph and --json")
         if sys.stdout is None:

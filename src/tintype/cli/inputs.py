@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,10 @@ from pathlib import Path
 
 COLORIZED = ".colorized"
 COMPARE = ".compare"
+SAMPLE = ".sample-"  # and its number
+SAMPLES = ".samples"
+
+_OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".", r"\."))
 
 # Pictures that people expect to be coloured, in formats that are not read.
 _UNREAD = (
@@ -70,8 +75,9 @@ def find(arguments: Sequence[str], recursive: bool = False, output: str | None =
     """The photographs that files, folders, glob patterns and ``-`` stand for, each once.
 
     A folder stands for the photographs directly in it, or with `recursive` at any depth; hidden
-    files are left out, and so are tintype's own results: NAME.colorized.EXT and NAME.compare.EXT
-    in folders and patterns, or where NAME.EXT is named too, and whatever is in the output folder.
+    files are left out, and so are tintype's own results: NAME.colorized.EXT, NAME.compare.EXT,
+    NAME.sample-1.EXT and NAME.samples.EXT in folders and patterns, or where NAME.EXT is named too,
+    and whatever is in the output folder.
     Patterns are for shells that do not expand them.
 
     Args:
@@ -194,11 +200,11 @@ def key(path: Path) -> str:
 
 
 def original_of(path: Path) -> Path | None:
-    """NAME.EXT for NAME.colorized.EXT and NAME.compare.EXT; None for any other name."""
-    if path.suffix in (COLORIZED, COMPARE):
+    """NAME.EXT for NAME.colorized.EXT and tintype's other results; None for any other name."""
+    if _OWN.fullmatch(path.suffix):
         return path.with_suffix("")
     stem = Path(path.stem)
-    return path.with_name(stem.stem + path.suffix) if stem.suffix in (COLORIZED, COMPARE) else None
+    return path.with_name(stem.stem + path.suffix) if _OWN.fullmatch(stem.suffix) else None
 
 
 def _is_photograph(file: Path) -> bool:

@@ -24,6 +24,7 @@ Json = Annotated[
 ]
 Whole = Annotated[int, Parameter(converter=_whole)]
 Count = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1))]
+Samples = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=64))]
 Positive = Annotated[float, Parameter(validator=Number(gt=0))]
 Threads = Annotated[
     int | None,

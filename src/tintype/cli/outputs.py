@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tintype.cli import UsageError
-from tintype.cli.inputs import COLORIZED, COMPARE, Found, is_pattern, key
+from tintype.cli.inputs import COLORIZED, COMPARE, SAMPLE, SAMPLES, Found, is_pattern, key
 from tintype.errors import UnwritablePhotoError
 
 
@@ -20,11 +20,20 @@ class Job:
         source: the photograph; None is standard input.
         output: the coloured photograph; None is standard output.
         compare: the picture of both side by side; None if none is wanted.
+        samples: of several colourings, in the place of `output`: each, by its number from 1.
+        sheet: the contact sheet of several colourings.
     """
 
     source: Path | None
     output: Path | None
     compare: Path | None = None
+    samples: tuple[Path, ...] = ()
+    sheet: Path | None = None
+
+    @property
+    def targets(self) -> list[Path]:
+        """Every file that is written."""
+        return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
 
     @property
     def name(self) -> str:
@@ -38,13 +47,15 @@ def plan(
     output: str | None,
     in_place: bool = False,
     compare: bool = False,
+    samples: int | None = None,
 ) -> list[Job]:
     """Where the results of each photograph go.
 
     Without `output`, NAME.colorized.EXT beside the photograph, and to standard output what came
     from standard input. An `output` that is a folder, or must be one because the arguments may
     stand for several photographs, gets the photographs under their own names, and those of a
-    folder's subfolders in subfolders.
+    folder's subfolders in subfolders. Of several `samples` each has a file, NAME.sample-1.EXT and
+    so on, and all together NAME.samples.EXT.
 
     Raises:
         UsageError: a result would replace an input, two would be written to the same file, the
@@ -59,6 +70,10 @@ def plan(
         jobs = [_job(item, output, into_folder, in_place, compare) for item in found]
     if compare and any(job.output is None for job in jobs):
         raise UsageError("--compare writes a second picture; name a file with --output")
+    if samples is not None:
+        if any(job.output is None for job in jobs):
+            raise UsageError("--samples writes several pictures; name a file with --output")
+        jobs = [_sampling(job, samples, named=output is not None) for job in jobs]
     _refuse_collisions(jobs, in_place)
     return jobs
 
@@ -80,6 +95,19 @@ def _job(item: Found, output: str | None, into_folder: bool, in_place: bool, com
         _check_format(target, source)
     beside = target.with_name(f"{name.stem}{COMPARE}{name.suffix}") if compare else None
     return Job(source, target, beside)
+
+
+def _sampling(job: Job, count: int, named: bool) -> Job:
+    """The same for several colourings: their names are made of the one result's."""
+    target = job.output
+    assert target is not None
+    name = target if named else job.source or target
+
+    def beside(word: str) -> Path:
+        return target.with_name(f"{name.stem}{word}{name.suffix}")
+
+    samples = tuple(beside(f"{SAMPLE}{k}") for k in range(1, count + 1))
+    return Job(job.source, None, samples=samples, sheet=beside(SAMPLES))
 
 
 def _check_format(target: Path, source: Path | None) -> None:
@@ -110,7 +138,7 @@ def _refuse_collisions(jobs: Sequence[Job], in_place: bool) -> None:
     sources = {key(job.source): job.source for job in jobs if job.source}
     writers: dict[str, Path | None] = {}
     for job in jobs:
-        for target in filter(None, (job.output, job.compare)):
+        for target in job.targets:
             at = key(target)
             if at in sources and not (in_place and target is job.output):
                 raise UsageError(

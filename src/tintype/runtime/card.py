@@ -90,17 +90,22 @@ class Refinement:
 
 
 @dataclass(frozen=True)
-class Levels:
-    """The levels of Cr and Cb that a sampler chooses from, evenly spaced.
+class Sampling:
+    """What a sampler chooses from, how boldly, and what brings its choice to a finer grid.
 
     Attributes:
-        count: how many.
+        levels: of Cr and of Cb, evenly spaced.
         low, high: the first and the last, full-range Cr or Cb in [0, 1].
+        temperature: the default; below 1 likelier and calmer colours.
+        second_stage: the model, whose output is ``finer``, that takes the chroma and the luminance
+            and gives finer chroma; empty where there is none.
     """
 
-    count: int
+    levels: int
     low: float
     high: float
+    temperature: float = 1.0
+    second_stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,9 @@ class Card:
         description: one sentence.
         space: colour space of the chroma; ``"lab"`` (a and b in CIE units), ``"yuv"`` (analogue
             U and V) or ``"ycbcr"`` (full-range Cb and Cr, neutral at 0.5).
-        output: ``"bins"`` (logits over the 313 ab bins), ``"chroma"`` (two planes) or
-            ``"sampler"`` (the graphs of `tintype.runtime.sampler`).
+        output: ``"bins"`` (logits over the 313 ab bins), ``"chroma"`` (two planes),
+            ``"sampler"`` (the graphs of `tintype.runtime.sampler`), or ``"finer"`` (a sampler's
+            second stage, which colours nothing by itself).
         stride: the output's sides are the input's divided by this.
         size: input size rule.
         upsampling: how the output is enlarged; ``"guided"``: along the edges of the luminance.
@@ -124,7 +130,7 @@ class Card:
         decoding: of ``bins``; None for ``chroma``.
         patches: of a network that was trained on patches.
         refinement: a filter that belongs to the system.
-        levels: of a ``sampler``.
+        sampling: of a ``sampler``.
         path: where the card was read from; not part of the JSON.
     """
 
@@ -142,7 +148,7 @@ class Card:
     decoding: Decoding | None = None
     patches: Patches | None = None
     refinement: Refinement | None = None
-    levels: Levels | None = None
+    sampling: Sampling | None = None
     path: Path = field(default=Path(), compare=False)
 
     @property
@@ -183,7 +189,7 @@ def read_card(path: Path) -> Card:
         record = json.loads(path.read_text())
         record["size"] = InputSize(**record["size"])
         parts = {"decoding": Decoding, "patches": Patches}
-        parts |= {"refinement": Refinement, "levels": Levels}
+        parts |= {"refinement": Refinement, "sampling": Sampling}
         for name, kind in parts.items():
             if record.get(name) is not None:
                 values = record[name].items()
@@ -213,8 +219,13 @@ def _check(card: Card) -> None:
         raise ValueError("stride and sizes are whole numbers above 0")
     if (card.decoding is None) != (card.output != "bins"):
         raise ValueError("a decoding belongs to bins, and to nothing else")
-    if (card.levels is None) != (card.output != "sampler"):
-        raise ValueError("levels belong to a sampler, and to nothing else")
+    if (card.sampling is None) != (card.output != "sampler"):
+        raise ValueError("a sampling belongs to a sampler, and to nothing else")
+    if (sampling := card.sampling) is not None:
+        if not (isinstance(sampling.levels, int) and 2 <= sampling.levels <= 256):
+            raise ValueError("the levels are a number from 2 to 256")
+        if not 0 <= sampling.low < sampling.high <= 1 or not sampling.temperature > 0:
+            raise ValueError("levels go from low to high in [0, 1]; a temperature is above 0")
     if card.decoding is not None:
         _check_decoding(card.decoding)
     if (patches := card.patches) is not None:

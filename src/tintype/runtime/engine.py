@@ -10,7 +10,9 @@ and the result, memory grows with the width of the photograph, not with its heig
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -29,26 +31,68 @@ from tintype.color.guided import (
     working_size,
 )
 from tintype.color.spaces import rgb_to_yuv
-from tintype.errors import CorruptModelError
+from tintype.errors import CorruptModelError, PhotoError
 from tintype.photo import Photo
 from tintype.runtime import patches
 from tintype.runtime.card import Card, InputSize, find
+from tintype.runtime.sampler import Known, Sampler
 from tintype.runtime.session import Session, cores
 
 #: Luminance (H, W) or colours (H, W, 3), of eight or of sixteen bits.
 Levels: TypeAlias = NDArray[np.uint8 | np.uint16]
 
-#: What a model's guided filter is applied to: nothing, its chroma, or its coloured picture.
+#: What a model's guided filter is applied to: nothing, its chroma, or its coloured picture. Of a
+#: sampler: whether its second stage is left out (``"none"``) or not (``"chroma"``).
 Refine: TypeAlias = Literal["none", "chroma", "image"]
 
 #: Colour space, output and upsampling that this version can use.
-_KINDS = {("lab", "bins", "guided"), ("yuv", "chroma", "guided")}
+_KINDS = {
+    ("lab", "bins", "guided"),
+    ("yuv", "chroma", "guided"),
+    ("ycbcr", "sampler", "guided"),
+}
 
 _STRIP_PIXELS = 1 << 18  # per strip: its arrays stay in the processor's cache
 
 
 #: What a `Photo` can be made of.
 Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[Any] | Image.Image"
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """One of several colourings of a photograph.
+
+    Attributes:
+        photo: the photograph in colour.
+        number: which sample of the seed it is, from 1.
+        nats: its log-likelihood under the model.
+        bits: the same as bits per chroma value: the lower, the likelier.
+    """
+
+    photo: Photo
+    number: int
+    nats: float
+    bits: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely a model holds the colours of a photograph to be.
+
+    Attributes:
+        bits_cr, bits_cb: mean bits per value of Cr, and of Cb given Cr; 0 is certain, and 5 what 32
+            levels cost without any knowledge.
+        bits: mean over both.
+        nats: log-likelihood of all of them.
+        values: how many values there are, two to a cell.
+    """
+
+    bits_cr: float
+    bits_cb: float
+    bits: float
+    nats: float
+    values: int
 
 
 class Colorizer:
@@ -94,7 +138,12 @@ class Colorizer:
             patches.check_stride(self.card.patches, patch_stride)
         self.threads = threads or cores()
         self._patch_stride = patch_stride
-        self._session = Session(self.card, self.threads)
+        self._sampler: Sampler | None = None
+        self._session: Session | None = None
+        if self.card.output == "sampler":
+            self._sampler = Sampler(self.card, self.threads)
+        else:
+            self._session = Session(self.card, self.threads)
 
     def colorize(
         self,
@@ -103,6 +152,8 @@ class Colorizer:
         vividness: float | None = None,
         saturation: float = 1.0,
         refine: Refine | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
     ) -> Photo:
         """The photograph in colour: same size, depth, metadata and lightness.
 
@@ -114,28 +165,142 @@ class Colorizer:
                 wrong one); by default the model's own. For models that predict a distribution.
             saturation: factor on the chroma, from 0; 1 leaves it as predicted.
             refine: what the model's guided filter is applied to: ``"chroma"`` (the default),
-                ``"image"`` or ``"none"``. For models that have one.
+                ``"image"`` or ``"none"``; ``"none"`` leaves a sampler's second stage out. For
+                models that have either.
+            temperature: of a sampler: below its default likelier and calmer colours, above it
+                bolder ones.
+            seed: of a sampler: the same seed gives the same colours again; 0 by default.
 
         Raises:
             PhotoError: it cannot be read.
-            ValueError: vividness, saturation or refine is out of range, or not for this model.
+            ValueError: an option is out of range, or not for this model.
         """
         photo = _photo(photo)
-        options = self.options(vividness=vividness, refine=refine)
-        if not 0 <= saturation <= 10:
-            raise ValueError(f"saturation is a factor from 0 to 10, not {saturation}")
-        chroma = self.chroma(photo.gray, vividness=options["vividness"]) * np.float32(saturation)
-        return photo.with_rgb(self.join(photo.gray, chroma, refine=options["refine"]))
+        options = self.options(
+            vividness=vividness, refine=refine, temperature=temperature, seed=seed
+        )
+        _check_saturation(saturation)
+        return self._coloured(photo, self.chroma(photo.gray, **options), saturation, refine)
+
+    def sample(
+        self,
+        photo: Photo | Source,
+        count: int = 8,
+        *,
+        seed: int | None = None,
+        temperature: float | None = None,
+        saturation: float = 1.0,
+        refine: Refine | None = None,
+        known: Known | None = None,
+    ) -> Iterator[Colouring]:
+        """Several colourings of one photograph, the likeliest first.
+
+        All are drawn before this returns; the photographs are made one by one as they are asked
+        for, so that many large ones need not be in memory at once.
+
+        Args:
+            photo, seed, temperature, saturation, refine: as in `colorize`; sample k of a seed is
+                the same whatever the count.
+            count: how many, from 1.
+            known: cells of `levels` whose chroma is given and not to be sampled.
+
+        Raises:
+            PhotoError: it cannot be read.
+            ValueError: an option is out of range, known is of another size, or the model does not
+                sample.
+        """
+        sampler = self._samples()
+        photo = _photo(photo)
+        held = self.options(refine=refine, temperature=temperature, seed=seed)
+        _check_saturation(saturation)
+        seen = reduce(photo.gray, self.card.size)
+        samples = sampler.sample(
+            sampler.condition(seen),
+            count,
+            seed=held["seed"],
+            temperature=held["temperature"],
+            known=known,
+        )
+        bits = samples.bits
+
+        def colourings() -> Iterator[Colouring]:
+            for k in np.argsort(bits, kind="stable"):
+                levels = samples.levels[k : k + 1]
+                refined = held["refine"] != "none"
+                chroma = sampler.refine(seen, levels) if refined else sampler.chroma(levels)
+                coloured = self._coloured(photo, chroma[0], saturation, refine)
+                yield Colouring(coloured, int(k) + 1, float(samples.nats[k]), float(bits[k]))
+
+        return colourings()
+
+    def levels(self, photo: Photo | Source) -> NDArray[np.int64]:
+        """The colours of a photograph as a sampler has them: levels of Cr and Cb, (2, h, w).
+
+        With a mask of cells (h, w) they make the `Known` of `sample`.
+
+        Raises:
+            PhotoError: it cannot be read, or has no colours.
+            ValueError: the model does not sample.
+        """
+        sampler = self._samples()
+        photo = _photo(photo)
+        if photo.kind != "colour":
+            named = photo.path or "the photograph"
+            raise PhotoError(f"{named} has no colours of its own: give a photograph in colour")
+        height, width = network_size(photo.height, photo.width, self.card.size)
+        rgb = photo.rgb()
+        planes = [_resized(np.ascontiguousarray(rgb[..., k]), height, width) for k in range(3)]
+        return sampler.quantise(np.stack(planes, -1))
+
+    def score(self, photo: Photo | Source) -> Score:
+        """How likely a sampler holds the colours of a photograph to be, given its luminance.
+
+        Raises:
+            PhotoError: it cannot be read, or has no colours.
+            ValueError: the model does not sample.
+        """
+        sampler = self._samples()
+        photo = _photo(photo)
+        levels = self.levels(photo)
+        condition = sampler.condition(reduce(photo.gray, self.card.size))
+        nats = sampler.score(condition, levels[None])[0].astype(np.float64)
+        cr, cb = -nats.mean((1, 2)) / np.log(2)
+        return Score(float(cr), float(cb), float(cr + cb) / 2, float(nats.sum()), nats.size)
+
+    def _samples(self) -> Sampler:
+        if self._sampler is None:
+            raise ValueError(
+                f"{self.card.name} gives one colouring and no likelihood; name a model that "
+                "samples, as pixcolor does"
+            )
+        return self._sampler
 
     def options(
-        self, *, vividness: float | None = None, refine: Refine | None = None
+        self,
+        *,
+        vividness: float | None = None,
+        refine: Refine | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
     ) -> dict[str, Any]:
         """The options that hold when these are asked for; None where the model has no such thing.
 
         Raises:
-            ValueError: vividness or refine is out of range, or not for this model.
+            ValueError: one is out of range, or not for this model.
         """
         name, decoding, refinement = self.card.name, self.card.decoding, self.card.refinement
+        sampling = self.card.sampling
+        if sampling is None:
+            for option, value in (("temperature", temperature), ("seed", seed)):
+                if value is not None:
+                    raise ValueError(f"{name} does not sample: it has no {option} to choose")
+        else:
+            temperature = sampling.temperature if temperature is None else temperature
+            if not 0 < temperature <= 10:
+                raise ValueError(f"temperature is a number above 0, at most 10, not {temperature}")
+            seed = 0 if seed is None else seed
+            if seed < 0:
+                raise ValueError(f"seed is a whole number from 0, not {seed}")
         if vividness is not None:
             if decoding is None:
                 raise ValueError(f"{name} predicts one chroma: it has no vividness to choose")
@@ -145,35 +310,64 @@ class Colorizer:
                 )
         elif decoding is not None:
             vividness = decoding.vividness
+        choices = get_args(Refine) if refinement else ()
+        if sampling is not None and sampling.second_stage:
+            choices = ("none", "chroma")
         if refine is not None:
-            if refinement is None:
+            if not choices:
                 raise ValueError(f"{name} has no filter to refine its chroma with")
-            if refine not in get_args(Refine):
-                raise ValueError(f"refine is one of {', '.join(get_args(Refine))}, not {refine!r}")
-        elif refinement is not None:
+            if refine not in choices:
+                raise ValueError(f"refine is one of {', '.join(choices)}, not {refine!r}")
+        elif choices:
             refine = "chroma"
-        return {"vividness": vividness, "refine": refine}
+        return {"vividness": vividness, "refine": refine, "temperature": temperature, "seed": seed}
 
-    def chroma(self, gray: Levels, *, vividness: float | None = None) -> NDArray[np.float32]:
+    def chroma(
+        self,
+        gray: Levels,
+        *,
+        vividness: float | None = None,
+        refine: Refine | None = None,
+        temperature: float | None = None,
+        seed: int | None = None,
+    ) -> NDArray[np.float32]:
         """Predicted chroma at the network's resolution.
 
         Args:
             gray: luminance (H, W), uint8 or uint16.
-            vividness: as in `colorize`.
+            vividness, refine, temperature, seed: as in `colorize`; a guided filter belongs to
+                `join`.
 
         Returns:
-            Two planes in the space of the model's card, (h, w, 2): a and b in CIE Lab units, or
-            analogue U and V.
+            Two planes in the space of the model's card, (h, w, 2): a and b in CIE Lab units,
+            analogue U and V, or full-range Cb and Cr with neutral at 0.5.
 
         Raises:
             ValueError: as `options`.
         """
-        vividness = self.options(vividness=vividness)["vividness"]
+        held = self.options(vividness=vividness, refine=refine, temperature=temperature, seed=seed)
+        if self._sampler is not None:
+            seen = reduce(gray, self.card.size)
+            condition = self._sampler.condition(seen)
+            samples = self._sampler.sample(
+                condition, 1, seed=held["seed"], temperature=held["temperature"]
+            )
+            if held["refine"] == "none":
+                return self._sampler.chroma(samples.levels)[0]
+            return self._sampler.refine(seen, samples.levels)[0]
         output = self.output(gray)
-        return np.moveaxis(output, 0, -1) if vividness is None else self._decode(output, vividness)
+        if held["vividness"] is None:
+            return np.moveaxis(output, 0, -1)
+        return self._decode(output, held["vividness"])
 
     def output(self, gray: Levels) -> NDArray[np.float32]:
-        """What the network says of luminance (H, W), undecoded: (channels, h, w)."""
+        """What the network says of luminance (H, W), undecoded: (channels, h, w).
+
+        Raises:
+            ValueError: the model samples: it says nothing of the whole picture at once.
+        """
+        if self._session is None:
+            raise ValueError(f"{self.card.name} samples: call chroma or sample")
         card, run = self.card, self._session.run
         seen = reduce(gray, card.size)
         if card.patches is None:
@@ -200,6 +394,17 @@ class Colorizer:
             removed = decoding.safe + vividness * (decoding.vivid - decoding.safe)
             logits = logits - np.float32(removed) * weights[:, None, None]
         return annealed_mean_of_logits(logits, temperature=decoding.temperature, axis=0)
+
+    def _coloured(
+        self,
+        photo: Photo,
+        chroma: NDArray[np.float32],
+        saturation: float,
+        refine: Refine | None,
+    ) -> Photo:
+        neutral = np.float32(0.5 if self.card.space == "ycbcr" else 0)
+        chroma = (chroma - neutral) * np.float32(saturation) + neutral
+        return photo.with_rgb(self.join(photo.gray, chroma, refine=refine))
 
     def join(
         self, gray: Levels, chroma: NDArray[np.float32], *, refine: Refine | None = None
@@ -247,6 +452,11 @@ class Colorizer:
         return fit_filter(planes, guide, refinement.radius, refinement.eps)
 
 
+def _check_saturation(saturation: float) -> None:
+    if not 0 <= saturation <= 10:
+        raise ValueError(f"saturation is a factor from 0 to 10, not {saturation}")
+
+
 def _photo(source: Photo | Source) -> Photo:
     if isinstance(source, Photo):
         return source
@@ -273,7 +483,11 @@ def network_size(height: int, width: int, rule: InputSize) -> tuple[int, int]:
 
 def reduce(gray: Levels, rule: InputSize) -> NDArray[np.float32]:
     """Luminance at network size, in [0, 1]: (H, W) of any size to (h, w)."""
-    height, width = network_size(gray.shape[0], gray.shape[1], rule)
+    return _resized(gray, *network_size(gray.shape[0], gray.shape[1], rule))
+
+
+def _resized(gray: Levels, height: int, width: int) -> NDArray[np.float32]:
+    """One channel at another size, in [0, 1]."""
     if gray.dtype == np.uint16:  # eight bits are enough to be looked at
         eight = np.empty(gray.shape, np.uint8)
         gray = np.right_shift(gray, 8, out=eight, casting="unsafe")
@@ -291,15 +505,49 @@ def colorize(
     vividness: float | None = None,
     saturation: float = 1.0,
     refine: Refine | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
 ) -> Photo:
     """Colour one photograph; for more than one, make a `Colorizer` and keep it.
 
     Args:
-        photo, vividness, saturation, refine: as in `Colorizer.colorize`.
+        photo, vividness, saturation, refine, temperature, seed: as in `Colorizer.colorize`.
         model: as in `Colorizer`.
 
     Raises:
         TintypeError: the photograph or the model cannot be used.
+        ValueError: an option is out of range, or not for this model.
+    """
+    return Colorizer(model).colorize(
+        photo,
+        vividness=vividness,
+        saturation=saturation,
+        refine=refine,
+        temperature=temperature,
+        seed=seed,
+    )
+
+
+def sample(
+    photo: Photo | Source,
+    count: int = 8,
+    *,
+    seed: int | None = None,
+    temperature: float | None = None,
+    model: str | os.PathLike[str] = "pixcolor",
+) -> list[Colouring]:
+    """Several colourings of one photograph, the likeliest first: `Colorizer.sample` as a list.
+
+        for colouring in tintype.sample("grandmother.jpg", 4):
+            colouring.photo.save(f"grandmother-{colouring.number}.jpg")
+
+    Args:
+        photo, count, seed, temperature: as in `Colorizer.sample`.
+        model: one that samples.
+
+    Raises:
+        TintypeError: the photograph or the model cannot be used.
+        ValueError: an option is out of range, or the model does not sample.
     """
     colorizer = Colorizer(model)
-    return colorizer.colorize(photo, vividness=vividness, saturation=saturation, refine=refine)
+    return list(colorizer.sample(photo, count, seed=seed, temperature=temperature))

@@ -12,21 +12,24 @@ pass of the whole network. Here a picture goes row by row through three graphs (
   many;
 - ``remember``: what the finished row leaves for the rows below.
 
-The luminance is looked at once for all samples, and samples go side by side.
+The luminance is looked at once for all samples, and samples go side by side. A second stage then
+takes each sample and the luminance and gives chroma at half the size (`Sampler.refine`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tintype.color.bins import ChromaLevels, chroma_levels
+from tintype.color.bins import ChromaLevels, chroma_levels, quantise_chroma
+from tintype.color.spaces import rgb_to_ycbcr
 from tintype.errors import CorruptModelError
-from tintype.runtime.card import Card
+from tintype.runtime.card import Card, find
 from tintype.runtime.session import Session
 
 #: Its number, its states (n, C, 1, w), and what takes its levels (n, 2, 1, w).
@@ -52,15 +55,18 @@ class Samples:
 
     Attributes:
         levels: of Cr and Cb, int64 (n, 2, h, w).
-        chroma: the same as full-range Cb and Cr in [0, 1], float32 (n, h, w, 2).
         nats: log-likelihood of each, under the model itself and not at the temperature, (n,).
         passes: how often rows were read in all.
     """
 
     levels: NDArray[np.int64]
-    chroma: NDArray[np.float32]
     nats: NDArray[np.float64]
     passes: int
+
+    @property
+    def bits(self) -> NDArray[np.float64]:
+        """Bits per chroma value of each, (n,): the lower, the likelier."""
+        return -self.nats / (np.log(2) * self.levels[0].size)
 
 
 class Sampler:
@@ -75,10 +81,13 @@ class Sampler:
     """
 
     def __init__(self, card: Card, threads: int | None = None) -> None:
-        if card.levels is None:
+        if card.sampling is None:
             raise CorruptModelError(f"{card.name} is no sampler; name another model.")
         self.card = card
-        self.levels = ChromaLevels(card.levels.count, card.levels.low, card.levels.high)
+        self._threads = threads
+        self._second_stage = card.sampling.second_stage
+        self.temperature = card.sampling.temperature
+        self.levels = ChromaLevels(card.sampling.levels, card.sampling.low, card.sampling.high)
         self._condition, self._look_up, self._read, self._remember = (
             Session(card, threads, part) for part in ("", "lookup", "read", "remember")
         )
@@ -96,7 +105,7 @@ class Sampler:
         count: int,
         *,
         seed: int = 0,
-        temperature: float = 1.0,
+        temperature: float | None = None,
         known: Known | None = None,
     ) -> Samples:
         """Several colourings of one picture.
@@ -105,7 +114,7 @@ class Sampler:
             condition: from `condition`.
             count: how many.
             seed: of the noise; sample k of a seed is the same whatever the count.
-            temperature: divides the logits; below 1 likelier and calmer.
+            temperature: divides the logits; below 1 likelier and calmer; by default the card's.
             known: cells whose chroma is given. What is sampled follows those before it.
 
         Raises:
@@ -113,6 +122,8 @@ class Sampler:
         """
         if count < 1:
             raise ValueError(f"count is a number of samples from 1, not {count}")
+        if temperature is None:
+            temperature = self.temperature
         if not temperature > 0:
             raise ValueError(f"temperature is above 0, not {temperature}")
         height, width = condition.shape[2:]
@@ -147,9 +158,51 @@ class Sampler:
             total += nats.sum((1, 2, 3), dtype=np.float64)
             passes += taken
             finish(levels[:, :, row : row + 1])
-        # From (Cr, Cb) to the card's (Cb, Cr).
-        chroma = np.moveaxis(chroma_levels(self.levels)[levels[:, ::-1]], 1, -1)
-        return Samples(levels, chroma, total, passes)
+        return Samples(levels, total, passes)
+
+    def chroma(self, levels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Levels of Cr and Cb (n, 2, h, w) as full-range Cb and Cr in [0, 1], (n, h, w, 2)."""
+        return np.moveaxis(chroma_levels(self.levels)[levels[:, ::-1]], 1, -1)
+
+    def refine(self, gray: NDArray[np.float32], levels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What the second stage makes of samples; without one, `chroma`.
+
+        Args:
+            gray: the luminance that was conditioned on, (H, W) in [0, 1].
+            levels: (n, 2, H/8, W/8).
+
+        Returns:
+            Full-range Cb and Cr, (n, H/2, W/2, 2).
+
+        Raises:
+            UnknownModelError, CorruptModelError: the second stage is missing or damaged.
+        """
+        if self._finer is None:
+            return self.chroma(levels)
+        coarse = chroma_levels(self.levels)[levels] - np.float32(0.5)
+        shown = np.broadcast_to(gray, (len(levels), 1, *gray.shape))
+        (finer,) = self._finer.call(gray=np.ascontiguousarray(shown), chroma=coarse)
+        return np.moveaxis(finer[:, ::-1], 1, -1) + np.float32(0.5)
+
+    @cached_property
+    def _finer(self) -> Session | None:
+        if not self._second_stage:
+            return None
+        card = find(self._second_stage)
+        if card.output != "finer":
+            raise CorruptModelError(
+                f"{self.card.name} names {card.name} as its second stage, which it is not; "
+                "export it again."
+            )
+        return Session(card, self._threads)
+
+    def quantise(self, rgb: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Levels of colours: sRGB (H, W, 3) in [0, 1] to Cr and Cb of cells, (2, H/8, W/8)."""
+        stride = self.card.stride
+        height, width = rgb.shape[0] // stride, rgb.shape[1] // stride
+        chroma = rgb_to_ycbcr(rgb)[..., :0:-1]
+        cells = chroma.reshape(height, stride, width, stride, 2).mean((1, 3))
+        return np.moveaxis(quantise_chroma(cells, self.levels), -1, 0).astype(np.int64)
 
     def score(
         self, condition: NDArray[np.float32], levels: NDArray[np.int64]

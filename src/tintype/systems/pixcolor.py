@@ -43,6 +43,9 @@ CELL = 8  #: pixels of luminance to a cell of chroma, each way
 CHROMA_NEUTRAL_32 = ChromaLevels(32, 0.5 - 16 * 0.01875, 0.5 + 15 * 0.01875)
 LEVELS = {"paper": CHROMA_32, "neutral": CHROMA_NEUTRAL_32}
 
+# Of samples, unless a user says otherwise: calmer than the model itself, chosen by eye.
+_TEMPERATURE = 0.8
+
 # U = 0.492 (B - Y) and Cb - 0.5 = (B - Y) / 1.772, V and Cr likewise.
 _CB_OF_U, _CR_OF_V = 1 / (0.492 * 1.772), 1 / (0.877 * 1.402)
 
@@ -92,9 +95,9 @@ class PixColorConfig:
     width: float = 1.0
     attention: int = 384
     decoder: tuple[int, int] = (256, 128)
-    adaptation: int = 96
+    adaptation: int = 64
     coloring: str = "rows"
-    channels: int = 96
+    channels: int = 64
     layers: tuple[int, ...] = (4, 4)
     hidden: int = 1024
     heads: int = 8
@@ -133,9 +136,8 @@ class ResNetConditioning(nn.Module):
             gray: in [0, 1].
             engaged: let gradients through to the ResNet.
         """
-        features = self.resnet(gray)
-        if not engaged:
-            features = features.detach()
+        with torch.set_grad_enabled(engaged and torch.is_grad_enabled()):
+            features = self.resnet(gray)
         x = torch.cat((features, F.avg_pool2d(gray, CELL)), 1)
         for conv in self.adapt:
             x = F.relu(conv(x))
@@ -161,16 +163,18 @@ class MobileNetConditioning(nn.Module):
 
     def forward(self, gray: Tensor, engaged: bool) -> Tensor:
         """As `ResNetConditioning.forward`; H and W multiples of 32."""
+        with torch.set_grad_enabled(engaged and torch.is_grad_enabled()):
+            x = self._features(gray)
+        return F.relu(self.adapt(torch.cat((x, F.avg_pool2d(gray, CELL)), 1)))
+
+    def _features(self, gray: Tensor) -> Tensor:
         _, eighth, sixteenth, last = self.encoder(gray)
         n, _, height, width = last.shape
         tokens = self.gather(self.level(last.flatten(2).transpose(1, 2)))
         for block in self.blocks:
             tokens = block(tokens)
         x = tokens.transpose(1, 2).reshape(n, -1, height, width)
-        x = self.fuse8(self.fuse16(x, sixteenth), eighth)
-        if not engaged:
-            x = x.detach()
-        return F.relu(self.adapt(torch.cat((x, F.avg_pool2d(gray, CELL)), 1)))
+        return self.fuse8(self.fuse16(x, sixteenth), eighth)
 
 
 class _Condition(nn.Module):
@@ -300,8 +304,9 @@ class PixColor(System):
         return chroma
 
     def chroma(self, gray: Tensor) -> Tensor:
-        """A sample at temperature 0.8 as ab (N, 2, H/8, W/8), with the same noise every time."""
-        levels = self.sample(gray, temperature=0.8, generator=torch.Generator().manual_seed(0))
+        """A sample as ab (N, 2, H/8, W/8), with the same noise every time."""
+        noise = torch.Generator().manual_seed(0)
+        levels = self.sample(gray, temperature=_TEMPERATURE, generator=noise)
         uv = uv_of_chrominance(self.centres[levels] - 0.5)
         return ab_of_uv(F.avg_pool2d(gray, CELL), uv)
 
@@ -352,7 +357,7 @@ class PixColor(System):
         return {"": whole, **row_graphs(self.coloring)}
 
     def card(self) -> dict[str, Any]:
-        """Input rule, output and levels, as `tintype.runtime.card.Card` has them."""
+        """Input rule, output and sampling, as `tintype.runtime.card.Card` has them."""
         levels = self.quantiser
         return {
             "description": "PixColor, Guadarrama et al. 2017: many colourings of one photograph.",
@@ -360,7 +365,13 @@ class PixColor(System):
             "output": "sampler",
             "stride": CELL,
             "size": {"short_side": 224, "multiple": 32, "longest": 896},
-            "levels": {"count": levels.count, "low": levels.low, "high": levels.high},
+            "sampling": {
+                "levels": levels.count,
+                "low": levels.low,
+                "high": levels.high,
+                "temperature": _TEMPERATURE,
+                "second_stage": "refinement",
+            },
             "upsampling": "guided",
         }
 

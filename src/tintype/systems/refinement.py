@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from tintype.systems.colorspace import ab_of_uv
 from tintype.systems.pixcolor import CELL, LEVELS, chrominance, quantised, uv_of_chrominance
-from tintype.systems.system import Batch, Recipe, System
+from tintype.systems.system import Batch, Graph, Recipe, System
 
 _GLOBAL = 224  # side of the copy that the paper's global branch looks at
 
@@ -148,3 +148,31 @@ class Refinement(System):
         n, _, height, width = gray.shape
         neutral = gray.new_zeros(n, 2, height // CELL, width // CELL)
         return ab_of_uv(F.avg_pool2d(gray, 2), uv_of_chrominance(self(gray, neutral)))
+
+    def graphs(self) -> dict[str, Graph]:
+        """One, from luminance and coarse chroma to finer chroma, of any number of pictures."""
+
+        def example(size: int) -> dict[str, Tensor]:
+            gray = torch.rand(size, 1, 1 + size, 4)
+            return {
+                "gray": F.interpolate(gray, size=((1 + size) * 32, 64)),
+                "chroma": torch.rand(size, 2, (1 + size) * 4, 8) / 4 - 0.125,
+            }
+
+        n, rows, columns = ("samples", 1), ("rows", 1), ("columns", 1)
+        dynamic = {
+            "gray": {0: n, 2: ("rows", CELL), 3: ("columns", CELL)},
+            "chroma": {0: n, 2: rows, 3: columns},
+        }
+        return {"": Graph(self, example, dynamic, ("finer",))}
+
+    def card(self) -> dict[str, Any]:
+        """Input rule and output, as `tintype.runtime.card.Card` has them."""
+        return {
+            "description": "PixColor's second stage: finer chroma. Name pixcolor to colour with.",
+            "space": "ycbcr",
+            "output": "finer",
+            "stride": 2,
+            "size": {"short_side": 224, "multiple": 32, "longest": 896},
+            "upsampling": "guided",
+        }

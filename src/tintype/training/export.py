@@ -19,9 +19,9 @@ from tintype.runtime.card import (
     Card,
     Decoding,
     InputSize,
-    Levels,
     Patches,
     Refinement,
+    Sampling,
     find,
     read_card,
     sha256,
@@ -94,7 +94,7 @@ def export(run: Path, name: str, out: Path, *, note: str = "") -> Card:
             ("decoding", Decoding),
             ("patches", Patches),
             ("refinement", Refinement),
-            ("levels", Levels),
+            ("sampling", Sampling),
         )
         if key in fields
     }
@@ -225,14 +225,20 @@ def _write_onnx(graph: Graph, path: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("export", "Exporting a model") from error
     inputs = graph.example(2)
-    sizes: dict[str, Any] = {}
+    multiples: dict[str, int] = {}
     for axes in graph.dynamic.values():
         for name, multiple in axes.values():
-            # One of 32 pixels and more is long enough for every network.
-            least = -(-32 // multiple) if multiple > 1 else 1
-            sizes[name] = multiple * torch.export.Dim(name, min=least, max=4096 // multiple)
+            multiples[name] = max(multiple, multiples.get(name, 1))
+    sizes: dict[str, Any] = {
+        # Where pixels are counted, 32 of them and more are long enough for every network.
+        name: torch.export.Dim(name, min=-(-32 // most) if most > 1 else 1, max=4096 // most)
+        for name, most in multiples.items()
+    }
     dynamic = tuple(
-        {axis: sizes[name] for axis, (name, _) in graph.dynamic.get(key, {}).items()}
+        {
+            axis: multiple * sizes[name] if multiple > 1 else sizes[name]
+            for axis, (name, multiple) in graph.dynamic.get(key, {}).items()
+        }
         for key in inputs
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

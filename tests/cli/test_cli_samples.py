@@ -1,0 +1,144 @@
+"""``tintype colorize --samples`` and ``tintype score``, with a sampler in the engine's place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cli.painting import Painter, files, photograph
+from PIL import Image
+
+from tintype.errors import PhotoError
+from tintype.photo import Photo
+from tintype.runtime.engine import Colouring, Score
+
+
+class Several(Painter):
+    """Paints every sample in another shade of red; the second drawn is the likeliest."""
+
+    def __init__(self, model: str, threads: int | None = None) -> None:
+        self.card = SimpleNamespace(name=f"{model}.test", sampling=SimpleNamespace())
+
+    def options(self, **asked: Any) -> dict[str, Any]:
+        return {"vividness": None, "refine": "chroma", "temperature": 0.8, "seed": 0} | {
+            name: value for name, value in asked.items() if value is not None
+        }
+
+    def sample(self, photo: Photo, count: int, **options: Any) -> Any:
+        self.asked.append({"count": count, **options})
+        for number in [2, 1, *range(3, count + 1)][:count]:
+            rgb = np.repeat(photo.gray[..., None], 3, axis=2)
+            rgb[..., 0] = 40 * number
+            yield Colouring(photo.with_rgb(rgb), number, -10.0 * number, 1.25)
+
+    def score(self, path: str) -> Score:
+        with Image.open(path) as image:
+            if image.mode != "RGB":
+                raise PhotoError(f"{path} has no colours of its own: give a photograph in colour")
+        return Score(1.5, 1.25, 1.375, -100.0, 200)
+
+
+@pytest.fixture(autouse=True)
+def several(painter: type[Painter], monkeypatch: pytest.MonkeyPatch) -> type[Several]:
+    monkeypatch.setattr("tintype.runtime.engine.Colorizer", Several)
+    return Several
+
+
+def red_of(file: str) -> int:
+    with Image.open(file) as image:
+        return int(np.asarray(image)[..., 0].max())
+
+
+def test_each_sample_is_a_file_the_likeliest_first_and_a_sheet_shows_all(run: Any) -> None:
+    photograph("a.png", (80, 60))
+    result = run("colorize", "a.png", "-m", "pixcolor", "--samples", "3")
+    assert (result.status, result.out, result.err) == (0, "", "")
+    assert files() == ["a.png", *(f"a.sample-{k}.png" for k in (1, 2, 3)), "a.samples.png"]
+    assert [red_of(f"a.sample-{k}.png") for k in (1, 2, 3)] == [80, 40, 120]
+    with Image.open("a.samples.png") as sheet:
+        assert sheet.size[0] > 2 * 80
+        assert sheet.size[1] > 2 * 60
+
+
+def test_the_options_reach_the_sampler_and_the_figures_the_report(run: Any) -> None:
+    photograph("a.png")
+    result = run(
+        *("colorize", "a.png", "-m", "pixcolor", "--samples", "2", "--json"),
+        *("--seed", "7", "--temperature", "0.5", "--saturation", "1.5", "--refine", "none"),
+    )
+    assert Several.asked == [
+        {"count": 2, "seed": 7, "temperature": 0.5, "saturation": 1.5, "refine": "none"}
+    ]
+    assert (result.json["seed"], result.json["temperature"]) == (7, 0.5)
+    entry = result.json["photos"][0]
+    assert entry["sheet"] == "a.samples.png"
+    assert entry["samples"][0] == {
+        "output": "a.sample-1.png",
+        "number": 2,
+        "nats": -20.0,
+        "bits": 1.25,
+    }
+
+
+def test_results_of_samples_are_no_photographs_of_their_own(run: Any) -> None:
+    photograph("album/a.png")
+    run("colorize", "album", "-m", "pixcolor", "--samples", "2")
+    before = files()
+    result = run("colorize", "album", "-m", "pixcolor", "--samples", "2", "--skip-existing")
+    assert (result.status, files()) == (0, before)
+    assert len(before) == 4
+
+
+def test_an_existing_sample_is_not_replaced_unasked(run: Any) -> None:
+    photograph("a.png")
+    Path("a.sample-2.png").write_bytes(b"mine")
+    result = run("colorize", "a.png", "-m", "pixcolor", "--samples", "2")
+    assert result.status == 1
+    assert "a.sample-2.png" in result.err
+    assert files() == ["a.png", "a.sample-2.png"]
+    assert run("colorize", "a.png", "--samples", "2", "--overwrite").status == 0
+
+
+@pytest.mark.parametrize("option", ["--compare", "--in-place"])
+def test_what_does_not_go_with_samples_is_wrong_usage(run: Any, option: str) -> None:
+    photograph("a.png")
+    assert run("colorize", "a.png", "--samples", "2", option).status == 2
+
+
+def test_several_pictures_do_not_fit_into_standard_output(run: Any) -> None:
+    photograph("a.png")
+    result = run("colorize", "a.png", "--samples", "2", "-o", "-")
+    assert result.status == 2
+    assert "--output" in result.err
+
+
+def test_a_model_that_does_not_sample_is_wrong_usage(
+    run: Any, painter: type[Painter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tintype.runtime.engine.Colorizer", Painter)
+    photograph("a.png")
+    for words in (("colorize", "a.png", "--samples", "2"), ("score", "a.png", "-m", "tint")):
+        result = run(*words)
+        assert result.status == 2
+        assert "pixcolor" in result.err
+
+
+def test_scores_are_printed_with_their_mean(run: Any) -> None:
+    Image.new("RGB", (8, 6), (200, 100, 50)).save("a.png")
+    Image.new("RGB", (8, 6), (20, 100, 50)).save("b.png")
+    result = run("score", "a.png", "b.png")
+    assert result.status == 0
+    assert ["a.png", "1.375", "1.500", "1.250"] in [x.split() for x in result.out.splitlines()]
+    assert result.out.splitlines()[-1].split() == ["mean", "1.375", "1.500", "1.250"]
+
+
+def test_a_photograph_without_colours_has_no_score(run: Any) -> None:
+    Image.new("RGB", (8, 6), (200, 100, 50)).save("a.png")
+    photograph("gray.png")
+    result = run("score", "a.png", "gray.png", "--json")
+    assert result.status == 1
+    assert [entry["bits_cr"] for entry in result.json["photos"]] == [1.5]
+    assert "no colours" in result.json["failed"][0]["error"]
