@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from tintype.color.bins import ab_bins, soft_encode
 from tintype.evaluation.metrics import (
     ab_histogram,
     colorfulness,
     histogram_intersection,
+    multiscale_ssim,
     nearest_bin,
     psnr,
 )
@@ -56,3 +57,38 @@ def test_nearest_bin_is_the_first_of_soft_encoding():
     found, first = nearest_bin(ab), soft_encode(ab)[0][:, 0]
     distance = [np.square(ab - ab_bins()[index]).sum(-1) for index in (found, first)]
     np.testing.assert_array_equal(*distance)
+
+
+def test_similarity_at_one_scale_is_that_of_scikit_image():
+    first = RANDOM.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    second = np.clip(first + RANDOM.normal(0, 40, first.shape), 0, 255).astype(np.uint8)
+    _, everywhere = structural_similarity(
+        *(first, second),
+        channel_axis=-1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    # scikit-image's window of sigma 1.5 is as wide; at its borders it reflects.
+    expected = everywhere[5:-5, 5:-5].mean()
+    assert multiscale_ssim(first, second, scales=1) == pytest.approx(expected, abs=1e-6)
+
+
+def test_similarity_falls_from_one_with_the_scales_of_the_difference():
+    y, x = np.mgrid[:192, :192] / 192
+    picture = np.stack((x, y, (x + y) / 2), -1)
+    picture = (255 * picture).astype(np.uint8)
+    noise = RANDOM.normal(0, 30, picture.shape)
+    fine = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    coarse = np.clip(picture + noise[::16, ::16].repeat(16, 0).repeat(16, 1), 0, 255)
+    assert multiscale_ssim(picture, picture) == pytest.approx(1)
+    # What is averaged away at the larger scales weighs less.
+    assert multiscale_ssim(picture, coarse.astype(np.uint8)) < multiscale_ssim(picture, fine) < 1
+
+
+def test_similarity_of_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="one size"):
+        multiscale_ssim(PICTURE, PICTURE[:10])
+    with pytest.raises(ValueError, match="too small"):
+        multiscale_ssim(PICTURE, PICTURE)

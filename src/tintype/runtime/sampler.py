@@ -131,34 +131,45 @@ class Sampler:
             raise ValueError(f"known is of {known.mask.shape}, the picture of {(height, width)}")
         noise = gumbel(seed, count, self.levels.count, (height, width))
 
-        def settle(row: int, above: NDArray[np.float32]) -> tuple[NDArray, NDArray, int]:
-            # A first guess: like the row above.
-            guess = levels[:, :, max(0, row - 1)][:, :, None]
-            own = noise[..., row : row + 1, :]
-            for passes in range(1, 2 * width + 2):
-                guess = _with_known(guess, known, row)
-                found, nats = self._read.call(
-                    above=above,
-                    levels=guess,
-                    noise=own,
-                    temperature=np.array(temperature, np.float32),
-                )
-                found = _with_known(found, known, row)
-                if np.array_equal(found, guess):
-                    return guess, nats, passes
-                guess = found
-            raise CorruptModelError(
-                f"{self.card.name} does not keep the order of its cells; export it again."
-            )
-
         levels = np.full((count, 2, height, width), self.levels.count // 2, np.int64)
         total, passes = np.zeros(count), 0
         for row, above, finish in self._rows(condition, count):
-            levels[:, :, row : row + 1], nats, taken = settle(row, above)
+            # A first guess: like the row above.
+            guess = levels[:, :, max(0, row - 1)][:, :, None]
+            own = noise[..., row : row + 1, :]
+            levels[:, :, row : row + 1], nats, taken = self._settle(
+                guess, above, own, temperature, known, row
+            )
             total += nats.sum((1, 2, 3), dtype=np.float64)
             passes += taken
             finish(levels[:, :, row : row + 1])
         return Samples(levels, total, passes)
+
+    def _settle(
+        self,
+        guess: NDArray[np.int64],
+        above: NDArray[np.float32],
+        noise: NDArray[np.float32],
+        temperature: float,
+        known: Known | None,
+        row: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+        """A row's levels (n, 2, 1, w) and nats from a first guess, and the passes that took."""
+        for passes in range(1, 2 * guess.shape[-1] + 2):
+            guess = _with_known(guess, known, row)
+            found, nats = self._read.call(
+                above=above,
+                levels=guess,
+                noise=noise,
+                temperature=np.array(temperature, np.float32),
+            )
+            found = _with_known(found, known, row)
+            if np.array_equal(found, guess):
+                return guess, nats, passes
+            guess = found
+        raise CorruptModelError(
+            f"{self.card.name} does not keep the order of its cells; export it again."
+        )
 
     def chroma(self, levels: NDArray[np.int64]) -> NDArray[np.float32]:
         """Levels of Cr and Cb (n, 2, h, w) as full-range Cb and Cr in [0, 1], (n, h, w, 2)."""
