@@ -91,7 +91,7 @@ class PixelByPixel(Sampler):
     """The same rows, each read once for every one of its values."""
 
     def _settle(self, guess, above, noise, temperature, known, row):
-        passes, nats = 2 * guess.shape[-1] + 1, guess
+        passes, nats = 2 * guess.shape[-1] + 1, np.zeros(0, np.float32)
         for _ in range(passes):
             guess, nats = self._read.call(
                 above=above,
