@@ -106,7 +106,7 @@ def test_known_chroma_stays_and_is_followed(sampler, system, condition):
     mask[0, 2:5] = mask[2, 7] = True
     levels = np.random.default_rng(3).integers(0, 32, (2, HEIGHT, WIDTH))
     known = Known(levels, mask)
-    samples = sampler.sample(condition, 2, seed=7, known=known)
+    samples = sampler.sample(condition, 2, seed=7, temperature=1.0, known=known)
     for sample in samples.levels:
         assert np.array_equal(sample[:, mask], levels[:, mask])
     expected, _ = naive(system, condition, gumbel(7, 2, 32, (HEIGHT, WIDTH)), 1.0, known)
