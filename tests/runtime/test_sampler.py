@@ -1,13 +1,13 @@
 """The sampler against the network it was exported from, value by value."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
 from tintype.color.bins import chroma_levels
-from tintype.errors import CorruptModelError
+from tintype.errors import CorruptModelError, UnknownModelError
 from tintype.runtime.card import find
 from tintype.runtime.sampler import Known, Sampler, gumbel
 from tintype.systems import build
@@ -133,6 +133,14 @@ def test_noise_turns_an_argmax_into_a_sample():
     noise = gumbel(0, 1, 3, (100, 200))[0, 0]
     found = np.bincount((logits[:, None, None] + noise).argmax(0).ravel()) / 20_000
     np.testing.assert_allclose(found, [0.6, 0.3, 0.1], atol=0.02)
+
+
+def test_a_second_stage_that_is_not_there_is_named(sampler, condition):
+    sampling = replace(sampler.card.sampling, second_stage="elsewhere")
+    without = Sampler(replace(sampler.card, sampling=sampling), threads=1)
+    levels = without.sample(condition, 1).levels
+    with pytest.raises(UnknownModelError, match=r"'elsewhere'.*--refine none"):
+        without.refine(np.zeros((8 * HEIGHT, 8 * WIDTH), np.float32), levels)
 
 
 def test_what_makes_no_sense_is_refused(sampler, condition):

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from tintype.color.bins import ChromaLevels, chroma_levels, quantise_chroma
 from tintype.color.spaces import rgb_to_ycbcr
-from tintype.errors import CorruptModelError
+from tintype.errors import CorruptModelError, UnknownModelError
 from tintype.runtime.card import Card, find
 from tintype.runtime.session import Session
 
@@ -199,7 +199,13 @@ class Sampler:
     def _finer(self) -> Session | None:
         if not self._second_stage:
             return None
-        card = find(self._second_stage)
+        try:
+            card = find(self._second_stage)
+        except UnknownModelError as error:
+            raise UnknownModelError(
+                f"{self.card.name} needs the model {self._second_stage!r} for its second stage, "
+                "and it is not there: export one, or leave that stage out with --refine none."
+            ) from error
         if card.output != "finer":
             raise CorruptModelError(
                 f"{self.card.name} names {card.name} as its second stage, which it is not; "
