@@ -190,5 +190,8 @@ def test_every_shipped_model_is_whole_and_within_its_budget():
         total += sum(sizes)
         for field in ("photographs", "start", "data", "minutes"):
             assert field in card.training
-        assert card.scores.get("rows"), f"{card.name} ships without measured scores"
+        if card.output == "finer":  # colours nothing by itself: what it adds to what it is given
+            assert card.training["test"]["loss"] < card.training["test"]["raw"]
+        else:
+            assert card.scores.get("rows"), f"{card.name} ships without measured scores"
     assert total <= 60e6
