@@ -26,10 +26,9 @@ from tintype.color.guided import (
     working_size,
 )
 from tintype.color.spaces import luma, rgb_to_lab
+from tintype.evaluation.metrics import near_chroma_edges
 
 SHRINK = (4, 8, 16, 32)
-STRONG_EDGE = 15.0  # ab units from one pixel to the next
-EDGE_WIDTH = 2  # pixels around
 
 Array = NDArray[np.float32]
 
@@ -42,15 +41,6 @@ def photographs(folder: Path, count: int) -> Iterator[Array]:
         rgb = np.divide(pixels, 255, dtype=np.float32)
         height, width = (side - side % max(SHRINK) for side in rgb.shape[:2])
         yield rgb[:height, :width]
-
-
-def near_strong_edges(ab: Array) -> NDArray:
-    strong = np.zeros(ab.shape[:2], dtype=bool)
-    strong[1:] |= np.linalg.norm(np.diff(ab, axis=0), axis=-1) > STRONG_EDGE
-    strong[:, 1:] |= np.linalg.norm(np.diff(ab, axis=1), axis=-1) > STRONG_EDGE
-    padded = np.pad(strong, EDGE_WIDTH)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * EDGE_WIDTH + 1,) * 2)
-    return np.any(windows, axis=(2, 3))
 
 
 def bicubic(chroma: Array, gray: Array) -> Array:
@@ -81,7 +71,7 @@ def errors(photos: list[Array], shrink: int, method: Callable[[Array, Array], Ar
         gray, ab = luma(rgb), rgb_to_lab(rgb)[..., 1:]
         cells = gray.shape[0] // shrink, gray.shape[1] // shrink
         chroma = np.stack([area_mean(ab[..., c], cells) for c in range(2)], axis=-1)
-        edges = near_strong_edges(ab)
+        edges = near_chroma_edges(ab)
         miss = np.sum((method(chroma, gray) - ab) ** 2, axis=-1)
         chroma_squared = np.sum(ab**2, axis=-1)
         wrong += miss.sum(), miss[edges].sum()

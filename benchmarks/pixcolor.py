@@ -27,9 +27,9 @@ from tintype.evaluation.metrics import (
     ab_histogram,
     colorfulness,
     histogram_intersection,
-    multiscale_ssim,
     psnr,
 )
+from tintype.evaluation.similarity import SMALLEST, multiscale_ssim
 from tintype.runtime.engine import reduce
 from tintype.runtime.sampler import Sampler
 
@@ -105,7 +105,7 @@ def measure(colorizer: Colorizer, paths: Sequence[Path]) -> None:
                 columns.setdefault(f"{name}, {kind}", Column()).add(
                     np.asarray(pictures[name, kind][0], np.uint8), truth
                 )
-        if min(gray.shape) >= 176:
+        if min(gray.shape) >= SMALLEST:
             for found, name in ((alike, f"sample at {own}"), (alike_at_1, "sample at 1.0")):
                 first, second = (np.asarray(x, np.uint8) for x in pictures[name, "refined"])
                 found.append(multiscale_ssim(first, second))

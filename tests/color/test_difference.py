@@ -7,9 +7,7 @@ from tintype.color.difference import ciede2000
 
 def colours(seed, spread, count=20_000):
     random = np.random.default_rng(seed)
-    return np.column_stack(
-        [random.uniform(0, 100, count), *(random.normal(0, spread, (2, count)))]
-    )
+    return np.column_stack([random.uniform(0, 100, count), *(random.normal(0, spread, (2, count)))])
 
 
 @pytest.mark.parametrize("spread", [1, 10, 40])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import peak_signal_noise_ratio
 
 from tintype.color.bins import ab_bins, soft_encode
 from tintype.evaluation.metrics import (
@@ -9,7 +9,7 @@ from tintype.evaluation.metrics import (
     closeness,
     colorfulness,
     histogram_intersection,
-    multiscale_ssim,
+    near_chroma_edges,
     nearest_bin,
     psnr,
 )
@@ -96,36 +96,14 @@ def test_rebalanced_auc_counts_every_colour_that_occurs_alike():
         auc(np.zeros(313), np.zeros(313))
 
 
-def test_similarity_at_one_scale_is_that_of_scikit_image():
-    first = RANDOM.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    second = np.clip(first + RANDOM.normal(0, 40, first.shape), 0, 255).astype(np.uint8)
-    found = structural_similarity(
-        *(first, second),
-        channel_axis=-1,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        full=True,
+def test_chroma_edges_are_pixels_within_two_of_a_strong_step():
+    ab = np.zeros((9, 12, 2), np.float32)
+    ab[:, 6:, 0] = 16  # a strong step between columns 5 and 6
+    ab[4:, :, 1] = 10  # one too weak between rows 3 and 4
+    found = near_chroma_edges(ab)
+    np.testing.assert_array_equal(found, np.tile(np.abs(np.arange(12) - 6) <= 2, (9, 1)))
+    corner = np.zeros((7, 7, 2), np.float32)
+    corner[3, 3] = 30
+    np.testing.assert_array_equal(
+        near_chroma_edges(corner, width=0).nonzero(), ([3, 3, 4], [3, 4, 3])
     )
-    # scikit-image's window of sigma 1.5 is as wide; at its borders it reflects.
-    expected = found[1][5:-5, 5:-5].mean()
-    assert multiscale_ssim(first, second, scales=1) == pytest.approx(expected, abs=1e-6)
-
-
-def test_similarity_falls_from_one_with_the_scales_of_the_difference():
-    y, x = np.mgrid[:192, :192] / 192
-    picture = np.stack((x, y, (x + y) / 2), -1)
-    picture = (255 * picture).astype(np.uint8)
-    noise = RANDOM.normal(0, 30, picture.shape)
-    fine = np.clip(picture + noise, 0, 255).astype(np.uint8)
-    coarse = np.clip(picture + noise[::16, ::16].repeat(16, 0).repeat(16, 1), 0, 255)
-    assert multiscale_ssim(picture, picture) == pytest.approx(1)
-    # What is averaged away at the larger scales weighs less.
-    assert multiscale_ssim(picture, coarse.astype(np.uint8)) < multiscale_ssim(picture, fine) < 1
-
-
-def test_similarity_of_what_cannot_be_compared_is_refused():
-    with pytest.raises(ValueError, match="one size"):
-        multiscale_ssim(PICTURE, PICTURE[:10])
-    with pytest.raises(ValueError, match="too small"):
-        multiscale_ssim(PICTURE, PICTURE)

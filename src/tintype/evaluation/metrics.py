@@ -45,70 +45,6 @@ def colorfulness(rgb: NDArray[np.uint8], *, absolute: bool = False) -> float:
     return float(spread + 0.3 * centre)
 
 
-def multiscale_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8], scales: int = 5) -> float:
-    """Multiscale structural similarity of two 8-bit RGB pictures (H, W, 3): 1 if they are equal.
-
-    Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", 2003:
-    windows of 11x11 with a Gaussian of 1.5, K of 0.01 and 0.03, halved by means of 2x2, the paper's
-    exponents. Of each channel by itself, then their mean, as PixColor's Figure 8 does not say.
-    Colourings of one photograph share its lightness, so values lie near 1.
-
-    Args:
-        scales: at most 5; fewer exponents are scaled to the sum 1.
-
-    Raises:
-        ValueError: the shapes differ, or a side is below 11 pixels at the last scale.
-    """
-    if first.shape != second.shape or first.ndim != 3:
-        raise ValueError(f"two pictures (H, W, 3) of one size, not {first.shape}, {second.shape}")
-    if min(first.shape[:2]) >> (scales - 1) < _WINDOW:
-        raise ValueError(f"pictures of {first.shape} are too small for {scales} scales")
-    exponents = _EXPONENTS[:scales] / _EXPONENTS[:scales].sum()
-    x, y = (np.moveaxis(picture, -1, 0).astype(np.float64) / 255 for picture in (first, second))
-    result = np.ones(len(x))
-    for scale, exponent in enumerate(exponents):
-        if scale:
-            x, y = _halved(x), _halved(y)
-        luminance, structure = _ssim_terms(x, y)
-        term = luminance * structure if scale == scales - 1 else structure
-        # A negative mean has no real power; the literature takes it for no likeness at all.
-        result *= np.maximum(term.mean((1, 2)), 0) ** exponent
-    return float(result.mean())
-
-
-_WINDOW = 11
-_EXPONENTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
-_GAUSSIAN = np.exp(-0.5 * ((np.arange(_WINDOW) - 5) / 1.5) ** 2)
-_GAUSSIAN /= _GAUSSIAN.sum()
-
-
-def _ssim_terms(
-    x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The luminance term, and contrast times structure, of every whole window of (C, H, W)."""
-    c1, c2 = 0.01**2, 0.03**2
-    mean_x, mean_y, xx, yy, xy = (_windowed(p) for p in (x, y, x * x, y * y, x * y))
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    spread = xx - mean_x**2 + yy - mean_y**2
-    return luminance, (2 * (xy - mean_x * mean_y) + c2) / (spread + c2)
-
-
-def _windowed(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian means of every whole window."""
-    for axis in (1, 2):
-        length = planes.shape[axis] - _WINDOW + 1
-        planes = np.sum(
-            [w * planes.take(range(k, k + length), axis) for k, w in enumerate(_GAUSSIAN)], axis=0
-        )
-    return planes
-
-
-def _halved(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    count, height, width = planes.shape
-    cut = planes[:, : height // 2 * 2, : width // 2 * 2]
-    return cut.reshape(count, height // 2, 2, width // 2, 2).mean((2, 4))
-
-
 def ab_histogram(ab: NDArray[np.float32]) -> NDArray[np.float64]:
     """Counts of a and of b in steps of one Lab unit from -110 to 110, (2, 220)."""
     cells = np.clip(np.floor(ab + _REACH), 0, 2 * _REACH - 1).astype(np.int64).reshape(-1, 2)
@@ -181,3 +117,25 @@ def _nearest_bins() -> NDArray[np.int64]:
     bins = ab_bins()
     squares = [(np.subtract.outer(axis, bins[:, k])) ** 2 for k in range(2)]  # each (221, 313)
     return np.stack([(row + squares[1]).argmin(-1) for row in squares[0]])
+
+
+def near_chroma_edges(
+    ab: NDArray[np.float32], *, step: float = 15.0, width: int = 2
+) -> NDArray[np.bool_]:
+    """Where colours of one thing could bleed into another: (H, W, 2) to (H, W).
+
+    Pixels at most `width` (in rows and in columns) from where the chroma of CIE Lab changes by more
+    than `step` units from one pixel to the next.
+    """
+    strong = np.zeros(ab.shape[:2], dtype=bool)
+    for axis, after in ((0, np.s_[1:]), (1, np.s_[:, 1:])):
+        change = np.diff(ab, axis=axis)
+        strong[after] |= np.hypot(change[..., 0], change[..., 1]) > step
+    for axis in (0, 1):
+        reach = strong.copy()
+        for shift in range(1, width + 1):
+            ahead, behind = np.moveaxis(reach, axis, 0), np.moveaxis(strong, axis, 0)
+            ahead[shift:] |= behind[:-shift]
+            ahead[:-shift] |= behind[shift:]
+        strong = reach
+    return strong
