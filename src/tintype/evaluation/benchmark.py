@@ -3,206 +3,85 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tintype.color.bins import ab_bins, rebalancing_weights, smooth_prior
 from tintype.color.gamut import join_lab
-from tintype.color.spaces import rgb_to_lab
 from tintype.errors import DataError, PhotoError
-from tintype.evaluation.metrics import (
-    ab_histogram,
-    colorfulness,
-    histogram_intersection,
-    nearest_bin,
-    psnr,
-)
+from tintype.evaluation.memory import peak_megabytes
+from tintype.evaluation.networks import Networks, Picture
+from tintype.evaluation.observations import Observations, Truth, Values, diversity, resampled
+from tintype.evaluation.protocol import Protocol, eight_bits
+from tintype.evaluation.table import REFERENCES, Row, Table, split
 from tintype.photo import Photo
-from tintype.runtime.card import Card, find
+from tintype.runtime.card import list_models
 from tintype.runtime.engine import Colorizer
 
-PROTOCOL = """
-Each photograph at its own size, its BT.601 luma given to the model, the 8-bit result compared
-with the photograph; gray photographs are left out. psnr: RGB, mean over photographs.
-ab_rmse: root mean square over a and b (CIE Lab, D65), each photograph counting alike; of_gray:
-its ratio to the gray row's. rebalanced: the same with pixels weighted by the rarity of their
-true colour (Zhang et al. 2016, lambda 0.5, prior counted on these photographs). colorful:
-Hasler and Suesstrunk 2003; colorful_abs: of absolute opponent channels, as in DDColor's code;
-difference: mean over photographs of the absolute difference of colorful from the truth's.
-hist_a, hist_b: intersection of the pooled histograms, one Lab unit a bin. ceiling: the true ab
-joined with the lightness of the luma, what a model that knew all chroma would score.
-"""
+#: Told a photograph's number, what made the picture (or "truth"), and the picture.
+Keep = Callable[[int, str, Picture], None]
+
+_LARGEST = 3  # photographs, on which memory is measured
 
 
-@dataclass
-class Row:
-    """One model's figures; see `PROTOCOL`."""
-
-    model: str
-    psnr: float
-    ab_rmse: float
-    of_gray: float
-    rebalanced: float
-    colorful: float
-    colorful_abs: float
-    difference: float
-    hist_a: float
-    hist_b: float
-    seconds: float
+def every_model() -> list[str]:
+    """The models that colour by themselves, by name."""
+    return [card.name for card in list_models() if card.output != "finer"]
 
 
-@dataclass
-class Table:
-    """The benchmark's result: gray, the ceiling, then the models; the truth's colorfulness."""
+class _Contestant:
+    """A model with the options of its row."""
 
-    rows: list[Row]
-    photographs: int
-    true_colorful: float
-    true_colorful_abs: float
-    skipped: dict[str, str] = field(default_factory=dict)
+    def __init__(self, name: str, threads: int | None) -> None:
+        self.model, self.options = split(name)
+        self.colorizer = Colorizer(self.model, threads=threads)
+        try:
+            self.colorizer.options(**self.options)
+        except ValueError as error:
+            raise DataError(
+                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to "
+                "refine as in patchwise@none."
+            ) from error
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, with the protocol, as JSON can hold it; figures to four decimals."""
-        record = asdict(self)
-        record["rows"] = [
-            {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
-            for row in record["rows"]
-        ]
-        return {"protocol": " ".join(PROTOCOL.split()), **record}
-
-    def text(self) -> str:
-        """The table for a terminal."""
-        names = [name for name in asdict(self.rows[0]) if name != "model"]
-        width = max(len(row.model) for row in self.rows) + 1
-        lines = [" " * width + "".join(f"{name:>13}" for name in names)]
-        for row in self.rows:
-            values = asdict(row)
-            lines.append(
-                f"{row.model:<{width}}" + "".join(f"{values[name]:>13.3f}" for name in names)
-            )
-        lines.append(
-            f"{self.photographs} photographs; true colorful {self.true_colorful:.2f}, "
-            f"colorful_abs {self.true_colorful_abs:.2f}"
-        )
-        return "\n".join(lines)
-
-
-def _named(name: str) -> tuple[str, dict[str, Any]]:
-    """The model and the options of ``NAME``, ``NAME@VIVIDNESS`` or ``NAME@REFINE``."""
-    model, at, option = name.rpartition("@")
-    if not at or option.endswith((".json", ".onnx")):
-        return name, {}
-    try:
-        return model, {"vividness": float(option)}
-    except ValueError:
-        return model, {"refine": option}
-
-
-def _colorizer(name: str, threads: int | None) -> tuple[Colorizer, dict[str, Any]]:
-    model, options = _named(name)
-    colorizer = Colorizer(model, threads=threads)
-    try:
-        colorizer.options(**options)
-    except ValueError as error:
-        raise DataError(
-            f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to refine as "
-            "in patchwise@none."
-        ) from error
-    return colorizer, options
-
-
-def _eight_bits(levels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
-    if levels.dtype == np.uint8:
-        return levels.astype(np.uint8, copy=False)
-    return (levels / np.float32(257) + np.float32(0.5)).astype(np.uint8)
-
-
-def _ab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return rgb_to_lab(rgb / np.float32(255))[..., 1:]
-
-
-def record(table: Table, photos: str) -> list[Card]:
-    """Write the figures on the cards of the models they are of, gray beside them.
-
-    Args:
-        table: the result of `evaluate`.
-        photos: what to call the set of photographs.
-
-    Returns:
-        The cards as they are now.
-    """
-    gray, ceiling, *rows = table.rows
-    by_card: dict[str, list[Row]] = {}
-    cards = {}
-    for row in rows:
-        card = find(_named(row.model)[0])
-        cards[card.name] = card
-        by_card.setdefault(card.name, [gray, ceiling]).append(row)
-    for name, own in by_card.items():
-        scores = {
-            "set": photos,
-            **replace(table, rows=own).to_json(),
-        }
-        cards[name] = replace(cards[name], scores=scores)
-        cards[name].write(cards[name].path)
-    return list(cards.values())
-
-
-class _Sums:
-    """What one model's row is made of, gathered photograph by photograph."""
-
-    def __init__(self) -> None:
-        self.psnr: list[float] = []
-        self.square: list[float] = []
-        self.colorful: list[float] = []
-        self.colorful_abs: list[float] = []
-        self.seconds: list[float] = []
-        self.histogram = np.zeros((2, 220))
-        # Squared error and share of pixels per true bin: the rebalancing weights come at the end.
-        self.error_of_bin = np.zeros(len(ab_bins()))
-
-    def add(self, rgb: NDArray[np.uint8], truth: _Truth, seconds: float) -> None:
-        ab = _ab(rgb)
-        square = np.square(ab - truth.ab).mean(-1)
-        self.psnr.append(psnr(rgb, truth.rgb))
-        self.square.append(float(square.mean(dtype=np.float64)))
-        self.colorful.append(colorfulness(rgb))
-        self.colorful_abs.append(colorfulness(rgb, absolute=True))
-        self.seconds.append(seconds)
-        self.histogram += ab_histogram(ab)
-        self.error_of_bin += np.bincount(
-            truth.bins.ravel(), square.ravel() / square.size, len(self.error_of_bin)
-        )
-
-
-class _Truth:
-    """A photograph's true colours in every form the measures need."""
-
-    def __init__(self, rgb: NDArray[np.uint8]) -> None:
-        self.rgb = rgb
-        self.ab = _ab(rgb)
-        self.bins = nearest_bin(self.ab)
+    def colour(self, photo: Photo, samples: int) -> tuple[Picture, dict[str, float]]:
+        """The picture, and what is known of it: seconds, and diversity where it samples."""
+        started = time.perf_counter()
+        result = self.colorizer.colorize(photo, **self.options)
+        known = {"seconds": time.perf_counter() - started}
+        if self.colorizer.card.sampling is not None and samples > 1:
+            drawn = self.colorizer.sample(photo, samples, **self.options)
+            known |= diversity([eight_bits(one.photo.rgb()) for one in drawn])
+        return eight_bits(result.rgb()), known
 
 
 def evaluate(
     photos: Sequence[Path],
     models: Sequence[str],
     *,
+    protocol: Protocol | None = None,
+    samples: int = 2,
+    networks: Networks | None = None,
+    memory: bool = False,
     threads: int | None = None,
+    keep: Keep | None = None,
     on_photo: Callable[[int, int], None] | None = None,
 ) -> Table:
     """Measure models on photographs in colour.
+
+    One photograph is in memory at a time; of the others there are numbers.
 
     Args:
         photos: colour photographs, never any that a model was trained on.
         models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
             ``NAME@none`` what is refined.
+        protocol: at what size; by default each at its own.
+        samples: colourings of each photograph by models that sample, to measure their diversity
+            on; scores are of the first.
+        networks: for what feature networks measure.
+        memory: measure each model's peak memory, in a process of its own.
         threads: as in `Colorizer`.
+        keep: is given every picture, to make a report of.
         on_photo: told the number of photographs done and of all, for a progress bar.
 
     Returns:
@@ -212,66 +91,121 @@ def evaluate(
         DataError: none of the photographs can be used, or a model does not take its option.
         UnknownModelError, CorruptModelError: a model cannot be found or trusted.
     """
-    colorizers = {name: _colorizer(name, threads) for name in models}
-
-    sums = {name: _Sums() for name in ("gray", "ceiling", *models)}
-    truths = _Sums()
-    pixels_of_bin = np.zeros(len(ab_bins()))
+    protocol, networks = protocol or Protocol(), networks or Networks()
+    contestants = {name: _Contestant(name, threads) for name in models}
+    observed = {name: Observations(networks) for name in (*REFERENCES, *contestants)}
+    truths = Observations(networks)
+    measured: list[Path] = []
     skipped: dict[str, str] = {}
     for done, path in enumerate(photos, start=1):
         try:
-            photo = Photo.open(path)
-            if photo.kind == "gray":
-                raise PhotoError(f"{path} is gray: it cannot tell right colours from wrong")
+            photo = _opened(path, protocol)
         except PhotoError as error:
             skipped[str(path)] = str(error)
         else:
-            truth = _Truth(_eight_bits(photo.rgb()))
-            truths.add(truth.rgb, truth, 0.0)
-            counts = np.bincount(truth.bins.ravel(), minlength=len(pixels_of_bin))
-            pixels_of_bin += counts / truth.bins.size
-            gray = _eight_bits(photo.gray)
-            sums["gray"].add(np.repeat(gray[..., None], 3, -1), truth, 0.0)
-            sums["ceiling"].add(_eight_bits(join_lab(gray, truth.ab)), truth, 0.0)
-            for name, (colorizer, options) in colorizers.items():
-                started = time.perf_counter()
-                result = colorizer.colorize(photo, **options)
-                seconds = time.perf_counter() - started
-                sums[name].add(_eight_bits(result.rgb()), truth, seconds)
+            truth = Truth(eight_bits(photo.rgb()), networks)
+            truths.add(truth.rgb, truth)
+            if keep is not None:
+                keep(len(measured), "truth", truth.rgb)
+            for name, rgb, known in _pictures(photo, truth, contestants, samples):
+                observed[name].add(rgb, truth, **known)
+                if keep is not None:
+                    keep(len(measured), name, rgb)
+            measured.append(path)
         if on_photo is not None:
             on_photo(done, len(photos))
-    count = len(truths.psnr)
-    if count == 0:
+    if not measured:
         reason = next(iter(skipped.values()), "there are none")
         raise DataError(f"None of the photographs can be measured ({reason}); give colour ones.")
 
-    weights = rebalancing_weights(smooth_prior(pixels_of_bin / pixels_of_bin.sum()))
-    gray_rmse = float(np.sqrt(np.mean(sums["gray"].square)))
-    rows = []
-    for name, own in sums.items():
-        rmse = float(np.sqrt(np.mean(own.square)))
-        weighted = (weights * own.error_of_bin).sum() / (weights * pixels_of_bin).sum()
-        a, b = histogram_intersection(own.histogram, truths.histogram)
-        difference = np.abs(np.subtract(own.colorful, truths.colorful)).mean()
-        rows.append(
-            Row(
-                model=name,
-                psnr=float(np.mean(own.psnr)),
-                ab_rmse=rmse,
-                of_gray=rmse / gray_rmse if gray_rmse else 1.0,
-                rebalanced=float(np.sqrt(weighted)),
-                colorful=float(np.mean(own.colorful)),
-                colorful_abs=float(np.mean(own.colorful_abs)),
-                difference=float(difference),
-                hist_a=float(a),
-                hist_b=float(b),
-                seconds=float(np.mean(own.seconds)),
-            )
-        )
+    rows = _rows(observed, truths)
+    if memory:
+        _measure_memory(rows, contestants, measured, protocol, threads)
+    true = _figures(truths, truths, truths, resampled(len(measured)))
+    own = ("colorful", "colorful_abs", "agree")
     return Table(
         rows=rows,
-        photographs=count,
-        true_colorful=float(np.mean(truths.colorful)),
-        true_colorful_abs=float(np.mean(truths.colorful_abs)),
+        photos=[str(path) for path in measured],
+        truth={name: float(true[name][0]) for name in own if name in true},
+        protocol=protocol,
+        notes=_notes(rows, len(measured), protocol, networks),
         skipped=skipped,
+        true_histogram=truths.histogram,
     )
+
+
+def _opened(path: Path, protocol: Protocol) -> Photo:
+    photo = Photo.open(path)
+    if photo.kind == "gray":
+        raise PhotoError(f"{path} is gray: it cannot tell right colours from wrong")
+    return protocol.apply(photo)
+
+
+def _pictures(
+    photo: Photo, truth: Truth, contestants: dict[str, _Contestant], samples: int
+) -> Iterator[tuple[str, Picture, dict[str, float]]]:
+    """What stands in each row for a photograph, and what is known of it; one at a time."""
+    gray = eight_bits(photo.gray)
+    yield "gray", np.repeat(gray[..., None], 3, -1), {}
+    yield "ceiling", eight_bits(join_lab(gray, truth.ab)), {}
+    for name, contestant in contestants.items():
+        yield (name, *contestant.colour(photo, samples))
+
+
+def _measure_memory(
+    rows: list[Row],
+    contestants: dict[str, _Contestant],
+    photos: list[Path],
+    protocol: Protocol,
+    threads: int | None,
+) -> None:
+    largest = sorted(photos, key=lambda path: path.stat().st_size)[-_LARGEST:]
+    for row in rows[len(REFERENCES) :]:
+        asked = contestants[row.model]
+        peak = peak_megabytes(asked.model, largest, asked.options, protocol, threads)
+        if peak is not None:
+            row.figures["peak_mb"] = peak
+
+
+def _figures(
+    own: Observations, truths: Observations, gray: Observations, weights: Values
+) -> dict[str, Values]:
+    return own.figures(truths, gray, weights, truths.pixels)
+
+
+def _rows(observed: dict[str, Observations], truths: Observations) -> list[Row]:
+    weights = resampled(len(truths.value("square")))
+    rows = []
+    for name, own in observed.items():
+        row = Row(name, {}, photos=own.photo_values, histogram=own.histogram)
+        for measure, values in _figures(own, truths, observed["gray"], weights).items():
+            if np.isfinite(values[0]):
+                row.figures[measure] = float(values[0])
+                low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+                row.intervals[measure] = (float(low), float(high))
+        if (fid := own.fid(truths)) is not None:
+            row.figures["fid"] = fid
+        rows.append(row)
+    return rows
+
+
+def _notes(
+    rows: list[Row], photographs: int, protocol: Protocol, networks: Networks
+) -> dict[str, str]:
+    notes = dict(networks.notes)
+    if any("fid" in row.figures for row in rows):
+        assert networks.features is not None
+        notes["fid"] = (
+            f"{networks.notes.get('fid', 'features as given')}, {protocol.name}, against the same "
+            f"{photographs} photographs (floor 0)"
+        )
+        if photographs < 2048:
+            notes["fid"] += (
+                "; rank-deficient: fewer than 2,048 photographs, so it depends on their number"
+            )
+    if any("peak_mb" in row.figures for row in rows):
+        notes["peak_mb"] = (
+            "largest resident size of a process that holds one model and colours the "
+            f"{min(_LARGEST, photographs)} largest files"
+        )
+    return notes

@@ -1,0 +1,56 @@
+"""Reading the weights a user brings."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tintype.errors import DataError
+
+
+def read_weights(path: Path, wanted: str) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` or a torch (``.pth``, ``.pt``) file, by name.
+
+    Of a torch file only tensors are read: no code in it runs.
+
+    Args:
+        path: the file.
+        wanted: which file this should be and where it comes from, for the error.
+
+    Raises:
+        DataError: it is missing, or no such file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).partition("\n")[0]
+    except (AttributeError, KeyError, ValueError):  # not a table of tensors
+        reason = "it holds no table of tensors"
+    raise DataError(f"{path} cannot be used ({reason}); what is needed: {wanted}.")
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, wanted: str) -> None:
+    """Give a network its weights; tensors it does not have are left alone.
+
+    Raises:
+        DataError: one is missing or of another shape.
+    """
+    own = network.state_dict()
+    # Files from before torch 0.4.1 lack the counters of batch norms, which nothing here uses.
+    missing = [k for k in own if k not in weights and not k.endswith("num_batches_tracked")]
+    other = [k for k in own if k in weights and weights[k].shape != own[k].shape]
+    if missing or other:
+        name = (missing or other)[0]
+        reason = "is missing" if missing else f"is {tuple(weights[name].shape)} there"
+        raise DataError(f"{path} is of another network ({name} {reason}); needed: {wanted}.")
+    network.load_state_dict({k: weights[k].float() for k in own if k in weights}, strict=False)
+    network.eval().requires_grad_(False)

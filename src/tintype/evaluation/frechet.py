@@ -1,0 +1,37 @@
+"""The Fréchet distance between two clouds of features, which is FID where Inception gives them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Squared Fréchet distance of the Gaussians fitted to two sets of features, (N, D) and (M, D).
+
+    |mu1 - mu2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Heusel et al. 2017, with unbiased covariances.
+    With C = F'F the last trace is the sum of the singular values of F1 F2', so no square root of a
+    singular matrix is taken. With fewer features than D the covariances are rank-deficient and
+    the distance is biased: it depends on N.
+
+    Raises:
+        ValueError: a set has fewer than two members, or the dimensions differ.
+    """
+    if first.shape[1:] != second.shape[1:] or min(len(first), len(second)) < 2:
+        raise ValueError(f"two sets of at least two features, not {first.shape}, {second.shape}")
+    (mean1, root1), (mean2, root2) = _fitted(first), _fitted(second)
+    common = np.linalg.svd(root1 @ root2.T, compute_uv=False).sum()
+    trace = np.square(root1).sum() + np.square(root2).sum()
+    return float(max(np.square(mean1 - mean2).sum() + trace - 2 * common, 0))
+
+
+def _fitted(
+    features: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean, and F with F'F the covariance."""
+    values = features.astype(np.float64)
+    mean = values.mean(0)
+    root = (values - mean) / np.sqrt(len(values) - 1)
+    if len(root) > root.shape[1]:
+        root = np.linalg.qr(root, mode="r")
+    return mean, root

@@ -1,0 +1,78 @@
+"""The peak memory of colouring, measured in a process that does nothing else.
+
+    python -m tintype.evaluation.memory < REQUEST
+
+The benchmark's own process holds every model, the truths and the metrics, so its size says nothing
+of one model. Linux alone tells the peak of a process by itself (VmHWM in /proc); elsewhere there
+is no figure.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tintype.evaluation.protocol import Protocol
+from tintype.photo import Photo
+from tintype.runtime.engine import Colorizer
+
+_STATUS = Path("/proc/self/status")
+
+
+def peak_megabytes(
+    model: str,
+    photos: Sequence[Path],
+    options: dict[str, Any],
+    protocol: Protocol,
+    threads: int | None,
+) -> float | None:
+    """Most resident memory, in MB of 10^6 bytes, of a new process that colours these photographs.
+
+    With Python, the libraries and the model: what a machine needs to have free. None where the
+    system does not tell.
+    """
+    if not _STATUS.exists():
+        return None
+    request = {
+        "model": model,
+        "photos": [str(path) for path in photos],
+        "options": options,
+        "threads": threads,
+        "protocol": asdict(protocol),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        return float(done.stdout)
+    except ValueError:  # it ended early: killed, or out of memory
+        return None
+
+
+def _peak() -> float:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError(f"{_STATUS} has no VmHWM")
+
+
+def _main() -> None:
+    request = json.load(sys.stdin)
+    protocol = Protocol(**request["protocol"])
+    colorizer = Colorizer(request["model"], threads=request["threads"])
+    for path in request["photos"]:
+        colorizer.colorize(protocol.apply(Photo.open(path)), **request["options"])
+    print(_peak())
+
+
+if __name__ == "__main__":
+    _main()
