@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from tintype.cli import UsageError
-from tintype.cli.console import Progress, print_json, print_line
+from tintype.cli.console import Progress, needs_extra, print_json, print_line
 from tintype.cli.inputs import find
-from tintype.cli.options import Flag, Json, Threads
+from tintype.cli.options import Count, Flag, Json, Samples, Threads, Whole
+
+if TYPE_CHECKING:
+    from tintype.evaluation.networks import Networks
 
 
 def evaluate(
@@ -20,6 +25,14 @@ def evaluate(
         "tint",
     ),
     recursive: Annotated[Flag, Parameter(alias="-r")] = False,
+    size: Count | None = None,
+    crop: Flag = False,
+    samples: Samples = 2,
+    html: Path | None = None,
+    strips: Whole = 24,
+    classifier: Path | None = None,
+    fid_weights: Path | None = None,
+    lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
     threads: Threads = None,
     record: str | None = None,
     json: Json = False,
@@ -29,44 +42,80 @@ def evaluate(
     The first row, gray, is the photographs without any colour; the second row,
     ceiling, is the true colours on the given lightness: the best there can be.
 
-    psnr: of RGB, in dB; more is better.
     ab_rmse: the error of a and b in CIE Lab; of_gray: its ratio to that of gray.
-    rebalanced: the same error with rare colours weighing more.
-    colorful: how colourful the results are; colorful_abs: as DDColor counts it.
-    difference: how far colorful is from that of the true colours.
+    de2000: the mean colour difference CIEDE2000.
+    auc_reb: per cent of the area under the share of pixels by error, every colour
+    weighing alike; more is better.
+    psnr, ssim: of RGB; more is better.
+    colorful: how colourful the results are; difference: how far from the truth.
     hist_a, hist_b: how well the histograms of a and b are met, at best 1.
     seconds: of work on each photograph.
+    agree, lpips, fid: with the weights of a network that you bring.
+
+    --json and --html have all measures, 95 % intervals and each photograph's
+    figures; docs/evaluation.md defines them.
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
-            filter; may be repeated.
+            filter, all for every model there is; may be repeated.
         recursive: look into the subfolders of folders.
+        size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
+        crop: with --size: cut out the central square first, so that nothing is distorted.
+        samples: colourings of each photograph by a model that samples, to measure diversity; 1
+            leaves that out.
+        html: write a report with pictures, one self-contained file.
+        strips: photographs that the report shows, beside each model's best and worst.
+        classifier: weights of MobileNetV2, to compare the labels of photographs.
+        fid_weights: weights of Inception-v3, for FID.
+        lpips_weights: weights of AlexNet and of LPIPS's heads; give it twice for two files.
         record: write the figures on the models' cards, under this name for the photographs.
     """
     if record == "":
         raise UsageError("--record needs a name for the photographs")
+    if crop and size is None:
+        raise UsageError("--crop needs a --size")
     findings = find(photos, recursive)
-    if any(item.path is None for item in findings.photos):
+    paths = [item.path for item in findings.photos if item.path]
+    if len(paths) < len(findings.photos):
         raise UsageError("evaluate reads files and folders, not standard input")
-    with Progress() as progress:
+    with Progress() as progress, tempfile.TemporaryDirectory(prefix="tintype-") as folder:
         for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
             progress.say(f"tintype: {line}")
-        if not findings.photos:
+        if not paths:
             return 1
 
         from tintype.evaluation.benchmark import evaluate as measure
+        from tintype.evaluation.benchmark import every_model
+        from tintype.evaluation.protocol import Protocol
 
+        models = [
+            name for asked in model for name in (every_model() if asked == "all" else [asked])
+        ]
+        options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
+        if classifier or fid_weights or lpips_weights:
+            options["networks"] = _networks(classifier, fid_weights, lpips_weights, threads)
+        if html is not None:
+            from tintype.evaluation.report import Gallery, check_writable
+
+            check_writable(html)
+            gallery = Gallery(Path(folder))
+            options["keep"] = gallery.keep
         table = measure(
-            [item.path for item in findings.photos if item.path],
-            model,
-            threads=threads,
+            paths,
+            list(dict.fromkeys(models)),
+            protocol=Protocol(size, crop),
             on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
+            **options,
         )
         for reason in table.skipped.values():
             progress.say(f"tintype: {reason}")
+        if html is not None:
+            from tintype.evaluation.report import write_report
+
+            write_report(html, table, gallery, strips=strips)
     if record:
-        from tintype.evaluation.benchmark import record as write
+        from tintype.evaluation.table import record as write
 
         write(table, record)
     if json:
@@ -74,3 +123,12 @@ def evaluate(
     else:
         print_line(table.text())
     return 1 if findings.failed or table.skipped else 0
+
+
+def _networks(
+    classifier: Path | None, fid: Path | None, lpips: tuple[Path, ...], threads: int | None
+) -> Networks:
+    with needs_extra("eval", "a measure by a feature network", ("torch", "safetensors")):
+        from tintype.evaluation.features.load import load
+
+        return load(classifier=classifier, fid=fid, lpips_files=lpips, threads=threads)

@@ -1,0 +1,181 @@
+"""The report's drawings, as inline SVG coloured by the page's style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tintype.evaluation.measures import MEASURES
+from tintype.evaluation.table import Row, Table, cell
+
+COLOURS = 8  # that the style sheet has, as --c0 to --c7
+
+
+def colour(number: int) -> str:
+    """The style of what belongs to one model."""
+    return f"--c:var(--c{number % COLOURS})"
+
+
+def short(name: str, longest: int = 18) -> str:
+    """A name cut for a label."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def scatter(table: Table, x: str, y: str, models: Sequence[Row]) -> str:
+    """Every model as a point with its intervals; gray, and the truth's x as a line."""
+    width, height, left, bottom, top, right = 560, 340, 52, 44, 14, 104
+    gray = table.rows[0]
+    shown = [gray, *models]
+    xs = [v for row in shown for v in (row[x], *row.intervals.get(x, ()))] + [table.truth[x]]
+    ys = [v for row in shown for v in (row[y], *row.intervals.get(y, ()))]
+    across, up = _Scale(xs, left, width - right), _Scale(ys, height - bottom, top)
+    parts = [_open(width, height, f"{MEASURES[y].title} against {MEASURES[x].title}")]
+    for at in across.ticks:
+        parts.append(_line(across(at), top, across(at), height - bottom, "grid"))
+        parts.append(_text(across(at), height - bottom + 16, _tick(at), "tick", "middle"))
+    for at in up.ticks:
+        parts.append(_line(left, up(at), width - right, up(at), "grid"))
+        parts.append(_text(left - 8, up(at) + 4, _tick(at), "tick", "end"))
+    true = across(table.truth[x])
+    parts.append(_line(true, top, true, height - bottom, "truth"))
+    parts.append(_text(true + 5, height - bottom - 6, "truth", "label quiet"))
+    middle = (left + width - right) / 2
+    parts.append(_text(middle, height - 6, MEASURES[x].title, "axis", "middle"))
+    parts.append(
+        f'<text class="axis" text-anchor="middle" transform="translate(14 '
+        f'{(top + height - bottom) / 2:.1f}) rotate(-90)">{escape(MEASURES[y].title)}</text>'
+    )
+    points = [(row, across(row[x]), up(row[y])) for row in shown]
+    for number, (row, cx, cy) in enumerate(points):
+        style = "--c:var(--quiet)" if row is gray else colour(number - 1)
+        low, high = (across(v) for v in row.intervals.get(x, (row[x], row[x])))
+        down, over = (up(v) for v in row.intervals.get(y, (row[y], row[y])))
+        parts.append(
+            f'<g style="{style}">{_line(low, cy, high, cy, "whisker")}'
+            f'{_line(cx, down, cx, over, "whisker")}<circle class="dot" cx="{cx:.1f}" '
+            f'cy="{cy:.1f}" r="4.5"><title>{escape(row.model)}: {MEASURES[x].title} '
+            f"{cell(x, row[x])}, {MEASURES[y].title} {cell(y, row[y])}</title></circle></g>"
+        )
+    taken: list[tuple[float, float]] = []
+    for row, cx, cy in sorted(points, key=lambda point: point[2]):
+        at = cy - 7
+        while any(abs(at - y0) < 13 and abs(cx - x0) < 110 for x0, y0 in taken):
+            at += 3
+        taken.append((cx, at))
+        parts.append(_text(cx + 8, at, short(row.model), "label"))
+    return "".join([*parts, "</svg>"])
+
+
+def intervals(table: Table, measure: str, models: Sequence[Row]) -> str:
+    """One measure of every model with its interval, gray as a line through them."""
+    models = [row for row in models if measure in row.figures]
+    left, width, line, top = 124, 340, 20, 6
+    height = top + line * len(models) + 24
+    values = [v for row in models for v in (row[measure], *row.intervals.get(measure, ()))]
+    gray = table.rows[0].figures.get(measure)
+    if gray is not None:
+        values.append(gray)
+    across = _Scale(values, left, width - 12)
+    parts = [_open(width, height, f"{MEASURES[measure].title} of every model")]
+    for at in across.ticks:
+        parts.append(_line(across(at), top, across(at), height - 22, "grid"))
+        parts.append(_text(across(at), height - 7, _tick(at), "tick", "middle"))
+    if gray is not None:
+        parts.append(_line(across(gray), top, across(gray), height - 22, "reference"))
+    for number, row in enumerate(models):
+        y = top + line * (number + 0.5)
+        low, high = row.intervals.get(measure, (row[measure], row[measure]))
+        told = f"{row.model}: {cell(measure, row[measure])}"
+        told += f" ({cell(measure, low)} to {cell(measure, high)})"
+        parts.append(
+            f'<g style="{colour(number)}">'
+            f"{_text(left - 8, y + 4, short(row.model), 'label', 'end')}"
+            f'{_line(across(low), y, across(high), y, "whisker")}<circle class="dot" '
+            f'cx="{across(row[measure]):.1f}" cy="{y:.1f}" r="4"><title>{escape(told)}</title>'
+            "</circle></g>"
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def histogram(
+    own: NDArray[np.float64], truth: NDArray[np.float64], axis: str, reach: int = 110
+) -> str:
+    """Shares of the pixels by a or b, filled, over those of the truth, drawn; logarithmic.
+
+    Args:
+        own, truth: (220,), sum 1, in steps of one from -110.
+        axis: ``"a"`` or ``"b"``.
+    """
+    width, height, left, bottom, top, floor = 300, 116, 34, 22, 8, 1e-5
+    bottom_y = height - bottom
+
+    def across(value: float) -> float:
+        return left + (value + reach) / (2 * reach) * (width - left - 6)
+
+    def up(share: float) -> float:
+        return bottom_y - (np.log10(max(share, floor)) + 5) / 5 * (bottom_y - top)
+
+    def path(shares: NDArray[np.float64]) -> str:
+        return " ".join(
+            f"{across(k - reach):.1f},{up(s):.1f} {across(k + 1 - reach):.1f},{up(s):.1f}"
+            for k, s in enumerate(shares)
+        )
+
+    parts = [_open(width, height, f"Histogram of {axis}, and the truth's")]
+    for power in (-4, -2, 0):
+        y = up(10.0**power)
+        parts.append(_line(left, y, width - 6, y, "grid"))
+        power_of = "1" if power == 0 else f'10<tspan dy="-4" font-size="8">{power}</tspan>'
+        parts.append(
+            f'<text class="tick" x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{power_of}</text>'
+        )
+    for at in (-100, -50, 0, 50, 100):
+        parts.append(_text(across(at), height - 7, _tick(at), "tick", "middle"))
+    closed = f"{across(-reach):.1f},{bottom_y} {path(own)} {across(reach):.1f},{bottom_y}"
+    parts.append(f'<polygon class="area" points="{closed}"/>')
+    parts.append(f'<polyline class="outline" points="{path(truth)}"/>')
+    parts.append(_text(width - 8, top + 10, axis, "axis", "end"))
+    return "".join([*parts, "</svg>"])
+
+
+class _Scale:
+    """Values to pixels, from round number to round number around them."""
+
+    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
+        low, high = min(values), max(values)
+        span = (high - low) or max(abs(high), 1.0)
+        step = 10.0 ** np.floor(np.log10(span / 4))
+        step *= next(factor for factor in (1, 2, 2.5, 5, 10) if span / (step * factor) <= 5)
+        self.low = np.floor(low / step) * step
+        self.high = max(np.ceil(high / step) * step, self.low + step)
+        count = round((self.high - self.low) / step)
+        self.ticks = [round(float(self.low + k * step), 10) for k in range(count + 1)]
+        self._start, self._end = start, end
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return float(self._start + share * (self._end - self._start))
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def _open(width: int, height: int, says: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(says)}" '
+        f'style="max-width:{width}px">'
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
+    return (
+        f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    )
