@@ -95,6 +95,7 @@ def evaluate(
         options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
         if classifier or fid_weights or lpips_weights:
             options["networks"] = _networks(classifier, fid_weights, lpips_weights, threads)
+        gallery = None
         if html is not None:
             from tintype.evaluation.report import Gallery, check_writable
 
@@ -110,7 +111,7 @@ def evaluate(
         )
         for reason in table.skipped.values():
             progress.say(f"tintype: {reason}")
-        if html is not None:
+        if html is not None and gallery is not None:
             from tintype.evaluation.report import write_report
 
             write_report(html, table, gallery, strips=strips)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Lengthy fields, for programs rather than for readers: --json has them.
 _LONG = ("decoding",)
-_FIGURES = ("model", "ab_rmse", "of_gray", "psnr", "colorful", "difference", "hist_a", "hist_b")
+_FIGURES = ("ab_rmse", "of_gray", "psnr", "colorful", "difference", "hist_a", "hist_b", "auc_reb")
 
 
 def models(name: str | None = None, /, *, json: Json = False) -> int:
@@ -68,8 +68,10 @@ def _describe(card: Card) -> None:
     scores = record["scores"]
     if scores:
         print_line(f"\n{scores['photographs']} photographs of {scores['set']}:")
-        cells = [[_figure(row[key]) for key in _FIGURES] for row in scores["rows"]]
-        print_table([_FIGURES, *cells])
+        # Cards of earlier versions have fewer.
+        names = ["model", *(k for k in _FIGURES if all(k in row for row in scores["rows"]))]
+        cells = [[_figure(row[key]) for key in names] for row in scores["rows"]]
+        print_table([names, *cells])
         print_line(f"truth: colorful {scores['true_colorful']:.1f}")
 
 

@@ -32,6 +32,4 @@ def _fitted(
     values = features.astype(np.float64)
     mean = values.mean(0)
     root = (values - mean) / np.sqrt(len(values) - 1)
-    if len(root) > root.shape[1]:
-        root = np.linalg.qr(root, mode="r")
-    return mean, root
+    return mean, np.linalg.qr(root).R if len(root) > root.shape[1] else root

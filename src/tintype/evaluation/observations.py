@@ -121,11 +121,13 @@ class Observations:
                 return total / (weights @ there)
 
         def by_bin(kept: list[NDArray[np.float32]], weight: Values) -> Values:
-            return mean(np.stack(kept) @ weight)
+            return mean(np.stack(kept, dtype=np.float64) @ weight)
 
         rare = rebalancing_weights(smooth_prior(pixels)).astype(np.float64)
         alike = np.divide(1, pixels, out=np.zeros(_BINS), where=pixels > 0)
-        share = np.stack(truths._close)  # the truth is close to itself: shares of pixels by bin
+        share = np.stack(
+            truths._close, dtype=np.float64
+        )  # the truth is close to itself: shares of pixels by bin
         rmse, gray_rmse = np.sqrt(mean(self.value("square"))), np.sqrt(mean(gray.value("square")))
         found = {name: mean(self.value(name)) for name in self.values if "square" not in name}
         found["ab_rmse"] = rmse
@@ -148,12 +150,12 @@ class Observations:
     @property
     def pixels(self) -> Values:
         """Share of the pixels in each bin, of the truth's own observations, (313,)."""
-        return np.mean(self._close, axis=0, dtype=np.float64)
+        return np.stack(self._close, dtype=np.float64).mean(0)
 
     @property
     def histogram(self) -> Values:
         """The pooled histograms of a and b, each of sum 1, (2, 220)."""
-        return np.mean(self._histograms, axis=0, dtype=np.float64)
+        return np.stack(self._histograms, dtype=np.float64).mean(0)
 
     def fid(self, truths: Observations) -> float | None:
         """Fréchet distance to the features of the truth; None where there are none to compare."""
@@ -166,7 +168,7 @@ def resampled(photographs: int) -> Values:
     """How often each photograph counts: once in the first row, then as bootstrap draws them."""
     random = np.random.default_rng(SEED)
     draws = random.multinomial(photographs, np.full(photographs, 1 / photographs), RESAMPLES)
-    return np.vstack([np.ones(photographs), draws])
+    return np.vstack([np.ones(photographs), draws.astype(np.float64)])
 
 
 def diversity(samples: list[Picture]) -> dict[str, float]:

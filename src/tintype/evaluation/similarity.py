@@ -9,12 +9,12 @@ _WINDOW = 11
 _GAUSSIAN = np.exp(-0.5 * ((np.arange(_WINDOW) - 5) / 1.5) ** 2)
 _GAUSSIAN = (_GAUSSIAN / _GAUSSIAN.sum()).astype(np.float32)
 _EXPONENTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
-_C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)
+_C1, _C2 = 0.01**2, 0.03**2  # of values in [0, 1]
 
 #: A picture's shorter side must be this long for the five scales of `multiscale_ssim`.
 SMALLEST = _WINDOW << 4
 
-Planes = NDArray[np.float32]
+Planes = NDArray[np.floating]
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

@@ -77,16 +77,22 @@ class InceptionC(nn.Module):
     def __init__(self, inputs: int, inner: int, tensorflow: bool) -> None:
         super().__init__()
         self.tensorflow = tensorflow
-        row, column = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
+
+        def row(inputs: int, outputs: int) -> BasicConv2d:
+            return BasicConv2d(inputs, outputs, (1, 7), padding=(0, 3))
+
+        def column(inputs: int, outputs: int) -> BasicConv2d:
+            return BasicConv2d(inputs, outputs, (7, 1), padding=(3, 0))
+
         self.branch1x1 = BasicConv2d(inputs, 192, 1)
         self.branch7x7_1 = BasicConv2d(inputs, inner, 1)
-        self.branch7x7_2 = BasicConv2d(inner, inner, **row)
-        self.branch7x7_3 = BasicConv2d(inner, 192, **column)
+        self.branch7x7_2 = row(inner, inner)
+        self.branch7x7_3 = column(inner, 192)
         self.branch7x7dbl_1 = BasicConv2d(inputs, inner, 1)
-        self.branch7x7dbl_2 = BasicConv2d(inner, inner, **column)
-        self.branch7x7dbl_3 = BasicConv2d(inner, inner, **row)
-        self.branch7x7dbl_4 = BasicConv2d(inner, inner, **column)
-        self.branch7x7dbl_5 = BasicConv2d(inner, 192, **row)
+        self.branch7x7dbl_2 = column(inner, inner)
+        self.branch7x7dbl_3 = row(inner, inner)
+        self.branch7x7dbl_4 = column(inner, inner)
+        self.branch7x7dbl_5 = row(inner, 192)
         self.branch_pool = BasicConv2d(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:

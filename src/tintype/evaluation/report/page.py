@@ -160,10 +160,11 @@ def _best(measure: Measure, models: list[Row]) -> str:
 def _drawings(table: Table, models: list[Row]) -> Iterator[str]:
     if not models:
         return
+    drawn = scatter(table, "colorful", "ab_rmse", models)
     yield (
         "<section><h2>Error and colourfulness</h2><p>Left and low is the cheap way to a small "
         "error. A good model stands near the truth's line and below gray. Bars are 95 % "
-        f"intervals.</p><figure>{scatter(table, 'colorful', 'ab_rmse', models)}</figure></section>"
+        f'intervals.</p><figure class="wide">{drawn}</figure></section>'
     )
     yield (
         "<section><h2>How sure the differences are</h2><p>95 % intervals by bootstrap over the "
@@ -174,7 +175,7 @@ def _drawings(table: Table, models: list[Row]) -> Iterator[str]:
     for name in _CHARTED:
         if any(name in row.figures for row in models):
             measure = MEASURES[name]
-            better = {"more": ", more is better", "less": ", less is better", "": ""}
+            better = {"more": "more is better", "less": "less is better", "": ""}
             caption = f"{escape(measure.title)}<small>{better[measure.better]}</small>"
             chart = intervals(table, name, models)
             yield f"<figure><figcaption>{caption}</figcaption>{chart}</figure>"
