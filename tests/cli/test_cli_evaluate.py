@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tintype.evaluation.benchmark import Table
+from tintype.evaluation.protocol import Protocol
+from tintype.evaluation.table import Row, Table
 
 
 @pytest.fixture
@@ -23,13 +27,14 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         photos: Sequence[Path],
         models: Sequence[str],
         *,
-        threads: int | None,
         on_photo: Callable[[int, int], None],
+        **options: Any,
     ) -> Table:
-        asked.append(([str(photo) for photo in photos], list(models), threads))
+        asked.append(([str(photo) for photo in photos], list(models), options))
         on_photo(len(photos), len(photos))
         skipped = {str(p): f"{p} is damaged" for p in photos if p.stem == "damaged"}
-        return Table([], len(photos), 40.0, 50.0, skipped)
+        rows = [Row(name, {"ab_rmse": 1.0}) for name in ("gray", "ceiling")]
+        return Table(rows, list(map(str, photos)), {"colorful": 40.0}, skipped=skipped)
 
     monkeypatch.setattr(Table, "text", lambda self: "the table")
     monkeypatch.setattr("tintype.evaluation.benchmark.evaluate", measure)
@@ -39,7 +44,14 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_the_table_is_printed_and_nothing_else(asked: list[Any], run: Any) -> None:
     result = run("evaluate", "a.png", "-m", "tint", "-m", "tint@0.5", "--threads", "1")
     assert (result.status, result.out, result.err) == (0, "the table\n", "")
-    assert asked == [(["a.png"], ["tint", "tint@0.5"], 1)]
+    (photos, models, options) = asked[0]
+    assert (photos, models) == (["a.png"], ["tint", "tint@0.5"])
+    assert options == {
+        "protocol": Protocol(),
+        "samples": 2,
+        "threads": 1,
+        "memory": True,
+    }
 
 
 def test_the_default_model_is_measured_unless_another_is_named(asked: list[Any], run: Any) -> None:
@@ -48,7 +60,7 @@ def test_the_default_model_is_measured_unless_another_is_named(asked: list[Any],
 
 
 def test_json_carries_the_table(asked: list[Any], run: Any) -> None:
-    assert run("evaluate", "a.png", "--json").json["true_colorful"] == 40.0
+    assert run("evaluate", "a.png", "--json").json["truth"] == {"colorful": 40.0}
 
 
 def test_what_was_left_out_is_named_and_changes_the_status(asked: list[Any], run: Any) -> None:
@@ -69,7 +81,7 @@ def test_figures_go_to_the_cards_when_asked_to(
 ) -> None:
     recorded: list[Any] = []
     monkeypatch.setattr(
-        "tintype.evaluation.benchmark.record", lambda table, name: recorded.append(name)
+        "tintype.evaluation.table.record", lambda table, name: recorded.append(name)
     )
     run("evaluate", "a.png")
     assert recorded == []
@@ -77,16 +89,81 @@ def test_figures_go_to_the_cards_when_asked_to(
     assert recorded == ["my photographs"]
 
 
-@pytest.mark.parametrize("words", [["a.png", "--record", ""], ["-"]])
+def test_all_stands_for_every_model_once(
+    asked: list[Any], run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tintype.evaluation.benchmark.every_model", lambda: ["pixcolor.small", "tint.small"]
+    )
+    run("evaluate", "a.png", "-m", "tint@0", "-m", "all", "-m", "tint.small")
+    assert asked[0][1] == ["tint@0", "pixcolor.small", "tint.small"]
+
+
+@pytest.mark.parametrize(
+    ("words", "protocol"),
+    [(["--size", "256"], Protocol(256)), (["--size", "64", "--crop"], Protocol(64, crop=True))],
+)
+def test_size_and_crop_name_the_protocol(
+    words: list[str], protocol: Protocol, asked: list[Any], run: Any
+) -> None:
+    run("evaluate", "a.png", *words)
+    assert asked[0][2]["protocol"] == protocol
+
+
+def test_weights_that_are_missing_are_named_before_the_work(asked: list[Any], run: Any) -> None:
+    pytest.importorskip("torch")
+    result = run("evaluate", "a.png", "--fid-weights", "none.pth")
+    assert (result.status, asked) == (1, [])
+    assert "none.pth cannot be used" in result.err
+    assert "pytorch-fid" in result.err
+
+
+def test_feature_networks_need_an_extra(
+    asked: list[Any], run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "tintype.evaluation.features.load", raising=False)
+    result = run("evaluate", "a.png", "--classifier", "c.safetensors")
+    assert (result.status, asked) == (1, [])
+    assert "pip install 'tintype[eval]'" in result.err
+
+
+def test_a_report_is_written_whole_or_refused_before_the_work(
+    asked: list[Any], run: Any, tmp_path: Path
+) -> None:
+    result = run("evaluate", "a.png", "--html", "none/report.html")
+    assert (result.status, asked) == (1, [])
+    assert "none/report.html cannot be written" in result.err
+
+
+def test_a_report_shows_real_photographs(run: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save("a.png")
+    result = run("evaluate", "a.png", "--html", "r.html", "--threads", "1", "--json")
+    assert result.status == 0
+    assert [row["model"] for row in result.json["rows"]] == ["gray", "ceiling", "tint"]
+    page = Path("r.html").read_text("utf-8")
+    assert page.count("data:image/jpeg") == 3 + 2 * 2  # a strip, and the same as best and worst
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "r.html"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a.png", "--record", ""],
+        ["-"],
+        ["a.png", "--crop"],
+        ["a.png", "--size", "3"],
+        ["a.png", "--strips", "-1"],
+    ],
+)
 def test_what_makes_no_sense_is_wrong_usage(words: list[str], asked: list[Any], run: Any) -> None:
     assert (run("evaluate", *words).status, asked) == (2, [])
 
 
 def test_the_help_names_every_column_and_both_first_rows(run: Any) -> None:
-    from dataclasses import fields
-
-    from tintype.evaluation.benchmark import Row
+    from tintype.evaluation.measures import BRIEF
 
     words = run("evaluate", "--help").words
-    columns = [field.name for field in fields(Row) if field.name != "model"]
-    assert [name for name in [*columns, "gray", "ceiling"] if name not in words] == []
+    assert [name for name in [*BRIEF, "gray", "ceiling"] if name not in words] == []

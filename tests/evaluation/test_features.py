@@ -67,6 +67,7 @@ def test_the_file_tells_which_inception_it_is(outputs, kind, tmp_path):
     torch.save({k: v for k, v in weights.items() if "num_batches" not in k}, tmp_path / "i.pth")
     networks = load(fid=tmp_path / "i.pth", threads=1)
     assert kind in networks.notes["fid"]
+    assert networks.features is not None
     assert networks.features(PICTURE).shape == (2048,)
     assert networks.label is networks.distance is None
 
@@ -93,6 +94,7 @@ def lpips_files(folder):
 
 def test_lpips_reads_two_files_and_is_nought_of_equal_pictures(tmp_path):
     distance = load(lpips_files=lpips_files(tmp_path)).distance
+    assert distance is not None
     assert distance(PICTURE, PICTURE) == 0
     assert distance(PICTURE, OTHER) > 0
     assert distance(PICTURE, OTHER) == pytest.approx(distance(OTHER, PICTURE), rel=1e-5)
@@ -120,6 +122,7 @@ def test_the_classifier_labels_pictures(tmp_path):
     torch.manual_seed(0)
     save_file(Classifier().state_dict(), tmp_path / "c.safetensors")
     networks = load(classifier=tmp_path / "c.safetensors")
+    assert networks.label is not None
     assert 0 <= networks.label(PICTURE) < 1000
     assert "MobileNetV2" in networks.notes["agree"]
 

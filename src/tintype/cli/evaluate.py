@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
 from tintype.cli.inputs import find
-from tintype.cli.options import Count, Flag, Json, Samples, Threads, Whole
+from tintype.cli.options import Flag, Json, Samples, Threads, Whole
 
 if TYPE_CHECKING:
     from tintype.evaluation.networks import Networks
@@ -25,14 +26,14 @@ def evaluate(
         "tint",
     ),
     recursive: Annotated[Flag, Parameter(alias="-r")] = False,
-    size: Count | None = None,
+    size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None,
     crop: Flag = False,
     samples: Samples = 2,
     html: Path | None = None,
-    strips: Whole = 24,
+    strips: Annotated[Whole, Parameter(validator=Number(gte=0))] = 24,
     classifier: Path | None = None,
     fid_weights: Path | None = None,
-    lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),
     threads: Threads = None,
     record: str | None = None,
     json: Json = False,
