@@ -59,13 +59,7 @@ def scatter(table: Table, x: str, y: str, models: Sequence[Row]) -> str:
             f'cy="{cy:.1f}" r="4.5"><title>{escape(row.model)}: {MEASURES[x].title} '
             f"{cell(x, row[x])}, {MEASURES[y].title} {cell(y, row[y])}</title></circle></g>"
         )
-    taken: list[tuple[float, float]] = []
-    for row, cx, cy in sorted(points, key=lambda point: point[2]):
-        at = cy - 7
-        while any(abs(at - y0) < 13 and abs(cx - x0) < 110 for x0, y0 in taken):
-            at += 3
-        taken.append((cx, at))
-        parts.append(_text(cx + 8, at, short(row.model), "label"))
+    parts += _labels([(short(row.model), cx, cy) for row, cx, cy in points])
     return "".join([*parts, "</svg>"])
 
 
@@ -139,6 +133,29 @@ def histogram(
     parts.append(f'<polyline class="outline" points="{path(truth)}"/>')
     parts.append(_text(width - 8, top + 10, axis, "axis", "end"))
     return "".join([*parts, "</svg>"])
+
+
+def _labels(points: list[tuple[str, float, float]]) -> list[str]:
+    """The names of points, each at that corner of its point where it covers least."""
+    taken = [(cx - 6, cy - 6, cx + 6, cy + 6) for _, cx, cy in points]
+    labels = []
+    for name, cx, cy in points:
+        wide = 6.2 * len(name)
+        corners = [
+            (anchor, cx + side * 8, low, x0)
+            for low in (cy - 7, cy + 15)
+            for side, anchor, x0 in ((1, "start", cx + 8), (-1, "end", cx - 8 - wide))
+        ]
+
+        def covered(corner: tuple[str, float, float, float], wide: float = wide) -> int:
+            _, _, low, x0 = corner
+            x1, y0, y1 = x0 + wide, low - 10, low + 2
+            return sum(x0 < r and left < x1 and y0 < b and t < y1 for left, t, r, b in taken)
+
+        anchor, x, y, x0 = min(corners, key=covered)
+        taken.append((x0, y - 10, x0 + wide, y + 2))
+        labels.append(_text(x, y, name, "label", anchor))
+    return labels
 
 
 class _Scale:
