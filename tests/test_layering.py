@@ -83,7 +83,7 @@ def test_a_module_imports_only_the_rooms_below_its_own(source: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=module_name)
-def test_only_systems_and_training_name_torch(source: Path) -> None:
+def test_only_rooms_meant_for_it_name_torch(source: Path) -> None:
     if room_of(module_name(source)) in WITHOUT_TORCH:
         assert "torch" not in {name.split(".")[0] for name in imports(source)}
 
