@@ -45,8 +45,8 @@ _ROWS: tuple[tuple[str, str, str, Literal["more", "less", ""], int, str], ...] =
     ("difference", "mean |Δ|", "Colour", "less", 1, "Mean |difference| of colorful to the truth."),
     ("shift", "|Δ mean|", "Colour", "less", 1, "|Difference| of mean colorful to the truth."),
     ("colorful_abs", "c. abs", "Colour", "", 1, "Colorfulness as DDColor's code has it."),
-    ("difference_abs", "c. abs mean |Δ|", "Colour", "less", 1, "The same of colorful_abs."),
-    ("shift_abs", "c. abs |Δ mean|", "Colour", "less", 1, "The papers' Delta CF."),
+    ("difference_abs", "c. abs mean |Δ|", "Colour", "less", 1, "As mean |Δ|, of colorful_abs."),
+    ("shift_abs", "c. abs |Δ mean|", "Colour", "less", 1, "As |Δ mean|: Delta CF of DDColor."),
     ("hist_a", "hist a", "Colour", "more", 3, "Intersection of the histograms of a."),
     ("hist_b", "hist b", "Colour", "more", 3, "Intersection of the histograms of b."),
     # Meaning
@@ -57,7 +57,7 @@ _ROWS: tuple[tuple[str, str, str, Literal["more", "less", ""], int, str], ...] =
     ("ab_spread", "ab spread", "Diversity", "", 2, "Mean distance in ab between samples."),
     # Cost
     ("seconds", "s", "Cost", "less", 2, "Seconds to colour a photograph."),
-    ("peak_mb", "peak MB", "Cost", "less", 0, "Most memory of a process that does only that."),
+    ("peak_mb", "peak MB", "Cost", "less", 0, "Most memory of a process for this model alone."),
 )
 
 #: Every measure, in the table's order.
