@@ -5,6 +5,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from tintype.color.bins import ab_bins, soft_encode
 from tintype.evaluation.metrics import (
     ab_histogram,
+    auc,
+    closeness,
     colorfulness,
     histogram_intersection,
     multiscale_ssim,
@@ -57,6 +59,41 @@ def test_nearest_bin_is_the_first_of_soft_encoding():
     found, first = nearest_bin(ab), soft_encode(ab)[0][:, 0]
     distance = [np.square(ab - ab_bins()[index]).sum(-1) for index in (found, first)]
     np.testing.assert_array_equal(*distance)
+
+
+def by_bin(ab, truth):
+    """What `auc` takes, of pixels (n, 2)."""
+    index = nearest_bin(truth)
+    return (
+        np.bincount(index, closeness(ab, truth), len(ab_bins())),
+        np.bincount(index, minlength=len(ab_bins())).astype(float),
+    )
+
+
+def test_auc_is_the_area_under_the_swept_share_of_close_pixels():
+    random = np.random.default_rng(2)
+    truth = random.normal(0, 30, (4000, 2)).astype(np.float32)
+    ab = truth + random.normal(0, 60, truth.shape).astype(np.float32)  # some are beyond 150
+    distance = np.linalg.norm(ab - truth, axis=-1)
+    thresholds = np.linspace(0, 150, 3001)
+    swept = np.trapezoid((distance[:, None] <= thresholds).mean(0), thresholds) / 150
+    assert auc(*by_bin(ab, truth))[0] == pytest.approx(100 * swept, abs=0.02)
+    assert auc(*by_bin(truth, truth)) == (100, 100)
+    assert closeness(truth, truth + 200).max() == 0
+
+
+def test_rebalanced_auc_counts_every_colour_that_occurs_alike():
+    # 99 gray pixels hit exactly, and a red one missed by 75.
+    truth = np.zeros((100, 2), np.float32)
+    truth[0] = (75, 0)
+    raw, rebalanced = auc(*by_bin(np.zeros_like(truth), truth))
+    assert raw == pytest.approx(99.5)
+    assert rebalanced == pytest.approx(75)
+    # By a prior of where both are as likely, red weighs no more than another pixel.
+    own = by_bin(np.zeros_like(truth), truth)
+    assert auc(*own, prior=np.ones(len(ab_bins())))[1] == pytest.approx(raw)
+    with pytest.raises(ValueError, match="no pixel"):
+        auc(np.zeros(313), np.zeros(313))
 
 
 def test_similarity_at_one_scale_is_that_of_scikit_image():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tintype.color.bins import ab_bins
 
 _REACH = 110  # histograms of a and b run from -_REACH to _REACH in steps of one
+_AUC_REACH = 150  # largest threshold of the AuC, in units of ab
 
 
 def psnr(rgb: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
@@ -125,6 +126,46 @@ def histogram_intersection(
     """
     shares = [h / np.maximum(h.sum(-1, keepdims=True), 1) for h in (first, second)]
     return np.minimum(*shares).sum(-1)
+
+
+def closeness(ab: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How close chroma is to the truth, pixel by pixel: (..., 2) to (...) in [0, 1].
+
+    The area under the curve "is the distance in ab below t", t from 0 to 150, over 150: 1 where
+    both agree, 0 from a distance of 150 on. Its mean over pixels is the raw AuC of Zhang, Isola and
+    Efros, "Colorful Image Colorization" (ECCV 2016), integrated exactly instead of at whole t.
+    """
+    distance = np.hypot(ab[..., 0] - truth[..., 0], ab[..., 1] - truth[..., 1])
+    return np.maximum(1 - distance / np.float32(_AUC_REACH), 0).astype(np.float32)
+
+
+def auc(
+    closeness_of_bin: NDArray[np.float64],
+    pixels_of_bin: NDArray[np.float64],
+    prior: NDArray[np.float64] | None = None,
+) -> tuple[float, float]:
+    """The AuC of Zhang et al. 2016 in per cent, raw and rebalanced.
+
+    Rebalanced weighs a pixel by the inverse of the probability of its true bin (their lambda 0), so
+    that every colour that occurs counts alike, a rare one as much as gray. Gray scores about
+    89 and 58 on ImageNet, where these are published; both are relative to the set measured on.
+
+    Args:
+        closeness_of_bin: sum of `closeness` over the pixels of each true bin, (313,).
+        pixels_of_bin: how many they are, or their share of their photograph, (313,).
+        prior: probability of each bin, above 0 for all that occur, to any scale; by default those
+            of the pixels measured.
+
+    Raises:
+        ValueError: there are no pixels.
+    """
+    seen = pixels_of_bin > 0
+    if not seen.any():
+        raise ValueError("no pixel to measure")
+    total, pixels = closeness_of_bin[seen], pixels_of_bin[seen]
+    p = pixels if prior is None else np.asarray(prior)[seen]
+    raw = total.sum() / pixels.sum()
+    return float(100 * raw), float(100 * (total / p).sum() / (pixels / p).sum())
 
 
 def nearest_bin(ab: NDArray[np.float32]) -> NDArray[np.int64]:
