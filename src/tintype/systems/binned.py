@@ -7,7 +7,7 @@ annealed mean on tensors. The numbers are those of `tintype.color.bins`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,8 +60,8 @@ class Binned(System):
     codes: Tensor
     shares: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
         self.register_buffer("centres", torch.from_numpy(bins.ab_bins().copy()), persistent=False)
         self.register_buffer("weights", torch.ones(len(self.centres)))
         self.register_buffer("effective", torch.ones(len(self.centres)))

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from tintype.errors import CheckpointError
 
+#: Where the ImageNet weights come from, for cards.
+IMAGENET = "MobileNetV2 1.0 trained on ImageNet-1k (github.com/google-coral/test_data, Apache-2.0)"
+
 # Expansion, output channels, repetitions, stride of the first: Table 2 of the paper.
 _GROUPS = (
     (1, 16, 1, 1),
@@ -122,10 +125,7 @@ class MobileNetV2(nn.Module):
                 f"{path} does not hold MobileNetV2 1.0 with folded norms ({error}); "
                 "give that file with --init, or leave --init out to start from nothing."
             ) from error
-        return (
-            "encoder started from MobileNetV2 1.0 trained on ImageNet-1k "
-            "(github.com/google-coral/test_data, Apache-2.0)"
-        )
+        return f"encoder started from {IMAGENET}"
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         """Take the weights of a colour classifier with folded batch norms.
@@ -140,3 +140,44 @@ class MobileNetV2(nn.Module):
         own["stem.weight"] = own["stem.weight"].sum(1, keepdim=True)
         self.load_state_dict(own)
         self.to(torch.float32)
+
+
+class Classifier(MobileNetV2):
+    """MobileNetV2 as the ImageNet classifier it was published as: colours in, 1,000 classes out.
+
+    The teacher of labels. Its weights are those that `MobileNetV2.start` takes, whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, self.stem.out_channels, 3, 2, 1)
+        self.classifier = nn.Linear(self.channels[-1], 1001)
+
+    def forward(self, rgb: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gamma-encoded RGB in [0, 1], (N, 3, H, W), to the classes' probabilities (N, 1000).
+
+        The file's first output, "background", is no class and left out.
+        """
+        features = super().forward(rgb)[-1]
+        return self.classifier(features.mean((2, 3)))[:, 1:].float().softmax(1)
+
+    @classmethod
+    def read(cls, path: Path) -> Classifier:
+        """The classifier in a safetensors file, in evaluation mode.
+
+        Raises:
+            CheckpointError: the file is not one.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        network = cls()
+        try:
+            weights = load_file(path)
+            network.load_state_dict({k: weights[k].float() for k in network.state_dict()})
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path} does not hold MobileNetV2 1.0 with folded norms and its classifier "
+                f"({error}); give that file with --teacher, or leave --teacher out."
+            ) from error
+        return network.eval().requires_grad_(False)

@@ -112,8 +112,7 @@ class Tint(Binned):
     }
 
     def __init__(self, config: TintConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder_rate = 1.0
         self.encoder = MobileNetV2(config.encoder_width)
         fine, eighth, sixteenth, last = self.encoder.channels

@@ -46,6 +46,14 @@ class Journal:
             for key, value in values.items():
                 self._board.add_scalar(f"{kind}/{key}", value, step)
 
+    def note(self, step: int, text: str) -> None:
+        """Log a sentence for whoever watches the run."""
+        line = json.dumps({"kind": "note", "step": step, "text": text})
+        with open(self._path, "a") as file:
+            file.write(line + "\n")
+        if self._on_line is not None:
+            self._on_line(line)
+
     def close(self) -> None:
         """Let go of TensorBoard's file."""
         if self._board is not None:
