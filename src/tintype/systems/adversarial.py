@@ -435,7 +435,9 @@ class Adversarial(Binned):
         found = []
         if self.config.label and "cl" not in values:
             found.append("the label loss is off: there are no labels to learn; give a --teacher")
-        if (chroma := values.get("chroma", 1.0)) < _FAINT or chroma > _GAUDY:
+        chroma = values.get("chroma", 1.0)
+        # Before the game a generator that starts from nothing is gray, and no harm in it.
+        if "g" in values and not _FAINT <= chroma <= _GAUDY:
             kind = "gray" if chroma < _FAINT else "gaudy"
             found.append(
                 f"the generator has collapsed to {kind}: its chroma is {chroma:.2f} of the true "
