@@ -252,6 +252,7 @@ def test_the_critic_learns_to_tell_true_from_predicted(lipschitz):
     red = torch.tensor([0.5, 0.1, 0.1]).view(1, 3, 1, 1).expand(8, 3, 64, 64)
     example = Batch(torch.rand(8, 1, 64, 64), red)
     optimiser = system.critic_optimiser()
+    terms = {}
     generator = {n: p.clone() for n, p in system.generator.named_parameters()}
     for _ in range(60):
         terms = system.critic_loss(example)

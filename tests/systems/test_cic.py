@@ -28,6 +28,7 @@ def test_the_layer_table_and_the_parameters_of_the_paper():
     system = Cic(CicConfig())
     table = []
     for block in system.blocks:
+        assert isinstance(block, nn.Sequential)
         convs = [m for m in block if isinstance(m, nn.Conv2d)]
         # Batch norm once, after the last ReLU of the block.
         assert [type(m) for m in block] == [nn.Conv2d, nn.ReLU] * len(convs) + [nn.BatchNorm2d]

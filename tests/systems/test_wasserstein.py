@@ -63,6 +63,7 @@ def test_the_generators_loss_leads_to_the_real_samples(critic):
     _, fake = clouds(torch.Generator().manual_seed(2))
     shift = torch.zeros(2, requires_grad=True)
     generator_loss(critic(fake + shift)).backward()
+    assert shift.grad is not None
     way = -shift.grad  # where descending goes
     assert torch.nn.functional.cosine_similarity(way, MOVED, dim=0) > 0.99
     assert way.norm() == pytest.approx(SLOPE, rel=0.05)

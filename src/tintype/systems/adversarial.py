@@ -64,7 +64,9 @@ class AdversarialConfig:
         classes: of the labels.
         pooled: side of the map, averaged from the last layer, that the head looks at.
         hidden: units of each of its two layers.
-        colour, label, game: weights of the three losses, the paper's lambda 1, 2 and 3.
+        colour, label, game: weights of the three losses, lambda 1, 2 and 3, which are not printed.
+            0.003 for labels is usual (ChromaGAN), and there is a thousandth of the gradient of the
+            colour loss; 1 gives it a fifth, and 0.1 the game a sixth (measured at the last layer).
         temperature: of the annealed mean.
         removed: how much of the rebalancing is taken back out before it, from 0 to 1.
         uniform, cap: of the rebalancing, as in `binned.Binned`.
@@ -90,7 +92,7 @@ class AdversarialConfig:
     pooled: int = 4
     hidden: int = 512
     colour: float = 1.0
-    label: float = 0.003
+    label: float = 1.0
     game: float = 0.1
     temperature: float = 0.38
     removed: float = 0.25
@@ -279,6 +281,7 @@ _PRINTED = AdversarialConfig(
     critic_from=0.5,
     felt_from=0.55,
     hidden=4096,
+    label=0.003,
     removed=0.0,
     cap=0.0,
 )
