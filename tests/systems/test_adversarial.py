@@ -33,6 +33,12 @@ def batch(count=2, side=64, seed=0, classes=10):
     )
 
 
+def adversary(preset="test", changes=None) -> Adversarial:
+    system, _ = build("adversarial", preset, changes)
+    assert isinstance(system, Adversarial)
+    return system
+
+
 def count(module):
     return sum(p.numel() for p in module.parameters())
 
@@ -40,7 +46,7 @@ def count(module):
 @pytest.fixture
 def adversarial():
     torch.manual_seed(0)
-    return build("adversarial", "test")[0]
+    return adversary()
 
 
 def in_game(system):
@@ -93,7 +99,7 @@ def test_the_head_has_the_papers_layers_behind_a_pooling_to_4x4():
 
 
 def test_small_is_of_the_documented_size_and_ships_within_16_megabytes():
-    small, _ = build("adversarial", "small")
+    small = adversary("small")
     assert count(small.generator) == 6_062_441
     assert 2 * count(small.generator) < 16e6
     assert count(small.critic) == 1_571_841
@@ -112,12 +118,12 @@ def test_chroma_at_a_quarter_of_the_size(adversarial, size):
 
 
 def test_the_printed_generator_runs_at_multiples_of_8():
-    system, _ = build("adversarial", "paper", {"maps": 2, "hidden": 4, "critic_maps": 2})
+    system = adversary("paper", {"maps": 2, "hidden": 4, "critic_maps": 2})
     assert system.eval()(torch.rand(1, 1, 40, 56)).shape == (1, 2, 10, 14)
 
 
 def test_the_annealed_mean_is_that_of_the_colour_science_and_a_sure_bin_gives_its_centre():
-    system, _ = build("adversarial", "test", {"removed": 0.0})
+    system = adversary("test", {"removed": 0.0})
     logits = torch.randn(1, 313, 2, 3)
     expected = bins.annealed_mean_of_logits(logits.numpy(), temperature=0.38, axis=1)
     found = system.decode(logits).permute(0, 2, 3, 1).numpy()
@@ -129,9 +135,10 @@ def test_the_annealed_mean_is_that_of_the_colour_science_and_a_sure_bin_gives_it
 
 
 def test_a_gradient_passes_through_the_annealed_mean():
-    system, _ = build("adversarial", "test")
+    system = adversary()
     logits = torch.randn(1, 313, 2, 2, requires_grad=True)
     system.decode(logits)[:, 0].sum().backward()
+    assert logits.grad is not None
     towards_red = (logits.grad.mean((0, 2, 3)) * system.centres[:, 0]).sum()
     assert towards_red > 0
 
@@ -211,7 +218,7 @@ def test_without_labels_or_a_critic_their_losses_are_off(adversarial):
     in_game(adversarial.train())
     assert "cl" not in adversarial.loss(batch()._replace(labels=None))
     assert "label loss is off" in adversarial.remarks({"co": 1.0})[0]
-    plain, _ = build("adversarial", "test", {"game": 0.0, "label": 0.0})
+    plain = adversary("test", {"game": 0.0, "label": 0.0})
     terms = in_game(plain.train()).loss(batch())
     assert not {"cl", "g"} & set(terms)
     assert plain.critic_steps() == 0
@@ -226,7 +233,7 @@ def test_each_loss_and_its_gradient_at_the_last_layer_are_shown_now_and_then(adv
     for name in ("grad_co", "grad_cl", "grad_g"):
         assert 0 < float(terms[name]) < 1e3
     terms["loss"].backward()  # the graph is still whole
-    twice, _ = build("adversarial", "test", {"game": 0.2})
+    twice = adversary("test", {"game": 0.2})
     twice.load_state_dict(adversarial.state_dict())
     ratio = in_game(twice.train()).loss(batch(), 199)["grad_g"] / terms["grad_g"]
     assert float(ratio) == pytest.approx(2, rel=0.05)
@@ -247,7 +254,7 @@ def test_every_parameter_of_generator_and_head_gets_a_gradient_and_the_critic_no
 def test_the_critic_learns_to_tell_true_from_predicted(lipschitz):
     torch.manual_seed(0)
     changes = {"lipschitz": lipschitz, "critic_rate": 2e-3, "clip_at": 0.1, "critic_maps": 8}
-    system, _ = build("adversarial", "test", changes)
+    system = adversary("test", changes)
     # True chroma of one hue: red; predicted: near neutral.
     red = torch.tensor([0.5, 0.1, 0.1]).view(1, 3, 1, 1).expand(8, 3, 64, 64)
     example = Batch(torch.rand(8, 1, 64, 64), red)
@@ -260,6 +267,7 @@ def test_the_critic_learns_to_tell_true_from_predicted(lipschitz):
         optimiser.step()
         optimiser.zero_grad()
         system.constrain_critic()
+    assert system.critic is not None
     with torch.no_grad():
         real = judged(example.gray, system.target(example).permute(0, 3, 1, 2))
         fake = judged(example.gray, system(example.gray))
@@ -274,7 +282,7 @@ def test_the_critic_learns_to_tell_true_from_predicted(lipschitz):
 
 def test_the_game_moves_the_generator_towards_what_the_critic_likes():
     torch.manual_seed(0)
-    system, _ = build("adversarial", "test", {"game": 1.0, "colour": 0.0, "label": 0.0})
+    system = adversary("test", {"game": 1.0, "colour": 0.0, "label": 0.0})
     in_game(system.train())
 
     class Reds(torch.nn.Module):
@@ -318,7 +326,7 @@ def test_measuring_needs_neither_labels_nor_critic(adversarial):
 def test_the_network_of_tint_is_a_start():
     torch.manual_seed(1)
     tint, _ = build("tint", "test")
-    system, _ = build("adversarial", "test", {"removed": 0.0})
+    system = adversary("test", {"removed": 0.0})
     said = system.adopt("tint", dict(tint.state_dict()))
     assert said == "generator from tint"
     gray = torch.rand(1, 1, 64, 64)
@@ -327,7 +335,7 @@ def test_the_network_of_tint_is_a_start():
         system.eval()
         torch.testing.assert_close(system.generator.classify(system.generator(gray)), logits)
     with pytest.raises(CheckpointError, match="other sizes"):
-        build("adversarial", "small")[0].adopt("tint", dict(tint.state_dict()))
+        adversary("small").adopt("tint", dict(tint.state_dict()))
     with pytest.raises(CheckpointError, match="model of its own"):
         system.adopt("pixcolor", {})
 
@@ -335,12 +343,12 @@ def test_the_network_of_tint_is_a_start():
 def test_an_imagenet_classifier_is_a_start_of_the_encoder_alone(tmp_path):
     from safetensors.torch import save_file
 
-    system, _ = build("adversarial", "test", {"width": 1.0})
+    system = adversary("test", {"width": 1.0})
     weights = {k: v.clone() for k, v in MobileNetV2().state_dict().items()}
     weights["stem.weight"] = weights["stem.weight"].repeat(1, 3, 1, 1)
     save_file(weights, tmp_path / "classifier.safetensors")
     assert "ImageNet" in system.initialise(tmp_path / "classifier.safetensors")
-    printed, _ = build("adversarial", "paper", {"maps": 2, "hidden": 4, "critic_maps": 2})
+    printed = adversary("paper", {"maps": 2, "hidden": 4, "critic_maps": 2})
     with pytest.raises(CheckpointError, match="--init"):
         printed.initialise(tmp_path / "classifier.safetensors")
 
