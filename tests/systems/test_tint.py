@@ -152,7 +152,7 @@ def test_calibration_makes_every_bin_as_likely_as_it_is_frequent(tint):
         with torch.no_grad():
             logits = tint(example.gray) - tint.effective.log()[:, None, None]
         predicted += logits.softmax(1).sum((0, 2, 3))
-        codes, shares = tint.encode(tint._target(example))
+        codes, shares = tint.encode(tint.target(example))
         true.index_add_(0, codes.flatten(), shares.flatten())
     predicted, true = predicted / predicted.sum(), true / true.sum()
     assert float((predicted - true).abs().sum()) < 0.02

@@ -19,7 +19,7 @@ def store(shard):
 def test_a_step_always_gives_the_same_batch_and_no_other_step_does(store):
     first, again = Batches(store, RECIPE, seed=1), Batches(store, RECIPE, seed=1)
     first(0)
-    for one, other in zip(first(3), again(3), strict=True):
+    for one, other in zip(first(3)[:2], again(3)[:2], strict=True):
         assert torch.equal(one, other)
     assert not torch.equal(first(3).gray, first(4).gray)
     assert not torch.equal(first(3).gray, Batches(store, RECIPE, seed=2)(3).gray)
@@ -42,7 +42,8 @@ def test_processes_share_a_batch_between_them(store):
 
 
 def test_shapes_and_ranges(store):
-    gray, linear = Batches(store, RECIPE, seed=0)(0)
+    gray, linear, labels = Batches(store, RECIPE, seed=0)(0)
+    assert labels is None
     assert gray.shape == (8, 1, 64, 64)
     assert linear.shape == (8, 3, 64, 64)
     assert float(gray.min()) >= 0

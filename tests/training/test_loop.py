@@ -4,11 +4,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from processes import finish, in_two_processes
 from safetensors.torch import load_file, save_file
 from scenes import encoded, scene, write_shard
 
@@ -26,10 +26,6 @@ def start(shard, run, *options):
     command += ["--preset", "test", *options]
     with open(f"{run}.stderr", "w") as stderr:
         return subprocess.Popen(list(map(str, command)), stderr=stderr)
-
-
-def finish(process, run):
-    assert process.wait() == 0, Path(f"{run}.stderr").read_text()
 
 
 def weights(run):
@@ -94,17 +90,6 @@ def test_termination_saves_where_it_stands(shard, tmp_path):
     process.send_signal(signal.SIGTERM)
     finish(process, tmp_path / "run")
     assert load_checkpoint(tmp_path / "run")[0]["step"] > 0
-
-
-def in_two_processes(*command):
-    """Run a script or module under torchrun."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    port = 20000 + os.getpid() % 10000
-    torchrun += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-    done = subprocess.run(
-        [*torchrun, *map(str, command)], capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ def train(
     limit: Count | None = None,
     report_minutes: Positive = 5.0,
     device: str | None = None,
+    teacher: Path | None = None,
     set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Train a system, for a time or for a number of steps.
@@ -43,8 +44,9 @@ def train(
         minutes: train for this long.
         steps: train for so many steps.
         resume: go on with the run in --out.
-        init: start from an exported model (.onnx) of the same system and preset, or from other
-            weights (safetensors) that the system knows how to start from.
+        init: start from an exported model (.onnx) of the same system and preset, from the folder of
+            another run of it, or from other weights (safetensors) that the system knows how to
+            start from.
         seed: of every random choice.
         batch: photographs per step, instead of the preset's.
         learning_rate: the peak rate, instead of the preset's.
@@ -52,6 +54,8 @@ def train(
         limit: use so many photographs only.
         report_minutes: measure, draw the contact sheet and save this often.
         device: cpu, cuda or the like; CUDA if not given, where there is one.
+        teacher: weights of an ImageNet classifier (safetensors), whose labels a system learns that
+            has a loss for them; or the labels.safetensors of a run on the same photographs.
         set: NAME=VALUE for another field of the preset, e.g. ema=0.99; may be repeated.
     """
     if (minutes is None) == (steps is None):
@@ -80,6 +84,7 @@ def train(
             limit=limit,
             report_minutes=report_minutes,
             device=device,
+            teacher=teacher,
             on_line=show if sys.stderr.isatty() else None,
             changes={**changes, **read_settings(set)},
         )

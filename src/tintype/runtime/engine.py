@@ -48,6 +48,7 @@ Refine: TypeAlias = Literal["none", "chroma", "image"]
 #: Colour space, output and upsampling that this version can use.
 _KINDS = {
     ("lab", "bins", "guided"),
+    ("lab", "chroma", "guided"),
     ("yuv", "chroma", "guided"),
     ("ycbcr", "sampler", "guided"),
 }

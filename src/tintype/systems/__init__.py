@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: System name -> (module, class). Every class has ``presets``, a dict from preset name to its
 #: frozen dataclass of hyper-parameters and its recipe.
 SYSTEMS: dict[str, tuple[str, str]] = {
+    "adversarial": ("tintype.systems.adversarial", "Adversarial"),
+    "cic": ("tintype.systems.cic", "Cic"),
     "patchwise": ("tintype.systems.patchwise", "Patchwise"),
     "pixcolor": ("tintype.systems.pixcolor", "PixColor"),
     "refinement": ("tintype.systems.refinement", "Refinement"),

@@ -132,8 +132,7 @@ class Patchwise(System):
     }
 
     def __init__(self, config: PatchwiseConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.u = PatchNetwork(config)
         self.v = PatchNetwork(config)
         self.ranges: Tensor

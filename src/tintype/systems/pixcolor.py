@@ -221,8 +221,7 @@ class PixColor(System):
     }
 
     def __init__(self, config: PixColorConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder_rate = 1.0
         self.quantiser = LEVELS[config.levels]
         conditioning = {"resnet": ResNetConditioning, "mobilenet": MobileNetConditioning}

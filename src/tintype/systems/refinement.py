@@ -70,8 +70,7 @@ class Refinement(System):
     }
 
     def __init__(self, config: RefinementConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         w = config.width
         self.low = _convs(3, (w, 2), (2 * w, 1), (2 * w, 2), (4 * w, 1), (4 * w, 2), (8 * w, 1))
         self.middle = _convs(8 * w, (8 * w, 1), (4 * w, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -21,10 +21,13 @@ class Batch(NamedTuple):
         gray: gamma-encoded luminance in [0, 1], (N, 1, H, W).
         linear: the true colours as linear-light RGB, (N, 3, H, W). Where augmentation changed the
             luminance these are rescaled to it at constant chromaticity, so values may exceed 1.
+        labels: what a classifier says the whole photograph shows, probabilities (N, classes); None
+            where the run has no teacher.
     """
 
     gray: Tensor
     linear: Tensor
+    labels: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Recipe:
         crop: side of the training squares in pixels.
         batch: photographs per step, over all processes together.
         learning_rate: peak rate, after the warm-up and before the cosine decay.
-        optimiser: ``"adamw"`` or ``"sgd"`` (with a momentum of 0.9).
+        optimiser: ``"adamw"``, ``"rmsprop"`` or ``"sgd"`` (with a momentum of 0.9).
         warmup: steps of linear warm-up.
         weight_decay: on matrices and kernels only: AdamW's decoupled decay, or with SGD an L2
             penalty.
@@ -60,8 +63,10 @@ class Recipe:
     short_side: int | None = None
 
     def __post_init__(self) -> None:
-        if self.optimiser not in ("adamw", "sgd"):
-            raise SettingError(f"the optimiser is 'adamw' or 'sgd', not {self.optimiser!r}")
+        if self.optimiser not in ("adamw", "rmsprop", "sgd"):
+            raise SettingError(
+                f"the optimiser is 'adamw', 'rmsprop' or 'sgd', not {self.optimiser!r}"
+            )
         if self.kept < self.largest:
             raise SettingError(
                 f"crops of {self.crop} need photographs of a short_side of at least {self.largest}"
@@ -101,11 +106,27 @@ class System(nn.Module):
     Class attributes:
         name: the system's name, the first half of a model's.
         presets: preset name -> (hyper-parameters, training recipe).
+        unexported: parts that serve training alone, by the first word of their parameters' names:
+            no exported file holds them, and one that lacks them is a start all the same.
+
+    Attributes:
+        progress: how far the run is, from 0 to 1, whether it goes by steps or by the clock; the
+            loop sets it, for systems that are trained in stages.
+        critic: a network that is trained against this one; None in most systems. See `critic_loss`.
     """
 
     name: ClassVar[str]
     presets: ClassVar[dict[str, tuple[Any, Recipe]]]
+    unexported: ClassVar[tuple[str, ...]] = ()
     config: Any
+    critic: nn.Module | None
+    progress: float
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.critic = None
+        self.progress = 0.0
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """The terms of the loss; the loop descends on ``"loss"`` and logs the others.
@@ -150,8 +171,27 @@ class System(nn.Module):
         """Look at photographs held back, after the last step."""
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Parameters with the factor on the recipe's learning rate."""
+        """Parameters with the factor on the recipe's learning rate; a critic's are not of them."""
         return [(list(self.parameters()), 1.0)]
+
+    def critic_optimiser(self) -> torch.optim.Optimizer:
+        """The critic's own, over all of its parameters; its rate is not scheduled."""
+        raise NotImplementedError
+
+    def critic_steps(self) -> int:
+        """How many steps the critic takes before the next of the system's own."""
+        return 0
+
+    def critic_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """What the critic descends on (``"loss"``), and what else to log; of a batch of its own."""
+        raise NotImplementedError
+
+    def constrain_critic(self) -> None:
+        """Bring the critic back into what is allowed, after each of its steps."""
+
+    def remarks(self, values: Mapping[str, float]) -> list[str]:
+        """What somebody who watches the run should be told, of the values that are logged."""
+        return []
 
     def graphs(self) -> dict[str, Graph]:
         """What is exported: by the name of the part, one without a name in most systems.

@@ -16,27 +16,21 @@ has a third.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.color import bins
-from tintype.systems.colorspace import ab_of_linear
+from tintype.systems.binned import Binned
 from tintype.systems.mobilenet import MobileNetV2
-from tintype.systems.system import Batch, Recipe, System
+from tintype.systems.system import Batch, Recipe
 
 # Decoding, as `tintype.runtime.card.Decoding` has it, chosen on photographs held back. At the same
 # colorfulness a higher temperature has less error and a lower one the truer histogram.
 _SAFE, _VIVID, _TEMPERATURE, _VIVIDNESS = 1.25, -0.5, 0.75, 0.6
-_CALIBRATION_PIXELS = 16_384  # of each batch
-_CALIBRATION_ROUNDS = 50
-_REACH = 112  # ab targets are looked up on the integer grid from -_REACH to _REACH
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class TintConfig:
         blocks: number of transformer blocks.
         decoder: channels of the decoder at 1/16, 1/8 and 1/4.
         uniform: lambda of the rebalancing: share of the uniform distribution in the prior.
-        cap: largest rebalancing weight, so that a rare bin cannot dominate a step.
+        cap: largest rebalancing weight, so that a rare bin cannot dominate a step; 0 for no limit.
         error: weight of the squared error of the mean chroma, beside the cross-entropy.
     """
 
@@ -105,7 +99,7 @@ class Fuse(nn.Module):
         return F.relu(self.norm2(self.conv(x)))
 
 
-class Tint(System):
+class Tint(Binned):
     """The network, its loss, and how it is exported."""
 
     name: ClassVar[str] = "tint"
@@ -118,8 +112,7 @@ class Tint(System):
     }
 
     def __init__(self, config: TintConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.encoder_rate = 1.0
         self.encoder = MobileNetV2(config.encoder_width)
         fine, eighth, sixteenth, last = self.encoder.channels
@@ -135,23 +128,6 @@ class Tint(System):
         self.fuse8 = Fuse(d16, eighth, d8)
         self.fuse4 = Fuse(d8, fine, d4)
         self.classify = nn.Conv2d(d4, len(bins.ab_bins()), 1)
-
-        self.centres: Tensor
-        self.weights: Tensor
-        self.effective: Tensor
-        self.codes: Tensor
-        self.shares: Tensor
-        self.register_buffer("centres", torch.from_numpy(bins.ab_bins().copy()), persistent=False)
-        # How much more a pixel counts whose true colour is in that bin: 1 until `prepare`.
-        self.register_buffer("weights", torch.ones(len(self.centres)))
-        # The weights as they took effect, which decoding takes back out; see `calibrate`.
-        self.register_buffer("effective", torch.ones(len(self.centres)))
-        # Soft encoding on the integer ab grid: a look-up instead of 313 distances per pixel.
-        axis = np.arange(-_REACH, _REACH + 1, dtype=np.float32)
-        grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
-        codes, shares = bins.soft_encode(grid)
-        self.register_buffer("codes", torch.from_numpy(codes.astype(np.int32)), persistent=False)
-        self.register_buffer("shares", torch.from_numpy(shares), persistent=False)
 
     def forward(self, gray: Tensor) -> Tensor:
         """Logits over the ab bins.
@@ -173,16 +149,6 @@ class Tint(System):
         x = self.fuse4(x, fine)  # (N, 80, H/4, W/4)
         return self.classify(x)
 
-    def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Soft encoding of ab (..., 2): bin indices and shares, both (..., 10)."""
-        cell = ab.round().clamp(-_REACH, _REACH).long() + _REACH
-        index = cell[..., 0] * (2 * _REACH + 1) + cell[..., 1]
-        return self.codes[index].long(), self.shares[index]
-
-    def _target(self, batch: Batch) -> Tensor:
-        """True ab at a quarter of the size, (N, H/4, W/4, 2)."""
-        return F.avg_pool2d(ab_of_linear(batch.linear), 4).permute(0, 2, 3, 1)
-
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Rebalanced cross-entropy (``loss``) and, for comparing runs, the plain one (``ce``).
 
@@ -191,29 +157,23 @@ class Tint(System):
         asks for it, ``error`` is added in its weight: the squared error of the mean chroma without
         the rebalancing (vividness 0), relative to that of gray.
         """
-        target = self._target(batch)
-        codes, shares = self.encode(target)
-        logits = self(batch.gray).permute(0, 2, 3, 1).float()
-        # Cross-entropy from the ten logits that matter and one log-sum-exp.
-        nats = logits.logsumexp(-1) - (logits.gather(-1, codes) * shares).sum(-1)
-        weight = self.weights[codes[..., 0]]
-        ce = nats.detach().mean()
-        entropy = -(shares * shares.clamp_min(1e-12).log()).sum(-1).mean()
-        loss = (nats * weight).mean()
-        terms = {"ce": ce, "kl": ce - entropy}
+        target = self.target(batch)
+        logits = self(batch.gray)
+        found = self.cross_entropy(logits, target)
+        terms = {"loss": (found.nats * found.weight).mean(), **found.terms()}
         if self.config.error:
-            mean = (logits - self.effective.log()).softmax(-1) @ self.centres
-            error = (mean - target).square().mean() / target.square().mean().clamp_min(1)
-            loss = loss + self.config.error * error
+            biased = logits.float() - self.effective.log()[:, None, None]
+            miss = self.annealed_mean(biased, 1.0).permute(0, 2, 3, 1) - target
+            error = miss.square().mean() / target.square().mean().clamp_min(1)
+            terms["loss"] = terms["loss"] + self.config.error * error
             terms["error"] = error.detach()
-        return {"loss": loss, **terms}
+        return terms
 
     def chroma(self, gray: Tensor) -> Tensor:
         """Annealed mean at the default vividness, (N, 2, H/4, W/4); `card` says how."""
         removed = _SAFE + _VIVIDNESS * (_VIVID - _SAFE)
         logits = self(gray).float() - removed * self.effective.log()[:, None, None]
-        share = (logits / _TEMPERATURE).softmax(1)
-        return torch.einsum("nqhw,qc->nchw", share, self.centres)
+        return self.annealed_mean(logits, _TEMPERATURE)
 
     def initialise(self, path: Path) -> str:
         """Start the encoder from MobileNetV2's ImageNet weights (safetensors, norms folded).
@@ -224,41 +184,6 @@ class Tint(System):
         said = self.encoder.start(path)
         self.encoder_rate = 0.25
         return said
-
-    def prepare(self, ab: Tensor) -> None:
-        """Set the rebalancing weights from a sample of the training chroma, (N, 2)."""
-        codes, shares = bins.soft_encode(ab.cpu().numpy())
-        prior = bins.smooth_prior(bins.prior(codes, shares))
-        weights = bins.rebalancing_weights(prior, lam=self.config.uniform)
-        self.weights.copy_(torch.from_numpy(weights).clamp_max(self.config.cap))
-        self.effective.copy_(self.weights)
-
-    @torch.no_grad()
-    def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Find the weights that must be taken out for every bin to be as likely as it is frequent.
-
-        A pixel is weighted by its nearest bin alone, so the network does not see quite the weights
-        it was given. These are the biases of the logits that fit photographs held back best (the
-        maximum of their likelihood is where predicted and true frequencies of the bins agree).
-
-        Args:
-            batches: photographs the network was not trained on, without augmentation.
-        """
-        found, frequency = [], torch.zeros_like(self.effective)
-        for batch in batches:
-            codes, shares = self.encode(self._target(batch))
-            frequency.index_add_(0, codes.flatten(), shares.flatten())
-            logits = self(batch.gray).float().permute(0, 2, 3, 1).reshape(-1, len(self.centres))
-            found.append(logits[:: max(1, len(logits) // _CALIBRATION_PIXELS)])
-        if not found:
-            return
-        logits, frequency = torch.cat(found), frequency / frequency.sum()
-        log_weights = self.effective.log()
-        for _ in range(_CALIBRATION_ROUNDS):
-            predicted = (logits - log_weights).softmax(1).mean(0)
-            # The floor keeps bins that hardly occur from being chased to nothing.
-            log_weights += ((predicted + 1e-5) / (frequency + 1e-5)).log()
-        self.effective.copy_(log_weights.exp())
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """An encoder that starts from something worth keeping learns at a quarter of the rate."""
@@ -277,7 +202,7 @@ class Tint(System):
             "upsampling": "guided",
             "size": {"short_side": 160, "multiple": 32, "longest": 640},
             "decoding": {
-                "rebalancing": [float(f"{w:.5g}") for w in self.effective.tolist()],
+                "rebalancing": self.rebalancing(),
                 "safe": _SAFE,
                 "vivid": _VIVID,
                 "temperature": _TEMPERATURE,

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--report-minutes", type=float, default=5.0)
     parser.add_argument("--device")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--teacher", type=Path)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")

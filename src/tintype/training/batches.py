@@ -53,7 +53,7 @@ class Batches:
         return torch.stack(chosen)
 
     def __call__(self, step: int) -> Batch:
-        """Gray and true colours of one step, (n, 1, crop, crop) and (n, 3, crop, crop)."""
+        """One step's gray (n, 1, crop, crop), true colours (n, 3, crop, crop), labels if any."""
         crop = self.recipe.crop
         index = self._photographs(step)
         random = torch.Generator().manual_seed(_mix(self.seed, step))
@@ -70,7 +70,10 @@ class Batches:
             ).clamp(0, 1)
         flip = (draw[:, 2] < 0.5).to(rgb.device)
         rgb = torch.where(flip[:, None, None, None], rgb.flip(-1), rgb)
-        return develop(rgb, draw[:, 3:].to(rgb.device), grain[mine].tolist())
+        batch = develop(rgb, draw[:, 3:].to(rgb.device), grain[mine].tolist())
+        if self.store.labels is None:
+            return batch
+        return batch._replace(labels=self.store.labels[index.to(rgb.device)].float())
 
 
 def _mix(seed: int, step: int) -> int:

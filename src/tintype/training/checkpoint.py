@@ -21,7 +21,7 @@ def save_checkpoint(
     run: Path,
     facts: dict[str, Any],
     parts: dict[str, dict[str, Tensor]],
-    optimiser: torch.optim.Optimizer,
+    optimisers: dict[str, torch.optim.Optimizer],
 ) -> None:
     """Write ``run/checkpoint.safetensors`` atomically.
 
@@ -29,12 +29,14 @@ def save_checkpoint(
         run: folder of the run.
         facts: everything that is no tensor (step, recipe, system...), as JSON can hold it.
         parts: state dicts by name, e.g. ``{"model": ..., "ema": ...}``.
-        optimiser: its per-parameter tensors are saved; its settings follow from the recipe.
+        optimisers: by name; their per-parameter tensors are saved, and their settings follow from
+            the recipe and the system.
     """
     tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        for key, value in state.items():
-            tensors[f"optimiser.{index}.{key}"] = torch.as_tensor(value)
+    for name, optimiser in optimisers.items():
+        for index, state in optimiser.state_dict()["state"].items():
+            for key, value in state.items():
+                tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
     # Saved from the CPU and unshared: safetensors refuses memory that two tensors share.
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     # One name for all: what a kill leaves behind, the next save replaces.
@@ -49,7 +51,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """The facts and the state dicts of a run; the optimiser's under ``"optimiser"``, flat.
+    """The facts and the state dicts of a run; those of optimisers under their names, flat.
 
     Raises:
         CheckpointError: there is none, or it is damaged.

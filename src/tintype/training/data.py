@@ -33,6 +33,7 @@ class PhotoStore:
         start: index of each photograph's first pixel, int64 (N,).
         height, width: int64 (N,).
         dropped: how many photographs were left out, by reason.
+        labels: what a teacher says each photograph shows, float16 (N, classes), or None.
     """
 
     pixels: Tensor
@@ -40,6 +41,7 @@ class PhotoStore:
     height: Tensor
     width: Tensor
     dropped: dict[str, int]
+    labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -52,6 +54,7 @@ class PhotoStore:
             start=self.start.to(device),
             height=self.height.to(device),
             width=self.width.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
         )
 
     def split(self, held_back: int) -> tuple[PhotoStore, PhotoStore]:
@@ -60,7 +63,11 @@ class PhotoStore:
 
         def part(cut: slice) -> PhotoStore:
             return replace(
-                self, start=self.start[cut], height=self.height[cut], width=self.width[cut]
+                self,
+                start=self.start[cut],
+                height=self.height[cut],
+                width=self.width[cut],
+                labels=None if self.labels is None else self.labels[cut],
             )
 
         return part(slice(0, at)), part(slice(at, None))

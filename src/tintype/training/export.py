@@ -166,8 +166,9 @@ def start_from_exported(system: System, weights: Path) -> str:
             for name in {**dict(system.named_parameters()), **dict(system.named_buffers())}
             if name in found
         }
-        if missing := [name for name, _ in system.named_parameters() if name not in state]:
-            raise KeyError(missing[0])
+        for name, _ in system.named_parameters():
+            if name not in state and name.partition(".")[0] not in system.unexported:
+                raise KeyError(name)
         system.load_state_dict(state, strict=False)
     except CheckpointError:
         raise
@@ -294,5 +295,6 @@ def _halve(model: Any) -> None:
 
 
 def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    kept = ("preset", "step", "photographs", "start", "data", "recipe", "config", "test", "torch")
+    kept = ("preset", "step", "photographs", "start", "teacher", "data", "recipe", "config", "test")
+    kept += ("torch",)
     return {**{k: facts[k] for k in kept if k in facts}, "minutes": round(facts["elapsed"] / 60, 1)}

@@ -36,7 +36,7 @@ class Journal:
 
     def write(self, kind: str, step: int, **values: float) -> None:
         """Log values of one step; ``kind`` is ``"step"`` (training) or ``"test"`` (held back)."""
-        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+        rounded = {k: _short(v) if isinstance(v, float) else v for k, v in values.items()}
         line = json.dumps({"kind": kind, "step": step, **rounded})
         with open(self._path, "a") as file:
             file.write(line + "\n")
@@ -46,10 +46,23 @@ class Journal:
             for key, value in values.items():
                 self._board.add_scalar(f"{kind}/{key}", value, step)
 
+    def note(self, step: int, text: str) -> None:
+        """Log a sentence for whoever watches the run."""
+        line = json.dumps({"kind": "note", "step": step, "text": text})
+        with open(self._path, "a") as file:
+            file.write(line + "\n")
+        if self._on_line is not None:
+            self._on_line(line)
+
     def close(self) -> None:
         """Let go of TensorBoard's file."""
         if self._board is not None:
             self._board.close()
+
+
+def _short(value: float) -> float:
+    """Five decimals, and of what is below one as many digits."""
+    return round(value, 5) if abs(value) >= 1 else float(f"{value:.5g}")
 
 
 def _step(line: str) -> float:

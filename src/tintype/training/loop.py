@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, DataError, SettingError
 from tintype.systems import build, changed, rebuild
+from tintype.systems.mobilenet import IMAGENET
 from tintype.systems.system import Batch, Recipe, System
+from tintype.training import teacher as labels
 from tintype.training.batches import Batches, plain
 from tintype.training.checkpoint import FILE, load_checkpoint, restore_optimiser, save_checkpoint
 from tintype.training.contact import contact_sheet, fixed_photos
@@ -51,6 +53,65 @@ class _Loss(nn.Module):
         return self.system.loss(batch, step)
 
 
+class _CriticLoss(nn.Module):
+    """The critic's loss as a forward pass of the critic alone."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self.critic = system.critic
+        self.loss = system.critic_loss  # a bound method: the system's parameters stay out of ours
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self.loss(batch)
+
+
+class _Opponent:
+    """The critic's side of the game: its batches, its optimiser, its steps.
+
+    Args:
+        system: that has a critic.
+        batches: of its own, so that it never learns from those of the system.
+        processes: that share the run.
+    """
+
+    def __init__(self, system: System, batches: Batches, processes: Processes) -> None:
+        assert system.critic is not None
+        self.system, self.critic, self.batches = system, system.critic, batches
+        self.optimiser = system.critic_optimiser()
+        self._model: nn.Module = _CriticLoss(system)
+        if processes.world > 1:
+            self._model = nn.parallel.DistributedDataParallel(self._model)
+        # Of the system's own loss no gradient goes to the critic.
+        self.critic.requires_grad_(False)
+
+    def play(self, step: int, half: bool) -> dict[str, Tensor]:
+        """As many steps as the system asks for before its own step; the terms of the last."""
+        count = self.system.critic_steps()
+        terms: dict[str, Tensor] = {}
+        self.critic.requires_grad_(True)
+        for turn in range(count):
+            batch = _shown(self.batches(count * step + turn))
+            with torch.autocast(batch.gray.device.type, torch.bfloat16, enabled=half):
+                terms = self._model(batch)
+            terms["loss"].backward()
+            norm = float(nn.utils.clip_grad_norm_(self.critic.parameters(), math.inf))
+            if not math.isfinite(norm):
+                raise CheckpointError(
+                    f"The critic's gradient is {norm} at step {step}: the run diverged. Its last "
+                    "checkpoint is whole; start another run with a lower critic_rate."
+                )
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+            self.system.constrain_critic()
+        self.critic.requires_grad_(False)
+        return {name: value for name, value in terms.items() if name != "loss"}
+
+
+def _shown(batch: Batch) -> Batch:
+    """The batch as networks take it quickest."""
+    return batch._replace(gray=batch.gray.contiguous(memory_format=torch.channels_last))
+
+
 def train(
     system_name: str,
     data: Sequence[Path],
@@ -66,6 +127,7 @@ def train(
     limit: int | None = None,
     report_minutes: float = 5.0,
     device: str | None = None,
+    teacher: Path | None = None,
     on_line: Callable[[str], None] | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> System:
@@ -84,14 +146,17 @@ def train(
         minutes, steps: how long; exactly one of them. The cosine schedule ends there.
         resume: go on from the run's checkpoint; system, preset, recipe, seed, limit and the
             photographs held back are the run's own.
-        init: weights to start from: an exported model (.onnx) of the same system and preset, or
-            what else the system knows how to start from.
+        init: weights to start from: an exported model (.onnx) of the same system and preset, the
+            folder of another run of it, or what else the system knows how to start from.
         seed: of every random choice.
         held_back: photographs at the end of the data that are measured on and never trained on;
             by default a twentieth, at most 1,000.
         limit: use this many photographs only.
         report_minutes: how often to measure, draw the contact sheet and save.
         device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
+        teacher: weights of an ImageNet classifier, for systems that learn labels: what it says of
+            the training photographs is kept in the run's ``labels.safetensors``. That file of
+            another run on the same photographs serves as well.
         on_line: told every line of the log, e.g. to print it.
         changes: other values for fields of the recipe or, in a new run, of the system's
             configuration, e.g. ``{"batch": 32}``.
@@ -162,7 +227,16 @@ def train(
         "dropped": store.dropped,
         "sources": [Path(p).name for p in data],
     }
+    half = _bfloat16_pays(processes.device)
     store, test_store = store.to(processes.device).split(held_back)
+    if resume and "teacher" in facts:
+        teacher = run / labels.FILE
+    if teacher is not None:
+        facts["teacher"] = f"soft labels of {IMAGENET}"
+        store.labels = labels.soft_labels(store, teacher, half=half)
+        if processes.rank == 0:
+            labels.keep_labels(run, store, store.labels)
+        store.labels = store.labels.to(processes.device)
 
     # The network in training, its running average, and the optimiser.
     if not resume:
@@ -174,11 +248,17 @@ def train(
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     averaged = copy.deepcopy(system).eval().requires_grad_(False)
     optimiser = _optimiser(system, recipe, facts["factors"])
+    opponent = None
+    if system.critic is not None:
+        own = Batches(store, recipe, seed + 1, processes.rank, processes.world)
+        opponent = _Opponent(system, own, processes)
     if resume:
         try:
             system.load_state_dict(saved["model"])
             averaged.load_state_dict(saved["ema"])
             restore_optimiser(optimiser, saved["optimiser"])
+            if opponent is not None:
+                restore_optimiser(opponent.optimiser, saved.get("critic", {}))
         except (RuntimeError, KeyError, ValueError, IndexError) as error:
             raise CheckpointError(
                 f"{run} was trained with another version of {facts['system']} ({error}); "
@@ -186,15 +266,16 @@ def train(
             ) from error
     model: nn.Module = _Loss(system)
     if processes.world > 1:
-        model = nn.parallel.DistributedDataParallel(model)
+        # In the stages of a run a loss may leave out parts of the network.
+        model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
 
-    half = _bfloat16_pays(processes.device)
     batches = Batches(store, recipe, seed, processes.rank, processes.world)
     test = _test_crops(test_store, recipe.crop)
     journal = Journal(run, facts["step"], on_line) if processes.rank == 0 else None
     first_step = step = int(facts["step"])
     spent, started = float(facts["elapsed"]), time.monotonic()
     reported_step, last_report = -1, started
+    remarked: set[str] = set()  # once each time it begins, not every time it is still so
 
     def elapsed() -> float:
         return spent + time.monotonic() - started
@@ -211,7 +292,10 @@ def train(
             journal.write("test", step, elapsed=facts["elapsed"], **facts["test"])
             contact_sheet(averaged, fixed_photos(test), run / "contact.png")
         parts = {"model": system.state_dict(), "ema": averaged.state_dict()}
-        save_checkpoint(run, facts, parts, optimiser)
+        optimisers = {"optimiser": optimiser}
+        if opponent is not None:
+            optimisers["critic"] = opponent.optimiser
+        save_checkpoint(run, facts, parts, optimisers)
 
     with Interruption() as interruption:
         while True:
@@ -227,10 +311,11 @@ def train(
                 group["lr"] = recipe.learning_rate * group["factor"] * rate
 
             torch.manual_seed(seed + 7_919 * step)  # dropout and the like depend on the step alone
-            batch = batches(step)
+            system.progress = progress
+            played = opponent.play(step, half) if opponent is not None else {}
+            batch = _shown(batches(step))
             with torch.autocast(processes.device.type, torch.bfloat16, enabled=half):
-                gray = batch.gray.contiguous(memory_format=torch.channels_last)
-                terms = model(Batch(gray, batch.linear), step)
+                terms = model(batch, step)
             terms["loss"].backward()
             norm = float(nn.utils.clip_grad_norm_(system.parameters(), recipe.clip))
             if not math.isfinite(norm):
@@ -245,10 +330,15 @@ def train(
 
             if journal is not None and (step % 20 == 0 or step == first_step + 1):
                 speed = (step - first_step) * recipe.batch / (time.monotonic() - started)
-                values = {k: float(v.detach()) for k, v in terms.items()}
+                values = {k: float(v.detach()) for k, v in {**terms, **played}.items()}
                 journal.write(
                     "step", step, elapsed=elapsed(), rate=rate, norm=norm, speed=speed, **values
                 )
+                remarks = system.remarks(values)
+                for remark in remarks:
+                    if remark.partition(":")[0] not in remarked:
+                        journal.note(step, remark)
+                remarked = {remark.partition(":")[0] for remark in remarks}
         if reported_step != step:
             averaged.calibrate(plain(part.float() / 255) for part in test.split(64))
             report()
@@ -259,6 +349,8 @@ def train(
 
 
 def _start(system: System, init: Path) -> str:
+    if init.is_dir():
+        return _start_from_run(system, init)
     if init.suffix == ".onnx":
         # The runtime's packages are needed for this alone.
         from tintype.training.export import start_from_exported
@@ -267,13 +359,27 @@ def _start(system: System, init: Path) -> str:
     return system.initialise(init)
 
 
+def _start_from_run(system: System, run: Path) -> str:
+    """Take another run's averaged weights, with what of them is never exported."""
+    facts, parts = load_checkpoint(run)
+    try:
+        if facts["system"] != system.name:
+            raise RuntimeError(f"it trained {facts['system']}")
+        system.load_state_dict(parts["ema"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{run} does not hold this {system.name} ({error}); give a run of the same preset."
+        ) from error
+    return f"{run.name} after {facts['step']} steps ({facts['start']})"
+
+
 def _bfloat16_pays(device: torch.device) -> bool:
     """Whether bfloat16 is quicker than float32; a CPU without AVX-512 takes ten times as long."""
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay on matrices and kernels only."""
+    """AdamW, RMSProp or SGD; weight decay on matrices and kernels only."""
     groups = []
     for (parameters, _), factor in zip(system.parameter_groups(), factors, strict=True):
         for decayed in (True, False):
@@ -283,6 +389,8 @@ def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torc
                 groups.append({"params": chosen, "factor": factor, "weight_decay": decay})
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9)
+    if recipe.optimiser == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=recipe.learning_rate)
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
 
 
@@ -315,8 +423,7 @@ def _settle(averaged: System, batches: Batches, step: int, count: int = 32) -> N
         norm.train()
     for k in range(count):
         batch = batches(max(0, step - 1 - k))
-        gray = batch.gray.contiguous(memory_format=torch.channels_last)
-        averaged.loss(Batch(gray, batch.linear), step)
+        averaged.loss(_shown(batch), step)
     for norm in norms:
         norm.momentum = momentum
     averaged.eval()
