@@ -188,7 +188,7 @@ def read_study(folder: Path) -> Study:
         version = record.pop("tintype_study")
     except FileNotFoundError:
         raise DataError(
-            f"{folder} holds no study: prepare one with  tintype study create {folder} --real PHOTOS"
+            f"{folder} holds no study: prepare one with  tintype study create"
         ) from None
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{path} cannot be read ({error}); restore it from a copy.") from error

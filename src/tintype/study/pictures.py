@@ -80,4 +80,3 @@ def strength(rgb: Rgb) -> float:
     """Mean chroma of a picture, in Lab units: how much there is for false colours to work on."""
     ab = rgb_to_lab(rgb / np.float32(255))[..., 1:]
     return float(np.hypot(ab[..., 0], ab[..., 1]).mean())
-

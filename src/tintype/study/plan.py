@@ -50,9 +50,7 @@ def plan(study: Study, slot: int, attempt: int = 0) -> list[Trial]:
         for k, photo in enumerate(study.of_kind("practice"))
     ]
     sides = _even_sides(len(practice), random)
-    trials = [
-        Trial("practice", *pair, side) for pair, side in zip(practice, sides, strict=True)
-    ]
+    trials = [Trial("practice", *pair, side) for pair, side in zip(practice, sides, strict=True)]
     counted = _counted(study, slot, random)
     catches = [
         Trial("catch", int(photo), FALSE_COLOURS, side)

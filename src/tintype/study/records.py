@@ -59,9 +59,12 @@ class Answer:
 
     @property
     def reaction_ms(self) -> int:
-        """From seeing to answering, by the browser's clock, or the server's where it has none."""
+        """From seeing to answering, by the browser's clock, or the server's where it has none.
+
+        A browser's claim of more time than passed on the server is not believed.
+        """
         measured = self.measured.reaction_ms
-        return self.server_ms if measured is None else measured
+        return self.server_ms if measured is None else min(measured, self.server_ms)
 
 
 @dataclass(frozen=True)

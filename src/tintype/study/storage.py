@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,7 +29,8 @@ from tintype.study.records import Answer, Measured, Rater
 #: Real raters, or a rehearsal; a database holds one kind only.
 Source = Literal["real", "simulated"]
 
-_DATABASES: dict[Source, str] = {"real": "answers.sqlite", "simulated": "simulated.sqlite"}
+#: Files in the study's folder.
+DATABASES: dict[Source, str] = {"real": "answers.sqlite", "simulated": "simulated.sqlite"}
 
 #: A rater who was not heard of for so long is taken to have given up, and another gets the share.
 _ABANDONED_MS = 60 * 60 * 1000
@@ -134,6 +135,7 @@ class Store:
         url: of a database (``postgresql://...``); None keeps them in the study's folder.
         source: whether its raters are real.
         create: False refuses to make a database in the folder where there is none.
+        clock: milliseconds since 1970; a rehearsal has its own.
 
     Raises:
         DataError: the database cannot be used, or holds other answers.
@@ -147,11 +149,13 @@ class Store:
         *,
         source: Source = "real",
         create: bool = True,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.study = study
+        self._now = clock
         self.source: Source = source
         if url is None:
-            path = study.folder / _DATABASES[source]
+            path = study.folder / DATABASES[source]
             if not create and not path.exists():
                 raise DataError(f"{study.folder} has no {source} answers yet.")
             address = sa.URL.create("sqlite", database=str(path))
@@ -161,7 +165,7 @@ class Store:
         self._writing = threading.Lock() if self._sqlite else contextlib.nullcontext()
         self.address = address.render_as_string(hide_password=True)
         try:
-            self._engine = _engine(address)
+            self._engine = _engine(address, durable=source == "real")
             self._prepare()
         except DBAPIError as error:
             raise DataError(f"the database {self.address} cannot be used: {error.orig}") from error
@@ -186,7 +190,7 @@ class Store:
                         "code": "".join(secrets.choice(_CODE_LETTERS) for _ in range(10)),
                         "slot": slot,
                         "attempt": attempt,
-                        "seen_ms": _now(),
+                        "seen_ms": self._now(),
                     }
                     done = connection.execute(_sessions.insert().values(row))
                     assert done.inserted_primary_key is not None
@@ -255,7 +259,7 @@ class Store:
         """Leave this rater out of everything from now on."""
         with self._begin() as connection:
             change = _sessions.update().where(_sessions.c.id == session.id)
-            connection.execute(change.values(withdrawn=True, seen_ms=_now()))
+            connection.execute(change.values(withdrawn=True, seen_ms=self._now()))
 
     def raters(self) -> list[Rater]:
         """Everyone who took part, with all answers, in the order of enrolment."""
@@ -310,11 +314,9 @@ class Store:
     def _share(self, connection: sa.Connection) -> tuple[int, int]:
         """Which slot a new rater gets, and which attempt at it that is."""
         if not self._sqlite:
-            connection.execute(
-                sa.text("LOCK TABLE tintype_sessions IN SHARE ROW EXCLUSIVE MODE")
-            )
+            connection.execute(sa.text("LOCK TABLE tintype_sessions IN SHARE ROW EXCLUSIVE MODE"))
         columns = _sessions.c
-        present = columns.finished | (columns.seen_ms >= _now() - _ABANDONED_MS)
+        present = columns.finished | (columns.seen_ms >= self._now() - _ABANDONED_MS)
         taken = sa.func.sum(sa.case((present & ~columns.withdrawn, 1), else_=0))
         slots = sa.select(columns.slot, sa.func.max(columns.attempt)).group_by(columns.slot)
         free = connection.execute(slots.having(taken == 0).order_by(columns.slot).limit(1)).first()
@@ -344,7 +346,7 @@ class Store:
             )
             connection.execute(
                 shown.values(
-                    shown_ms=sa.func.coalesce(_trials.c.shown_ms, _now()),
+                    shown_ms=sa.func.coalesce(_trials.c.shown_ms, self._now()),
                     presentations=_trials.c.presentations + 1,
                 )
             )
@@ -358,7 +360,7 @@ class Store:
         choice: Side,
         measured: Measured,
     ) -> None:
-        now = _now()
+        now = self._now()
         connection.execute(
             _answers.insert().values(
                 session=session.id,
@@ -393,7 +395,7 @@ def _address(url: str) -> sa.URL:
     return address
 
 
-def _engine(address: sa.URL) -> sa.Engine:
+def _engine(address: sa.URL, durable: bool) -> sa.Engine:
     if address.get_backend_name() == "postgresql":
         try:
             return sa.create_engine(
@@ -412,7 +414,8 @@ def _engine(address: sa.URL) -> sa.Engine:
         for pragma in (
             "busy_timeout = 30000",
             "journal_mode = WAL",
-            "synchronous = FULL",  # in WAL mode NORMAL may lose the last commits with the power
+            # In WAL mode NORMAL may lose the last commits with the power.
+            f"synchronous = {'FULL' if durable else 'OFF'}",
             "foreign_keys = ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
@@ -453,7 +456,3 @@ def _answer(row: sa.Row[Any]) -> Answer:
 
 def _hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Whose colours a study sets against the true ones: models of tintype, or pictures made elsewhere."""
+"""Whose colours are set against the true ones: models of tintype, or pictures made elsewhere."""
 
 from __future__ import annotations
 
