@@ -239,7 +239,7 @@ def simulate(
     raters: Count = 40,
     fooled: Annotated[Repeated, Parameter(show_default=False)] = (),
     careless: Share = 0.1,
-    seed: Whole = 0,
+    seed: Whole = 1,
     json: Json = False,
 ) -> int:
     """Rehearse the analysis with made-up raters who are fooled at known rates.

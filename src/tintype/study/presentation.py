@@ -159,15 +159,16 @@ def report_page(study: Study, report: Report) -> str:
         "p_value": p_value,
         "number": number,
     }
-    ordered = sorted(report.photos, key=lambda score: (-score.score, -score.answers, score.name))
+    most = sorted(report.photos, key=lambda score: (-score.score, -score.answers, score.name))
+    least = sorted(report.photos, key=lambda score: (score.score, -score.answers, score.name))
     return environment.get_template("report.html").render(
         study=study,
         report=report,
         raters=_raters(report),
         remarks=remarks(report),
         notice=SIMULATED if report.source == "simulated" else "",
-        most=[_thumbnails(study, score) for score in ordered[:_EXTREMES] if score.score > 0],
-        least=[_thumbnails(study, score) for score in ordered[::-1][:_EXTREMES]],
+        most=[_thumbnails(study, score) for score in most[:_EXTREMES] if score.fooled],
+        least=[_thumbnails(study, score) for score in least[:_EXTREMES]],
     )
 
 

@@ -76,7 +76,7 @@
     element("next").hidden = true;
     pair.classList.remove("shown");
     for (const side of ["left", "right"]) {
-      buttons[side].classList.remove("chosen");
+      buttons[side].classList.remove("chosen", "true");
       buttons[side].disabled = true;
     }
     say("");
@@ -161,6 +161,7 @@
 
   function tell(feedback) {
     pair.classList.add("shown");
+    buttons[feedback.true_side].classList.add("true");
     const verdict = feedback.right ? "Right." : "Not right.";
     say(`${verdict} The ${called(feedback.true_side)} picture has the true colours.`);
     element("next").hidden = false;
