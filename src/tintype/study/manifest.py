@@ -190,7 +190,7 @@ def read_study(folder: Path) -> Study:
         raise DataError(
             f"{folder} holds no study: prepare one with  tintype study create"
         ) from None
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} cannot be read ({error}); restore it from a copy.") from error
     if version != VERSION:
         raise DataError(
