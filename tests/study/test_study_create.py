@@ -163,8 +163,8 @@ def test_an_interrupted_study_leaves_nothing(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     (tmp_path / "here").mkdir()
+    paths = photographs(tmp_path / "p", 8)
     with pytest.raises(KeyboardInterrupt):
-        paths = photographs(tmp_path / "p", 8)
         create(tmp_path / "here" / "study", paths, [Interrupted("one")], SMALL)
     assert list((tmp_path / "here").iterdir()) == []
 

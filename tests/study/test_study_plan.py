@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_practice_comes_first_and_catch_trials_are_spread_among_the_rest() -> No
         assert Counter(rest) == {"trial": 20, "catch": 4}
         assert rest[0] == "trial"
         catches = [place for place, kind in enumerate(rest) if kind == "catch"]
-        assert all(0 < after - before <= 11 for before, after in zip(catches, catches[1:]))
+        assert all(0 < after - before <= 11 for before, after in pairwise(catches))
         places.update(catches)
     assert len(places) > 15  # and nobody can tell where
 

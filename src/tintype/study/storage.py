@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
+import sqlite3
 import threading
 import time
 from collections import defaultdict
@@ -164,11 +165,16 @@ class Store:
         self._sqlite = address.get_backend_name() == "sqlite"
         self._writing = threading.Lock() if self._sqlite else contextlib.nullcontext()
         self.address = address.render_as_string(hide_password=True)
+        self._engine = _engine(address, durable=source == "real")
         try:
-            self._engine = _engine(address, durable=source == "real")
             self._prepare()
-        except DBAPIError as error:
-            raise DataError(f"the database {self.address} cannot be used: {error.orig}") from error
+        except BaseException as error:
+            self.close()
+            if isinstance(error, DBAPIError):
+                raise DataError(
+                    f"the database {self.address} cannot be used: {error.orig}"
+                ) from error
+            raise
 
     def close(self) -> None:
         """Let go of the database."""
@@ -230,12 +236,12 @@ class Store:
         """Keep an answer, and give out the trial that comes next.
 
         An answer to any trial but the one that was given out last changes nothing: it was answered
-        already, and this is a second press, a retry, or the back button.
+        already, and this is a second press, a retry, or the back button; or it was not asked yet.
         """
         measured = measured or Measured()
         try:
             with self._begin() as connection:
-                if position == self._answered(connection, session.id):
+                if position == self._asked(connection, session.id):
                     self._keep(connection, session, position, choice, measured)
                 return self._presented(connection, session.id)
         except IntegrityError:  # the same answer arrived twice at once, and the other was first
@@ -330,6 +336,15 @@ class Store:
         query = sa.select(sa.func.count()).where(_answers.c.session == session)
         return connection.execute(query).scalar_one()
 
+    def _asked(self, connection: sa.Connection, session: int) -> int | None:
+        """The position of the trial that was given out and is not answered, if there is one."""
+        query = sa.select(_trials.c.position).where(
+            _trials.c.session == session,
+            _trials.c.position == self._answered(connection, session),
+            _trials.c.shown_ms.is_not(None),
+        )
+        return connection.execute(query).scalar()
+
     def _pair(self, connection: sa.Connection, session: int) -> Pair | None:
         answered = sa.select(sa.func.count()).where(_answers.c.session == session)
         query = sa.select(_trials).where(
@@ -411,14 +426,11 @@ def _engine(address: sa.URL, durable: bool) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
-        for pragma in (
-            "busy_timeout = 30000",
-            "journal_mode = WAL",
-            # In WAL mode NORMAL may lose the last commits with the power.
-            f"synchronous = {'FULL' if durable else 'OFF'}",
-            "foreign_keys = ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA busy_timeout = 30000")
+        _write_ahead(connection)
+        # In WAL mode NORMAL may lose the last commits with the power.
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -427,6 +439,18 @@ def _engine(address: sa.URL, durable: bool) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Set WAL mode, for which SQLite does not wait when two processes begin at once."""
+    for wait in range(100):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if wait == 99:
+                raise
+            time.sleep(0.05)
 
 
 def _trial_row(session: int, position: int, trial: Trial) -> dict[str, Any]:
