@@ -27,21 +27,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"tintype", "runtime", "photo", "color", "errors"},
     # The torch half of evaluation: no other module of it may import this one.
     "evaluation.features": {"evaluation", "systems", "errors"},
+    "study": {"runtime", "photo", "color", "errors"},
     "tintype": {"photo", "runtime", "errors"},
     "cli": {
-        "tintype",
-        "evaluation",
-        "evaluation.features",
-        "training",
-        "training.export",
-        "runtime",
-        "photo",
-        "errors",
+        *("tintype", "evaluation", "evaluation.features", "study", "training", "training.export"),
+        *("runtime", "photo", "errors"),
     },
     "__main__": {"cli"},
 }
-WITHOUT_TORCH = {"errors", "color", "photo", "runtime", "evaluation", "tintype", "cli"}
-HEAVY = {"numpy", "onnxruntime", "torch", "PIL"}
+WEB = {"fastapi", "jinja2", "pydantic", "sqlalchemy", "starlette", "uvicorn"}
+WITHOUT_TORCH = {"errors", "color", "photo", "runtime", "evaluation", "study", "tintype", "cli"}
+HEAVY = {"numpy", "onnxruntime", "torch", "PIL", *WEB}
 
 
 def module_name(source: Path) -> str:
@@ -106,6 +102,8 @@ def loaded_by(code: str) -> set[str]:
         "from tintype.cli import main; main(['--version'])",
         "from tintype.cli import main; main(['colorize', '--help'])",
         "from tintype.cli import main; main(['train', '--help'])",
+        "from tintype.cli import main; main(['study', '--help'])",
+        "from tintype.cli import main; main(['study', 'serve', '--help'])",
     ],
 )
 def test_the_package_and_the_help_load_nothing_heavy(code: str) -> None:
@@ -117,6 +115,15 @@ def test_nothing_needed_to_colour_a_photograph_loads_torch() -> None:
         module_name(source) for source in SOURCES if room_of(module_name(source)) in WITHOUT_TORCH
     ]
     assert "torch" not in loaded_by("import " + ", ".join(modules))
+
+
+def test_only_the_study_names_a_web_framework_or_a_database() -> None:
+    naming = {
+        room_of(module_name(source))
+        for source in SOURCES
+        if WEB & {name.split(".")[0] for name in imports(source)}
+    }
+    assert naming == {"study"}
 
 
 def test_training_needs_none_of_the_core_but_numpy_and_pillow() -> None:

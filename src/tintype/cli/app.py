@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from cyclopts import App
 
 from tintype.cli.colorize import colorize
@@ -10,6 +13,7 @@ from tintype.cli.evaluate import evaluate
 from tintype.cli.export import export
 from tintype.cli.models import models
 from tintype.cli.score import score
+from tintype.cli.study import study
 from tintype.cli.train import train
 
 
@@ -26,5 +30,12 @@ app = App(
     version=_version,
     suppress_keyboard_interrupt=False,
 )
-for _order, _command in enumerate((colorize, score, models, evaluate, train, export, doctor)):
-    app.command(_command, sort_key=_order)
+_COMMANDS: tuple[Callable[..., Any] | App, ...] = (
+    *(colorize, score, models, evaluate, study, train, export, doctor),
+)
+for _order, _command in enumerate(_COMMANDS):
+    if isinstance(_command, App):
+        _command.sort_key = _order
+        app.command(_command)
+    else:
+        app.command(_command, sort_key=_order)

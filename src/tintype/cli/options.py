@@ -9,7 +9,7 @@ from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
 
-def _whole(type_: object, tokens: Sequence[Token]) -> int:
+def whole(type_: object, tokens: Sequence[Token]) -> int:
     """A whole number as it is written: cyclopts itself would round 1.5."""
     try:
         return int(tokens[0].value)
@@ -22,14 +22,14 @@ Json = Annotated[
     bool,
     Parameter(negative="", show_default=False, help="print one JSON object on standard output."),
 ]
-Whole = Annotated[int, Parameter(converter=_whole)]
-Count = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1))]
-Samples = Annotated[int, Parameter(converter=_whole, validator=Number(gte=1, lte=64))]
+Whole = Annotated[int, Parameter(converter=whole)]
+Count = Annotated[int, Parameter(converter=whole, validator=Number(gte=1))]
+Samples = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=64))]
 Positive = Annotated[float, Parameter(validator=Number(gt=0))]
 Threads = Annotated[
     int | None,
     Parameter(
-        converter=_whole,
+        converter=whole,
         validator=Number(gte=1, lte=1024),
         show_default=lambda _: "one per core",
         help="CPU threads to use.",

@@ -1,0 +1,359 @@
+"""``tintype study``: the Visual Turing Test, from photographs to its report; needs ``web``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from tintype.cli import UsageError
+from tintype.cli.console import Progress, needs_extra, print_json, print_line
+from tintype.cli.inputs import find
+from tintype.cli.options import Count, Flag, Json, Threads, Whole, whole
+from tintype.errors import DataError, TintypeError
+
+if TYPE_CHECKING:
+    from tintype.study.manifest import Study
+    from tintype.study.storage import Source
+    from tintype.study.systems import System
+
+DATABASE_VARIABLE = "TINTYPE_STUDY_DATABASE"
+
+_PACKAGES = ("fastapi", "jinja2", "pydantic", "sqlalchemy", "starlette", "uvicorn")
+
+study = App(
+    name="study",
+    help="Let people judge colourings: prepare, serve and analyse a Visual Turing Test.",
+    help_format="plaintext",
+)
+
+Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
+FromZero = Annotated[int, Parameter(converter=whole, validator=Number(gte=0))]
+NotNegative = Annotated[float, Parameter(validator=Number(gte=0))]
+Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
+Database = Annotated[
+    str | None,
+    Parameter(
+        show_default=False,
+        env_var=DATABASE_VARIABLE,
+        help="URL of the database for the answers, postgresql://USER@HOST/NAME; "
+        "a file in the study's folder if not given.",
+    ),
+]
+
+
+@study.command(sort_key=0)
+def create(
+    folder: Path,
+    /,
+    *,
+    real: Annotated[list[str], Parameter(consume_multiple=True, negative="")],
+    model: Annotated[Repeated, Parameter(alias="-m", show_default=False)] = (),
+    coloured: Annotated[Repeated, Parameter(show_default=False)] = (),
+    size: Count = 256,
+    exposure: NotNegative = 5.0,
+    trials: Count = 50,
+    practice: FromZero = 5,
+    catch: FromZero = 6,
+    catch_errors: FromZero = 1,
+    title: str = "True colours",
+    question: str | None = None,
+    consent: Path | None = None,
+    contact: str = "",
+    seed: Whole | None = None,
+    recursive: Annotated[Flag, Parameter(alias="-r")] = False,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Prepare a study in a new folder, which is never changed again.
+
+    Each photograph is cut to its centred square, and every model colours that
+    square. Raters see pairs of the two and say which has the true colours.
+
+    Args:
+        folder: where the study is to be: a new name.
+        real: photographs in colour: files, folders, patterns like "*.jpg".
+        model: a model to judge, NAME@0.5 for another vividness; may be repeated; tint if neither
+            this nor --coloured is given.
+        coloured: NAME=FOLDER: pictures that another program coloured, under the names of the
+            photographs; may be repeated.
+        size: side of the pictures, in pixels.
+        exposure: for how many seconds a pair is shown; 0 until the answer.
+        trials: pairs that count, for each rater.
+        practice: pairs with feedback before them.
+        catch: pairs among them with an obvious answer.
+        catch_errors: wrong answers to these that are forgiven.
+        title: of the study, as raters see it.
+        question: what raters are asked, instead of which picture has the true colours.
+        consent: a text file with the paragraphs raters agree to, instead of tintype's.
+        contact: whom raters can ask, a sentence.
+        seed: of every random choice; a random one if not given. Whoever knows it knows the answers.
+        recursive: look into the subfolders of folders.
+    """
+    findings = find(real, recursive)
+    if any(item.path is None for item in findings.photos):
+        raise UsageError("a study reads files and folders, not standard input")
+    paths = [item.path for item in findings.photos if item.path]
+    with Progress() as progress, needs_extra("web", "a study", _PACKAGES):
+        for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
+            progress.say(f"tintype: {line}")
+
+        import secrets
+
+        from tintype.study.create import check_settings, refuse_existing
+        from tintype.study.create import create as prepare
+        from tintype.study.manifest import CONSENT, QUESTION, Rules, Settings
+
+        settings = Settings(
+            title=title,
+            question=QUESTION if question is None else question,
+            consent=CONSENT if consent is None else _paragraphs(consent),
+            contact=contact,
+            size=size,
+            exposure_ms=round(1000 * exposure),
+            trials=trials,
+            practice=practice,
+            catch=catch,
+            seed=secrets.randbits(63) if seed is None else seed,
+            rules=Rules(catch_errors=min(catch_errors, max(0, catch - 1))),
+        )
+        check_settings(settings)
+        refuse_existing(folder)
+        systems = _systems(model or (() if coloured else ("tint",)), coloured, size, threads)
+        made, refused = prepare(folder, paths, systems, settings, on_step=progress.show)
+        for reason in refused.values():
+            progress.say(f"tintype: {reason}")
+    counts = {kind: len(made.of_kind(kind)) for kind in ("trial", "practice", "catch")}
+    if json:
+        print_json(
+            {
+                "study": str(folder),
+                "digest": made.digest,
+                "systems": made.systems,
+                "photos": counts,
+                "trials_per_rater": made.trials,
+                "raters_for_5_answers": made.raters_for(5),
+                "refused": refused,
+                "failed": [failure.error for failure in findings.failed],
+            }
+        )
+    else:
+        print_line(
+            f"{folder}: {counts['trial']} photographs in the colours of {len(made.systems)} "
+            f"{'system' if len(made.systems) == 1 else 'systems'}, {counts['practice']} for "
+            f"practice, {counts['catch']} for catch trials\n"
+            f"{made.trials} pairs count for each rater; {made.raters_for(5)} raters give every "
+            f"pair 5 answers\n"
+            f"next: tintype study serve {folder}"
+        )
+    return 1 if findings.failed or refused else 0
+
+
+@study.command(sort_key=1)
+def serve(
+    folder: Path,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int, Parameter(converter=whole, validator=Number(gte=0, lte=65535))] = 8000,
+    database: Database = None,
+    proxy: Flag = False,
+    rate_limit: NotNegative = 100.0,
+) -> int:
+    """Serve a study to raters until Ctrl-C. Several processes may serve the same one.
+
+    Args:
+        folder: the study.
+        host: the address to listen on; 0.0.0.0 for every network this machine is in.
+        port: the port; 0 for any that is free.
+        proxy: behind a reverse proxy on this machine: believe what it says of raters' addresses
+            and of encryption.
+        rate_limit: requests a second that one address may make; 0 for no limits.
+    """
+    with needs_extra("web", "a study", _PACKAGES):
+        from tintype.study.app import Limits
+        from tintype.study.manifest import TOKEN
+        from tintype.study.serve import is_public
+        from tintype.study.serve import serve as run
+
+        def ready(address: str) -> None:
+            print_line(
+                f"{address} serves the study to raters\n"
+                f"{address}report asks for the token in {folder / TOKEN}"
+            )
+            if is_public(host):
+                _say(
+                    f"anyone who reaches this machine on {host} can take part, and nothing is "
+                    "encrypted: for raters outside your network put a reverse proxy with HTTPS "
+                    "before it (docs/study.md)"
+                )
+
+        run(
+            _study(folder),
+            host=host,
+            port=port,
+            database=database,
+            proxy=proxy,
+            limits=Limits(requests=rate_limit, burst=5 * rate_limit),
+            on_ready=ready,
+        )
+    return 0
+
+
+@study.command(sort_key=2)
+def report(
+    folder: Path,
+    /,
+    *,
+    database: Database = None,
+    simulated: Flag = False,
+    unfinished: Flag = False,
+    html: Path | None = None,
+    csv: Path | None = None,
+    json: Json = False,
+) -> int:
+    """Score every system by the answers so far; it may be run while the study is served.
+
+    Args:
+        folder: the study.
+        simulated: report the rehearsal by study simulate, not the answers of people.
+        unfinished: count raters who stopped before the last pair too.
+        html: write the report here too, as a page that is one file.
+        csv: write every answer here too, a row each.
+    """
+    with needs_extra("web", "a study", _PACKAGES):
+        source: Source = "simulated" if simulated else "real"
+        kept = None if simulated else database  # a rehearsal lies in the study's folder
+        return _report(_study(folder), source, kept, unfinished, html, csv, json)
+
+
+@study.command(sort_key=3)
+def simulate(
+    folder: Path,
+    /,
+    *,
+    raters: Count = 40,
+    fooled: Annotated[Repeated, Parameter(show_default=False)] = (),
+    careless: Share = 0.1,
+    seed: Whole = 1,
+    json: Json = False,
+) -> int:
+    """Rehearse the analysis with made-up raters who are fooled at known rates.
+
+    Their answers are kept apart from those of people, in the place of an earlier
+    rehearsal's, and every report of them says SIMULATED.
+
+    Args:
+        folder: the study.
+        raters: how many.
+        fooled: SYSTEM=RATE, how often careful raters are fooled by it, between 0 and 1; may be
+            repeated; rates from 0.2 to 0.4 if not given.
+        careless: share of raters who press anything, whom the report should leave out.
+        seed: of the made-up raters.
+    """
+    with needs_extra("web", "a study", _PACKAGES):
+        from tintype.study.simulate import Population, default_rates
+        from tintype.study.simulate import simulate as rehearse
+
+        made = _study(folder)
+        rates = default_rates(made) | _rates(fooled)
+        population = Population(raters, rates, careless=careless, seed=seed)
+        with Progress() as progress:
+            truth = rehearse(
+                made, population, lambda done, total: progress.show(done, total, "raters")
+            )
+        if not json:
+            rows = [f"{system} {100 * rate:.1f} %" for system, rate in truth.items()]
+            print_line(f"simulated rates on these photographs: {', '.join(rows)}")
+        return _report(made, "simulated", None, False, None, None, json, truth)
+
+
+def _report(
+    made: Study,
+    source: Source,
+    database: str | None,
+    unfinished: bool,
+    html: Path | None,
+    csv: Path | None,
+    json: bool,
+    truth: dict[str, float] | None = None,
+) -> int:
+    from tintype.study.analysis import analyse
+    from tintype.study.presentation import answers_csv, report_json, report_page, report_text
+    from tintype.study.storage import Store
+
+    store = Store(made, database, source=source, create=False)
+    try:
+        raters = store.raters()
+    finally:
+        store.close()
+    found = analyse(made, raters, source, unfinished=unfinished)
+    if html is not None:
+        _write(html, report_page(made, found))
+    if csv is not None:
+        _write(csv, answers_csv(made, raters, found))
+    if json:
+        print_json(report_json(made, found) | ({"true_rates": truth} if truth else {}))
+    else:
+        print_line(report_text(made, found))
+    return 0
+
+
+def _study(folder: Path) -> Study:
+    from tintype.study.manifest import read_study
+
+    return read_study(folder)
+
+
+def _systems(
+    models: Sequence[str], coloured: Sequence[str], size: int, threads: int | None
+) -> list[System]:
+    from tintype.study.systems import Folder, Model
+
+    named = []
+    for word in coloured:
+        name, equals, folder = word.partition("=")
+        if not (name and equals and folder):
+            raise UsageError(f"--coloured takes NAME=FOLDER, not {word}")
+        named.append(Folder(name, Path(folder), size))
+    return [*(Model(name, threads) for name in models), *named]
+
+
+def _rates(words: Sequence[str]) -> dict[str, float]:
+    rates = {}
+    for word in words:
+        system, _, rate = word.rpartition("=")
+        try:
+            rates[system] = float(rate)
+        except ValueError:
+            raise UsageError(f"--fooled takes SYSTEM=RATE, not {word}") from None
+    return rates
+
+
+def _paragraphs(path: Path) -> tuple[str, ...]:
+    """The paragraphs of a text file, which blank lines part."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+    parts = [" ".join(part.split()) for part in text.replace("\r\n", "\n").split("\n\n")]
+    return tuple(part for part in parts if part)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TintypeError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _say(text: str) -> None:
+    Progress().say(f"tintype: {text}")

@@ -1,0 +1,152 @@
+"""A rehearsal: raters whose rates of being fooled are known answer the study.
+
+It shows what the analysis will look like, and whether it finds the truth with so many raters. It is
+no Visual Turing Test: its answers lie in a database of their own, which says that they are
+simulated, and every form of the report says so too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from tintype.errors import DataError
+from tintype.study.manifest import Study
+from tintype.study.plan import Side, Trial
+from tintype.study.records import Measured
+from tintype.study.storage import DATABASES, Store
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Population:
+    """Raters to simulate.
+
+    A rater is fooled by a photograph in a system's colours with the probability
+    Phi(m + u + v): m the system's, u the rater's and v the photograph's own, normal with these
+    standard deviations. m is such that the mean over all raters and photographs is the given rate.
+
+    Attributes:
+        raters: how many.
+        fooled: rate of each system, in (0, 1).
+        between_raters, between_photos: standard deviations of u and v.
+        careless: share of raters who press anything, at once: the rules should exclude them.
+        seed: of all this.
+    """
+
+    raters: int
+    fooled: Mapping[str, float]
+    between_raters: float = 0.3
+    between_photos: float = 0.5
+    careless: float = 0.1
+    seed: int = 0
+
+
+def default_rates(study: Study) -> dict[str, float]:
+    """A rate for each system, from 0.2 to 0.4 in even steps, so that there is something to find."""
+    names = list(study.systems)
+    return {name: 0.2 + 0.2 * k / max(1, len(names) - 1) for k, name in enumerate(names)}
+
+
+def simulate(
+    study: Study,
+    population: Population,
+    on_rater: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """Let simulated raters answer the study, in place of those of an earlier rehearsal.
+
+    Returns:
+        The true rate of each system: the mean over this study's photographs of the probability that
+        a careful rater is fooled.
+
+    Raises:
+        DataError: a rate is missing, out of range, or of no system of the study.
+    """
+    _check(study, population)
+    for suffix in ("", "-wal", "-shm"):
+        (study.folder / (DATABASES["simulated"] + suffix)).unlink(missing_ok=True)
+    random = np.random.default_rng([population.seed, 4])
+    photos = random.normal(0, population.between_photos, len(study.photos))
+    clock = _Clock()
+    store = Store(study, source="simulated", clock=clock)
+    try:
+        for rater in range(population.raters):
+            own = random.normal(0, population.between_raters)
+            careless = random.random() < population.careless
+            _answer_all(store, clock, population, photos, own, careless, random)
+            if on_rater is not None:
+                on_rater(rater + 1, population.raters)
+    finally:
+        store.close()
+    spread = math.hypot(1, population.between_raters)
+    counted = photos[study.of_kind("trial")]
+    return {
+        system: float(
+            np.mean([_NORMAL.cdf((_middle(population, system) + v) / spread) for v in counted])
+        )
+        for system in study.systems
+    }
+
+
+class _Clock:
+    """Time that passes as the rehearsal says: milliseconds since 1970."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def _check(study: Study, population: Population) -> None:
+    if set(population.fooled) != set(study.systems):
+        raise DataError(
+            f"a rate is needed for each system of the study ({', '.join(study.systems)}) and for "
+            f"nothing else, not for {', '.join(population.fooled) or 'none'}"
+        )
+    if not all(0 < rate < 1 for rate in population.fooled.values()):
+        raise DataError("rates of being fooled lie between 0 and 1, for example 0.3")
+
+
+def _middle(population: Population, system: str) -> float:
+    spread = math.sqrt(1 + population.between_raters**2 + population.between_photos**2)
+    return _NORMAL.inv_cdf(population.fooled[system]) * spread
+
+
+def _answer_all(
+    store: Store,
+    clock: _Clock,
+    population: Population,
+    photos: np.ndarray,
+    own: float,
+    careless: bool,
+    random: np.random.Generator,
+) -> None:
+    """One rater from consent to the last answer."""
+    _, session = store.enrol()
+    pair = store.present(session)
+    while pair is not None:
+        trial = pair.trial
+        if careless:
+            chance, reaction = 0.5, int(random.uniform(120, 400))
+        else:
+            chance, reaction = 0.01, int(1200 * math.exp(random.normal(0, 0.4)))
+            if trial.kind != "catch":
+                middle = _middle(population, trial.system)
+                chance = _NORMAL.cdf(middle + own + photos[trial.photo])
+        clock.now += reaction + 50  # and the network
+        exposed = min(reaction, store.study.settings.exposure_ms or reaction)
+        measured = Measured(reaction, exposed, False, "row")
+        choice = _choice(trial, fooled=random.random() < chance)
+        pair = store.answer(session, pair.position, choice, measured)
+
+
+def _choice(trial: Trial, fooled: bool) -> Side:
+    if not fooled:
+        return trial.true_side
+    return "left" if trial.true_side == "right" else "right"

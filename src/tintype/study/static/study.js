@@ -1,0 +1,203 @@
+// One session of a study. The server says which pair comes next, and only after it has kept the
+// answer to the last; this shows the pair for as long as it should be seen, and measures.
+"use strict";
+
+(() => {
+  const CROSS_MS = 600;
+  const HALF_A_FRAME_MS = 8;
+  const LONGEST_WAIT_MS = 8000;
+
+  const element = (id) => document.getElementById(id);
+  const root = element("study");
+  const pair = element("pair");
+  const buttons = { left: element("left"), right: element("right") };
+  const pictures = { left: element("left-picture"), right: element("right-picture") };
+  const KEYS = {
+    ArrowLeft: "left", ArrowUp: "left", KeyF: "left",
+    ArrowRight: "right", ArrowDown: "right", KeyJ: "right",
+  };
+
+  let state = JSON.parse(root.dataset.state);
+  let trial = null; // what is measured of the pair in view; null while no answer is taken
+
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const say = (text) => { element("status").textContent = text; };
+  const inColumn = () =>
+    buttons.right.getBoundingClientRect().top > buttons.left.getBoundingClientRect().bottom - 1;
+
+  function called(side) {
+    const names = inColumn() ? { left: "upper", right: "lower" } : { left: "left", right: "right" };
+    return names[side];
+  }
+
+  function showCount() {
+    const what = state.practice ? "Practice pair" : "Pair";
+    element("count").textContent = `${what} ${state.number} of ${state.of}`;
+    element("progress").max = state.of;
+    element("progress").value = state.number - 1;
+  }
+
+  // A break before practice, before the pairs that count, and after a reload.
+  function makeReady(resumed) {
+    const last = state.exposure_ms ? ` Each pair is shown for ${state.exposure_ms / 1000} s.` : "";
+    const texts = state.practice
+      ? ["Practice", `${state.of} pairs to get used to it. After each you are told what was right.`]
+      : ["Now it counts", `${state.of} pairs follow. You are not told what was right.`];
+    if (resumed) {
+      texts[0] = "Welcome back";
+      texts[1] = `You go on with ${state.practice ? "practice pair" : "pair"} ${state.number} of ${state.of}.`;
+    }
+    element("ready-title").textContent = texts[0];
+    element("ready-text").textContent = texts[1] + last;
+    element("start").textContent = resumed ? "Continue" : "Start";
+    element("stage").hidden = true;
+    element("ready").hidden = false;
+    element("start").focus();
+  }
+
+  async function load() {
+    for (let wait = 500; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      try {
+        for (const side of ["left", "right"]) pictures[side].src = state[side];
+        await Promise.all([pictures.left.decode(), pictures.right.decode()]);
+        return;
+      } catch {
+        say("The pictures cannot be loaded. Trying again…");
+        await pause(wait);
+      }
+    }
+  }
+
+  async function show() {
+    showCount();
+    element("ready").hidden = true;
+    element("stage").hidden = false;
+    element("next").hidden = true;
+    pair.classList.remove("shown");
+    for (const side of ["left", "right"]) {
+      buttons[side].classList.remove("chosen", "true");
+      buttons[side].disabled = true;
+    }
+    say("");
+    element("question").focus({ preventScroll: true });
+    await load();
+    say("");
+    pair.classList.add("ready");
+    await pause(CROSS_MS);
+    while (document.hidden) await pause(100);
+    await frame();
+    pair.classList.remove("ready");
+    pair.classList.add("shown");
+    for (const side of ["left", "right"]) buttons[side].disabled = false;
+    // The frame just made is on the screen when the next one begins.
+    const shown = await frame();
+    const own = { shown, hidden: null, interrupted: false };
+    trial = own;
+    if (!state.exposure_ms) return;
+    let now = shown;
+    while (trial === own && own.hidden === null && now - shown < state.exposure_ms - HALF_A_FRAME_MS) {
+      now = await frame();
+    }
+    if (trial === own) hide(own, now);
+  }
+
+  function hide(own, now) {
+    if (own.hidden !== null) return;
+    pair.classList.remove("shown");
+    own.hidden = now;
+    say("Which one was it?");
+  }
+
+  async function choose(side, now) {
+    const own = trial;
+    if (own === null) return;
+    trial = null;
+    const { practice, position } = state;
+    const answer = {
+      form_key: state.form_key,
+      position,
+      choice: side,
+      reaction_ms: Math.max(0, Math.round(now - own.shown)),
+      exposed_ms: Math.max(0, Math.round((own.hidden ?? now) - own.shown)),
+      interrupted: own.interrupted,
+      layout: inColumn() ? "column" : "row",
+    };
+    if (!practice) pair.classList.remove("shown");
+    buttons[side].classList.add("chosen");
+    for (const each of ["left", "right"]) buttons[each].disabled = true;
+    say("");
+    const reply = await send(answer);
+    const before = state;
+    state = reply.next;
+    if (reply.feedback) {
+      tell(reply.feedback);
+    } else {
+      advance(before);
+    }
+  }
+
+  // An answer that arrived twice counts once, so it can be sent until somebody says it is kept.
+  async function send(answer) {
+    for (let wait = 500; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      try {
+        const response = await fetch("answer", {
+          method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify(answer),
+        });
+        if (response.ok) return await response.json();
+        if (response.status < 500 && response.status !== 429) {
+          location.reload();
+          return new Promise(() => {});
+        }
+      } catch {
+        // no connection: below
+      }
+      say("Your answer is not saved yet: the study cannot be reached. Trying again…");
+      await pause(wait);
+    }
+  }
+
+  function tell(feedback) {
+    pair.classList.add("shown");
+    buttons[feedback.true_side].classList.add("true");
+    const verdict = feedback.right ? "Right." : "Not right.";
+    say(`${verdict} The ${called(feedback.true_side)} picture has the true colours.`);
+    element("next").hidden = false;
+    element("next").focus();
+  }
+
+  function advance(before) {
+    if (state.done) {
+      location.replace("thanks");
+    } else if (before.practice && !state.practice) {
+      showCount();
+      makeReady(false);
+    } else {
+      show();
+    }
+  }
+
+  for (const side of ["left", "right"]) {
+    buttons[side].addEventListener("click", (event) => choose(side, event.timeStamp));
+  }
+  element("start").addEventListener("click", show);
+  element("next").addEventListener("click", () => advance({ practice: true }));
+  document.addEventListener("keydown", (event) => {
+    if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+    const side = KEYS[event.code];
+    if (side && trial !== null) {
+      event.preventDefault();
+      choose(side, event.timeStamp);
+    }
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden || trial === null || !pair.classList.contains("shown")) return;
+    trial.interrupted = true;
+    if (state.exposure_ms) hide(trial, performance.now());
+  });
+
+  showCount();
+  makeReady(state.number > 1);
+})();

@@ -1,0 +1,145 @@
+"""Whose colours are set against the true ones: models of tintype, or pictures made elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tintype.errors import DataError, PhotoError
+from tintype.photo import Photo
+from tintype.photo.encoding import format_of
+from tintype.runtime.engine import Colorizer
+from tintype.study.pictures import Rgb, square
+
+
+class System(Protocol):
+    """What colours photographs for a study.
+
+    Attributes:
+        name: as the report has it.
+        origin: where the colours come from, in words.
+    """
+
+    name: str
+    origin: str
+
+    def check(self, path: Path) -> None:
+        """Refuse a photograph it cannot give colours to, with a `PhotoError`."""
+        ...
+
+    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
+        """The square of a photograph in the system's colours."""
+        ...
+
+
+class Model:
+    """A model of tintype, which colours the luminance of the square.
+
+    Args:
+        name: as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none`` what is
+            refined.
+        threads: as in `Colorizer`.
+
+    Raises:
+        UnknownModelError, CorruptModelError: it cannot be found or trusted.
+        DataError: it does not take the option behind the @.
+    """
+
+    def __init__(self, name: str, threads: int | None = None) -> None:
+        model, self._options = _named(name)
+        self._colorizer = Colorizer(model, threads=threads)
+        try:
+            self._colorizer.options(**self._options)
+        except ValueError as error:
+            raise DataError(
+                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to refine "
+                "as in patchwise@none."
+            ) from error
+        self.name = os.path.basename(name)
+        card = self._colorizer.card
+        self.origin = ", ".join(
+            [
+                f"tintype model {card.name}",
+                *(f"{key} {value}" for key, value in self._options.items()),
+                *(f"{file} {checksum[:16]}" for file, checksum in card.files.items()),
+            ]
+        )
+
+    def check(self, path: Path) -> None:
+        """It colours every photograph."""
+
+    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
+        """The square in the model's colours; a model that samples draws one sample by the seed."""
+        options = dict(self._options)
+        if self._colorizer.card.sampling is not None:
+            options["seed"] = seed
+        coloured = self._colorizer.colorize(Photo.from_array(true), **options)
+        return np.asarray(coloured.rgb(), np.uint8)
+
+
+class Folder:
+    """Pictures that another program has coloured, under the names of the photographs.
+
+    Args:
+        name: what to call the program.
+        folder: where its pictures lie; their extensions may differ from those of the photographs.
+        size: side of the study's pictures.
+
+    Raises:
+        DataError: the folder cannot be read, or two of its pictures have one name.
+    """
+
+    def __init__(self, name: str, folder: Path, size: int) -> None:
+        self.name = name
+        self.origin = f"pictures coloured elsewhere ({folder.name})"
+        self._size = size
+        try:
+            files = sorted(file for file in folder.iterdir() if format_of(file.name))
+        except OSError as error:
+            raise DataError(f"{folder}: {error.strerror}") from error
+        self._files = _by_stem(files)
+
+    def check(self, path: Path) -> None:
+        """Refuse a photograph of which there is no picture here, or one of another shape."""
+        made, original = self._opened(path), Photo.open(path)
+        if abs(made.width * original.height - made.height * original.width) > max(
+            made.width, made.height, original.width, original.height
+        ):
+            raise PhotoError(
+                f"{made.path} is {made.width} × {made.height}, of another shape than {path} "
+                f"({original.width} × {original.height})"
+            )
+        square(made, self._size)
+
+    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
+        """The square of the picture that was made of a photograph."""
+        return square(self._opened(path), self._size)
+
+    def _opened(self, path: Path) -> Photo:
+        try:
+            return Photo.open(self._files[path.stem])
+        except KeyError:
+            raise PhotoError(f"{path}: {self.name} has no picture of this name") from None
+
+
+def _by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for file in files:
+        if (other := named.setdefault(file.stem, file)) is not file:
+            raise DataError(f"{other} and {file} are both called {file.stem}: remove one")
+    return named
+
+
+def _named(name: str) -> tuple[str, dict[str, Any]]:
+    """The model and the options of ``NAME``, ``NAME@VIVIDNESS`` or ``NAME@REFINE``."""
+    model, at, option = name.rpartition("@")
+    if not at or option.endswith((".json", ".onnx")):
+        return name, {}
+    try:
+        return model, {"vividness": float(option)}
+    except ValueError:
+        return model, {"refine": option}

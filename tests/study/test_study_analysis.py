@@ -1,0 +1,293 @@
+"""Scores, differences and exclusions against answers whose outcome is plain."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from study.material import small_study
+
+from tintype.study.analysis import analyse, exclusion_reasons
+from tintype.study.manifest import FALSE_COLOURS, Study
+from tintype.study.presentation import (
+    SIMULATED,
+    answers_csv,
+    report_json,
+    report_page,
+    report_policy,
+    report_text,
+)
+from tintype.study.records import Answer, Measured, Rater
+from tintype.study.statistics import wilson
+
+SEEN = Measured(reaction_ms=1000, exposed_ms=300, layout="row")
+
+
+def an_answer(
+    study: Study,
+    position: int,
+    fooled: bool,
+    system: str = "one",
+    kind: str = "trial",
+    measured: Measured = SEEN,
+    **changes: object,
+) -> Answer:
+    photos = study.of_kind(kind)
+    true = "left" if position % 2 else "right"
+    other = "right" if position % 2 else "left"
+    answer = Answer(
+        position=position,
+        kind=kind,
+        photo=photos[position % len(photos)],
+        system=system if kind == "trial" else FALSE_COLOURS,
+        true_side=true,
+        choice=other if fooled else true,
+        measured=measured,
+        server_ms=5000,
+        presentations=1,
+    )
+    return replace(answer, **changes)
+
+
+def a_rater(study: Study, number: int, one: str = "", two: str = "", **changes: object) -> Rater:
+    """A rater who was fooled (1) or not (0) by systems one and two, and by no catch trial."""
+    words = [("one", mark) for mark in one] + [("two", mark) for mark in two]
+    answers = [an_answer(study, k, mark == "1", system) for k, (system, mark) in enumerate(words)]
+    answers += [an_answer(study, 20 + k, False, kind="catch") for k in range(2)]
+    return replace(Rater(number, f"CODE{number}", True, False, tuple(answers)), **changes)
+
+
+def test_a_score_is_the_share_of_answers_that_were_fooled(study: Study) -> None:
+    raters = [a_rater(study, 1, "110", "000"), a_rater(study, 2, "101", "100")]
+    report = analyse(study, raters, "real")
+    one, two = report.systems
+    assert (one.system, one.answers, one.fooled, one.score) == ("one", 6, 4, 4 / 6)
+    assert (two.fooled, two.score, two.raters, two.photos) == (1, 1 / 6, 2, 3)
+    assert one.wilson == wilson(4, 6)
+    assert one.clustered == (4 / 6, 4 / 6)  # both raters alike
+    assert report.counted == report.finished == report.enrolled == 2
+
+
+def test_a_difference_is_tested_over_raters_and_over_photographs(study: Study) -> None:
+    raters = [a_rater(study, k, "111", "000") for k in range(6)]
+    (pair,) = analyse(study, raters, "real").comparisons
+    assert (pair.first, pair.second, pair.difference, pair.interval) == ("one", "two", 1, (1, 1))
+    assert pair.p_raters == 2 / 2**6
+    # The two systems were never judged on the same photograph: nothing is known about those.
+    assert pair.p_photos == pair.p == pair.p_holm == 1
+
+
+def test_photographs_are_compared_where_both_systems_were_judged(study: Study) -> None:
+    def turned(rater: Rater) -> Rater:
+        swap = {"one": "two", "two": "one"}
+        answers = [
+            replace(a, system=swap.get(a.system, a.system), choice=a.choice) for a in rater.answers
+        ]
+        return replace(rater, number=rater.number + 100, answers=tuple(answers))
+
+    raters = [a_rater(study, k, "111", "000") for k in range(4)]
+    raters += [turned(a_rater(study, k, "000", "111")) for k in range(4)]
+    (pair,) = analyse(study, raters, "real").comparisons
+    assert pair.difference == 1
+    assert pair.p_photos == 2 / 2**6
+    assert pair.p == max(pair.p_raters, pair.p_photos)
+
+
+def test_single_photographs_have_scores(study: Study) -> None:
+    report = analyse(study, [a_rater(study, 1, "10"), a_rater(study, 2, "11")], "real")
+    assert [(p.system, p.answers, p.fooled, p.score) for p in report.photos] == [
+        ("one", 2, 2, 1.0),
+        ("one", 2, 1, 0.5),
+    ]
+    assert [p.name for p in report.photos] == [
+        study.photos[k].name for k in study.of_kind("trial")[:2]
+    ]
+
+
+def test_agreement_is_over_pairs_that_several_raters_saw(study: Study) -> None:
+    same = [a_rater(study, k, "1010") for k in range(3)]
+    assert analyse(study, same, "real").agreement == 1
+    alone = analyse(study, [a_rater(study, 1, "1010")], "real")
+    assert alone.agreement is None
+    assert alone.systems[0].clustered is None
+
+
+def test_reaction_times_are_the_browsers_unless_it_claims_too_much(study: Study) -> None:
+    times = [(1000, 5000), (None, 4000), (9000, 3000)]
+    answers = [
+        an_answer(study, k, k == 0, measured=replace(SEEN, reaction_ms=ours), server_ms=server)
+        for k, (ours, server) in enumerate(times)
+    ]
+    assert [answer.reaction_ms for answer in answers] == [1000, 4000, 3000]
+    report = analyse(study, [Rater(1, "C", True, False, tuple(answers))], "real")
+    assert report.systems[0].reactions.median == 3000
+    assert report.systems[0].reactions_fooled is not None
+    assert report.systems[0].reactions_fooled.median == 1000
+
+
+@pytest.mark.parametrize(
+    ("rater", "reason"),
+    [
+        (lambda study: a_rater(study, 1, "01", withdrawn=True), "withdrew"),
+        (lambda study: a_rater(study, 1), "answered none"),
+        (lambda study: a_rater(study, 1, "01", finished=False), "did not finish (2 of 6"),
+        (lambda study: caught(study, 2), "2 of 2 catch trials wrong"),
+        (lambda study: in_haste(study, 3), "3 of 6 answers within 300 ms: too fast"),
+        (lambda study: one_sided(study, 20), "20 of 20 answers left: one-sided"),
+        (lambda study: scriptless(study), "without the limit of time"),
+    ],
+)
+def test_answers_that_do_not_count_are_left_out_with_the_reason(
+    rater: object, reason: str, study: Study
+) -> None:
+    bad = rater(study)
+    report = analyse(study, [bad, a_rater(study, 2, "0011")], "real")
+    assert report.counted == 1
+    (exclusion,) = report.excluded
+    assert (exclusion.rater, len(exclusion.reasons)) == (1, 1)
+    assert reason in exclusion.reasons[0]
+    assert report.systems[0].answers == 4
+
+
+def test_what_the_rules_forgive_counts(study: Study) -> None:
+    for rater in (caught(study, 1), in_haste(study, 1), one_sided(study, 8)):
+        assert exclusion_reasons(study, rater) == []
+    assert exclusion_reasons(study, a_rater(study, 1, "01", finished=False), unfinished=True) == []
+
+
+def test_pictures_without_limit_are_fine_in_a_study_without_limit(tmp_path: Path) -> None:
+    unlimited = small_study(tmp_path, exposure_ms=0)
+    assert exclusion_reasons(unlimited, scriptless(unlimited)) == []
+
+
+def caught(study: Study, wrong: int) -> Rater:
+    rater = a_rater(study, 1, "0101")
+    flipped = [an_answer(study, 20 + k, k < wrong, kind="catch") for k in range(2)]
+    return replace(rater, answers=(*rater.answers[:-2], *flipped))
+
+
+def in_haste(study: Study, fast: int) -> Rater:
+    quick = replace(SEEN, reaction_ms=299)
+    answers = [an_answer(study, k, False, measured=quick if k < fast else SEEN) for k in range(6)]
+    return Rater(1, "C", True, False, tuple(answers))
+
+
+def one_sided(study: Study, count: int) -> Rater:
+    answers = [an_answer(study, k, False, choice="left") for k in range(count)]
+    return Rater(1, "C", True, False, tuple(answers))
+
+
+def scriptless(study: Study) -> Rater:
+    rater = a_rater(study, 1, "0101")
+    return replace(rater, answers=tuple(replace(a, measured=Measured()) for a in rater.answers))
+
+
+def test_what_happened_besides_is_told(study: Study) -> None:
+    rater = a_rater(study, 1, "0101")
+    first, second, *rest = rater.answers
+    changed = (
+        replace(first, presentations=2),
+        replace(second, measured=replace(SEEN, interrupted=True, layout="column")),
+        *rest,
+    )
+    report = analyse(study, [replace(rater, answers=changed)], "real")
+    assert report.conditions is not None
+    assert (report.conditions.shown_again, report.conditions.interrupted) == (1, 1)
+    assert report.conditions.layouts == {"row": 3, "column": 1}
+    assert (report.conditions.fewest, report.conditions.most) == (0, 1)
+    text = report_text(study, report)
+    assert "1 answers are of pairs that were shown again" in text
+    assert "gather 20 or more" in text
+
+
+def test_every_form_of_a_report_of_a_rehearsal_says_so(study: Study) -> None:
+    raters = [a_rater(study, k, "110", "010") for k in range(3)]
+    for source in ("simulated", "real"):
+        report = analyse(study, raters, source)
+        page = report_page(study, report)
+        said = [
+            SIMULATED in report_text(study, report),
+            SIMULATED in page and "SIMULATED: True colours</title>" in page,
+            report_json(study, report).get("notice") == SIMULATED,
+            report_json(study, report)["simulated"],
+            all(line.startswith("SIMULATED,") for line in table(study, raters, report)[1:]),
+        ]
+        assert said == [source == "simulated"] * 5
+
+
+def table(study: Study, raters: list[Rater], report: object) -> list[str]:
+    return answers_csv(study, raters, report).splitlines()
+
+
+def test_the_table_has_a_row_for_every_answer_but_those_withdrawn(study: Study) -> None:
+    raters = [
+        a_rater(study, 1, "10", "01"),
+        a_rater(study, 2, "11", withdrawn=True),
+        a_rater(study, 3, "0", finished=False),
+    ]
+    report = analyse(study, raters, "real")
+    rows = list(csv.DictReader(io.StringIO(answers_csv(study, raters, report))))
+    assert [row["rater"] for row in rows] == ["1"] * 6 + ["3"] * 3
+    assert {row["left_out"] for row in rows if row["rater"] == "3"} == {
+        "did not finish (1 of 6 trials)"
+    }
+    first = rows[0]
+    assert (first["system"], first["fooled"], first["reaction_ms"]) == ("one", "1", "1000")
+    assert first["true_side"] != first["choice"]
+
+
+def test_json_holds_everything_but_the_seed(study: Study) -> None:
+    report = analyse(study, [a_rater(study, 1, "10", "01")], "real")
+    record = json.loads(json.dumps(report_json(study, report)))
+    assert record["report"]["systems"][0]["score"] == 0.5
+    assert "seed" not in json.dumps(record)
+
+
+class Needs(HTMLParser):
+    """What a page loads, and which tags it leaves open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.open: list[str] = []
+        self.styled = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.styled += "style" in values
+        self.loaded += [str(values[key]) for key in ("src", "href") if key in values]
+        if tag not in ("meta", "img", "br", "line", "circle"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_one_file_that_loads_nothing(study: Study) -> None:
+    hostile = replace(study, settings=replace(study.settings, title="<script>alert(1)</script>"))
+    raters = [a_rater(study, k, "110", "010") for k in range(3)]
+    page = report_page(hostile, analyse(hostile, raters, "real"))
+    needs = Needs()
+    needs.feed(page)
+    assert needs.open == []
+    assert needs.styled == 0
+    assert needs.loaded
+    assert all(source.startswith("data:image/jpeg;base64,") for source in needs.loaded)
+    assert "<script" not in page
+    assert "style-src 'sha256-" in report_policy(page)
+
+
+def test_a_study_nobody_answered_yet_has_a_report_too(study: Study) -> None:
+    report = analyse(study, [], "real")
+    assert "No answers count yet" in report_text(study, report)
+    assert "No answers count yet" in report_page(study, report)
+    assert report_json(study, report)["report"]["systems"] == []
+    assert len(table(study, [], report)) == 1

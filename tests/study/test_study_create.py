@@ -1,0 +1,330 @@
+"""A study is prepared whole, from photographs that can be used, and never changed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from scenes import scene
+from study.material import SMALL, Painter, photographs, small_study
+
+from tintype.color.spaces import rgb_to_lab
+from tintype.errors import DataError, UnknownModelError
+from tintype.photo import Photo
+from tintype.study.create import create
+from tintype.study.manifest import (
+    FALSE_COLOURS,
+    Rules,
+    Study,
+    owner_token,
+    read_study,
+    verify_pictures,
+)
+from tintype.study.pictures import encode, false_colours, square
+from tintype.study.plan import plan
+from tintype.study.systems import Folder, Model
+
+
+def test_a_study_is_read_as_it_was_written(study: Study) -> None:
+    assert read_study(study.folder) == study
+    verify_pictures(study)
+    assert Counter(photo.kind for photo in study.photos) == {"trial": 8, "practice": 2, "catch": 2}
+    assert study.trials == 6
+    assert len(owner_token(study)) > 20
+
+
+def test_both_sides_show_the_centre_of_the_photograph(study: Study, tmp_path: Path) -> None:
+    entry = next(photo for photo in study.photos if photo.kind == "trial")
+    true, one = (np.asarray(Image.open(path)) for path in study.files_of(0, "one"))
+    assert true.shape == one.shape == (32, 32, 3)
+    entry = study.photos[0]
+    expected = square(Photo.open(tmp_path / "photos" / entry.name), 32)
+    np.testing.assert_array_equal(true, expected)
+    np.testing.assert_array_equal(one, np.roll(expected, 1, axis=2))
+
+
+def test_pictures_differ_in_nothing_but_their_pixels(study: Study) -> None:
+    files = [study.file(name) for name in study.checksums]
+    assert len(files) == 12 + 10 * 2 + 2  # true, coloured by two, false
+    assert len({file.stat().st_size for file in files}) == 1
+    assert len({file.stat().st_mode for file in files}) == 1
+    assert {tuple(chunks(file.read_bytes())) for file in files} == {
+        tuple(chunks(files[0].read_bytes()))
+    }
+    assert {kind for kind, _ in chunks(files[0].read_bytes())} == {b"IHDR", b"IDAT", b"IEND"}
+    headers = {file.read_bytes()[:33] for file in files}
+    assert len(headers) == 1
+
+
+def chunks(data: bytes) -> list[tuple[bytes, int]]:
+    """Kind and length of every chunk of a PNG."""
+    found, at = [], 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        found.append((data[at + 4 : at + 8], length))
+        at += 12 + length
+    return found
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays(np.uint8, (24, 24, 3), elements=st.integers(0, 255)))
+def test_the_size_of_a_file_tells_nothing_of_its_picture(rgb: np.ndarray) -> None:
+    assert len(encode(rgb)) == len(encode(np.zeros((24, 24, 3), np.uint8)))
+
+
+def test_names_of_pictures_tell_nothing(tmp_path: Path) -> None:
+    first, again = small_study(tmp_path / "a"), small_study(tmp_path / "b")
+    assert not set(first.checksums) & set(again.checksums)
+    assert {len(name) for name in first.checksums} == {36}
+
+
+def test_the_seed_decides_everything_else(tmp_path: Path) -> None:
+    first, again = small_study(tmp_path / "a"), small_study(tmp_path / "b")
+    other = small_study(tmp_path / "c", seed=8)
+    assert [p.kind for p in first.photos] == [p.kind for p in again.photos]
+    assert plan(first, 0) == plan(again, 0) != plan(other, 0)
+    assert sorted(first.checksums.values()) == sorted(again.checksums.values())
+
+
+def test_false_colours_are_far_from_the_true_ones_at_the_same_lightness() -> None:
+    rgb = np.asarray(scene(3, 64, 64))
+    false = false_colours(rgb)
+    assert np.abs(rgb.astype(int) - false).max() > 60
+    ab, false_ab = (rgb_to_lab(p / np.float32(255))[..., 1:] for p in (rgb, false))
+    assert np.hypot(*np.moveaxis(ab - false_ab, -1, 0)).mean() > 25
+    gray, false_gray = (rgb_to_lab(p / np.float32(255))[..., 0] for p in (rgb, false))
+    assert np.abs(gray - false_gray).mean() < 8
+
+
+def test_catch_trials_get_colourful_photographs(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "photos", 12)
+    for path in paths[:6]:  # half of them nearly without colour
+        image = np.asarray(Image.open(path)).astype(float)
+        pale = image.mean(-1, keepdims=True) * 0.85 + image * 0.15
+        Image.fromarray(pale.astype(np.uint8)).save(path)
+    made, _ = create(tmp_path / "study", paths, [Painter("one")], SMALL)
+    pale = {path.name for path in paths[:6]}
+    catches = [photo for photo in made.photos if photo.kind == "catch"]
+    assert not {photo.name for photo in catches} & pale
+    assert all(set(photo.coloured) == {FALSE_COLOURS} for photo in catches)
+
+
+def test_photographs_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    paths = photographs(tmp_path, 8)
+    odd = {name: tmp_path / f"{name}.png" for name in ("gray", "small", "same", "clear", "broken")}
+    scene(90, 50, 50).convert("L").save(odd["gray"])
+    scene(91, 31, 40).save(odd["small"])
+    Image.open(paths[0]).save(odd["same"], compress_level=1)
+    image = scene(92, 50, 50)
+    image.putalpha(100)
+    image.save(odd["clear"])
+    odd["broken"].write_bytes(b"no picture")
+    made, refused = create(tmp_path / "s", [*paths, *odd.values()], [Painter("one")], SMALL)
+    assert len(made.photos) == 8
+    reasons = {Path(path).stem: reason for path, reason in refused.items()}
+    assert set(reasons) == set(odd)
+    assert "no true colours" in reasons["gray"]
+    assert "a smaller --size takes it" in reasons["small"]
+    assert f"the same as {paths[0]}" in reasons["same"]
+    assert "transparent" in reasons["clear"]
+
+
+def test_a_study_that_exists_is_never_touched(study: Study, tmp_path: Path) -> None:
+    before = (study.folder / "study.json").read_bytes()
+    with pytest.raises(DataError, match="never changed once it is made"):
+        create(study.folder, photographs(tmp_path / "p", 8), [Painter("one")], SMALL)
+    assert (study.folder / "study.json").read_bytes() == before
+
+
+def test_an_empty_folder_may_become_a_study_and_a_file_may_not(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    (tmp_path / "empty").mkdir()
+    made, _ = create(tmp_path / "empty", paths, [Painter("one")], SMALL)
+    assert read_study(tmp_path / "empty") == made
+    with pytest.raises(DataError):
+        create(paths[0], paths, [Painter("one")], SMALL)
+
+
+def test_an_interrupted_study_leaves_nothing(tmp_path: Path) -> None:
+    class Interrupted(Painter):
+        def colour(self, *_: Any) -> np.ndarray:
+            raise KeyboardInterrupt
+
+    (tmp_path / "here").mkdir()
+    paths = photographs(tmp_path / "p", 8)
+    with pytest.raises(KeyboardInterrupt):
+        create(tmp_path / "here" / "study", paths, [Interrupted("one")], SMALL)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_too_few_photographs_are_counted_out(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"4 photographs can be used \(0 cannot\), and 5 are"):
+        create(tmp_path / "study", photographs(tmp_path / "p", 4), [Painter("one")], SMALL)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": 8},
+        {"exposure_ms": 50},
+        {"trials": 0},
+        {"seed": -1},
+        {"question": ""},
+        {"consent": ()},
+        {"rules": Rules(catch_errors=2)},
+    ],
+)
+def test_settings_that_make_no_study_are_refused(changes: dict, tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    with pytest.raises(DataError, match="this makes no study"):
+        create(tmp_path / "study", paths, [Painter("one")], replace(SMALL, **changes))
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("names", [[], ["one", "one"], [FALSE_COLOURS]])
+def test_every_system_needs_a_name_of_its_own(names: list[str], tmp_path: Path) -> None:
+    painters = [Painter(name) for name in names]
+    with pytest.raises(DataError, match="a name of its own"):
+        create(tmp_path / "study", photographs(tmp_path / "p", 8), painters, SMALL)
+
+
+def test_a_changed_manifest_is_noticed(study: Study) -> None:
+    path = study.folder / "study.json"
+    record = json.loads(path.read_text())
+    record["settings"]["exposure_ms"] = 1000
+    path.chmod(0o644)
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataError, match="was changed since the study was made"):
+        read_study(study.folder)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"tintype_study": 99}'])
+def test_what_is_no_study_is_said_to_be_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(DataError):
+        read_study(tmp_path)
+    with pytest.raises(DataError, match="holds no study"):
+        read_study(tmp_path / "nowhere")
+
+
+def test_a_changed_or_missing_picture_is_noticed(study: Study) -> None:
+    name = next(iter(study.checksums))
+    study.file(name).chmod(0o644)
+    study.file(name).write_bytes(encode(np.zeros((32, 32, 3), np.uint8)))
+    with pytest.raises(DataError, match="not the picture the study was made with"):
+        verify_pictures(study)
+    study.file(name).unlink()
+    with pytest.raises(DataError, match="restore it"):
+        verify_pictures(study)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_the_owners_token_is_for_the_owner_alone(study: Study) -> None:
+    assert (study.folder / "owner-token").stat().st_mode & 0o077 == 0
+    (study.folder / "owner-token").write_text("short")
+    with pytest.raises(DataError, match="long random line"):
+        owner_token(study)
+
+
+class Sampler:
+    """In the place of the engine: notes how it is asked."""
+
+    asked: list[dict[str, Any]]
+
+    def __init__(self, model: str, threads: int | None = None) -> None:
+        if model == "unknown":
+            raise UnknownModelError("No model is called 'unknown'")
+        sampling = object() if model == "sampler" else None
+        self.card = SimpleNamespace(name=f"{model}.test", sampling=sampling, files={"a.onnx": "f0"})
+
+    def options(self, **options: Any) -> dict[str, Any]:
+        if "refine" in options:
+            raise ValueError("there is nothing to refine")
+        return options
+
+    def colorize(self, photo: Photo, **options: Any) -> Photo:
+        self.asked.append(options)
+        return photo.with_rgb(np.roll(photo.rgb(), 1, axis=2))
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> type[Sampler]:
+    monkeypatch.setattr("tintype.study.systems.Colorizer", Sampler)
+    Sampler.asked = []
+    return Sampler
+
+
+def test_a_model_that_samples_draws_one_sample_by_a_seed_of_the_photographs(
+    engine: type[Sampler], tmp_path: Path
+) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    for name in ("a", "b"):
+        create(tmp_path / name, paths, [Model("sampler")], SMALL)
+    half = len(engine.asked) // 2
+    seeds = [options["seed"] for options in engine.asked]
+    assert len(set(seeds[:half])) == half == 6
+    assert seeds[:half] == seeds[half:]
+
+
+def test_a_model_may_be_given_with_its_vividness(engine: type[Sampler], tmp_path: Path) -> None:
+    models = [Model("tint"), Model("tint@0.3")]
+    made, _ = create(tmp_path / "study", photographs(tmp_path / "p", 8), models, SMALL)
+    assert list(made.systems) == ["tint", "tint@0.3"]
+    assert "vividness 0.3" in made.systems["tint@0.3"]
+    assert {"vividness": 0.3} in engine.asked
+
+
+def test_models_and_their_options_are_checked_before_any_work(engine: type[Sampler]) -> None:
+    with pytest.raises(UnknownModelError):
+        Model("unknown")
+    with pytest.raises(DataError, match="behind @ stands"):
+        Model("tint@none")
+    assert engine.asked == []
+
+
+def test_pictures_coloured_elsewhere_are_taken_by_name(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    made_elsewhere = tmp_path / "theirs"
+    made_elsewhere.mkdir()
+    for path in paths[:-2]:
+        with Image.open(path) as image:  # half the size, another format
+            image.convert("L").convert("RGB").resize((44, 38)).save(
+                made_elsewhere / f"{path.stem}.webp", lossless=True
+            )
+    scene(99, 60, 40).save(made_elsewhere / f"{paths[-2].stem}.png")
+    folder = Folder("theirs", made_elsewhere, 32)
+    settings_ = replace(SMALL, practice=1, catch=1, rules=Rules(0))
+    study, refused = create(tmp_path / "study", paths, [folder], settings_)
+    assert len(study.photos) == 6
+    assert ["of another shape" in reason for reason in refused.values()] == [True, False]
+    assert ["no picture of this name" in reason for reason in refused.values()] == [False, True]
+    trial = study.of_kind("trial")[0]
+    _, coloured = study.files_of(trial, "theirs")
+    assert np.ptp(np.asarray(Image.open(coloured)), axis=2).max() == 0  # gray, as they left it
+    scene(1).save(made_elsewhere / "photo-00.png")
+    with pytest.raises(DataError, match="both called photo-00"):
+        Folder("theirs", made_elsewhere, 32)
+    with pytest.raises(DataError):
+        Folder("theirs", tmp_path / "nowhere", 32)
+
+
+def test_a_shipped_model_colours_a_study(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "p", 5, side=64)
+    models = [Model("tint", threads=1)]
+    study, _ = create(tmp_path / "study", paths, models, replace(SMALL, size=48))
+    assert study.systems["tint"].startswith("tintype model tint.small, tint.small.onnx ")
+    true, coloured = study.files_of(study.of_kind("trial")[0], "tint")
+    assert true.read_bytes() != coloured.read_bytes()
+    assert true.stat().st_size == coloured.stat().st_size

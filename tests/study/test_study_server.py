@@ -1,0 +1,172 @@
+"""The server as a process: killed, doubled, misaddressed."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from study.material import small_study
+from study.serving import RemoteRater, served
+
+from tintype.errors import DataError
+from tintype.study.manifest import Study
+from tintype.study.plan import pairs_of_slot, plan
+from tintype.study.serve import is_public, serve
+from tintype.study.storage import Store
+
+LOST = (OSError, http.client.HTTPException)  # what a rater meets when the server dies
+
+
+@pytest.fixture
+def long_study(tmp_path: Path) -> Study:
+    """More trials than are answered in a second or two."""
+    return small_study(tmp_path / "long", photos=64, trials=60, catch=2, practice=2)
+
+
+@pytest.mark.slow
+def test_a_killed_server_has_lost_no_answer_it_acknowledged(
+    long_study: Study, database: str
+) -> None:
+    total = len(plan(long_study, 0))
+    raters: list[RemoteRater] = []
+
+    def work(rater: RemoteRater, seed: int) -> None:
+        choices = random.Random(seed)
+        try:
+            state = rater.state() if rater.cookie else rater.begin()
+            while not state["done"]:
+                state = rater.answer(state, choices.choice(["left", "right"]))
+        except LOST:
+            rater.close()
+
+    def under_load(seed: int) -> list[threading.Thread]:
+        threads = [
+            threading.Thread(target=work, args=(rater, seed + k)) for k, rater in enumerate(raters)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    url = ("--database", database)
+    with served(long_study.folder, *url) as (process, address):
+        raters += [RemoteRater(address) for _ in range(6)]
+        threads = under_load(0)
+        while sum(len(rater.acknowledged) for rater in raters) < 60:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+    acknowledged = [dict(rater.acknowledged) for rater in raters]
+    assert 60 <= sum(map(len, acknowledged)) < 6 * total
+    kept = answers_in(long_study, database)
+    for own in acknowledged:  # of a rater an answer may be kept of which the word did not arrive
+        assert any(own.items() <= answers.items() for answers in kept), own
+        assert any(len(answers) - len(own) in (0, 1) for answers in kept)
+
+    with served(long_study.folder, *url) as (_, address):
+        for rater in raters:
+            rater.move(address)
+        for thread in under_load(100):
+            thread.join()
+    kept = answers_in(long_study, database)
+    assert sorted(map(len, kept)) == [total] * 6
+    for own, rater in zip(acknowledged, raters, strict=True):
+        assert own.items() <= rater.acknowledged.items()
+        assert any(own.items() <= answers.items() for answers in kept)
+        rater.close()
+
+
+def answers_in(study: Study, database: str) -> list[dict[int, str]]:
+    store = Store(study, database)
+    try:
+        return [
+            {answer.position: answer.choice for answer in rater.answers} for rater in store.raters()
+        ]
+    finally:
+        store.close()
+
+
+@pytest.mark.slow
+def test_two_processes_serve_one_study(study: Study, database: str) -> None:
+    url = ("--database", database)
+    with served(study.folder, *url) as (_, one), served(study.folder, *url) as (_, two):
+        raters = [RemoteRater(one if k % 2 else two) for k in range(8)]
+
+        def work(rater: RemoteRater, k: int) -> None:
+            state = rater.begin()
+            while not state["done"]:
+                sizes = {len(rater.picture(state, side)) for side in ("left", "right")}
+                assert len(sizes) == 1
+                state = rater.answer(state, "left")
+                k += 1
+                rater.close()
+                rater.move(one if k % 2 else two)  # each answer to the other process
+            rater.close()
+
+        threads = [threading.Thread(target=work, args=(rater, k)) for k, rater in enumerate(raters)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    store = Store(study, database)
+    found = store.raters()
+    store.close()
+    total = len(plan(study, 0))
+    assert [(rater.finished, len(rater.answers)) for rater in found] == [(True, total)] * 8
+    given = Counter(
+        (answer.photo, answer.system)
+        for rater in found
+        for answer in rater.answers
+        if answer.kind == "trial"
+    )
+    assert given == Counter(pair for slot in range(8) for pair in pairs_of_slot(study, slot))
+
+
+@pytest.mark.slow
+def test_the_server_says_where_it_is_and_ends_by_a_signal(study: Study) -> None:
+    with served(study.folder, "--host", "0.0.0.0") as (process, address):
+        assert address.startswith("http://0.0.0.0:")
+        assert process.stdout is not None
+        assert "owner-token" in process.stdout.readline()
+        port = int(address.rstrip("/").rpartition(":")[2])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        assert (response.status, response.getheader("server")) == (200, None)
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert "nothing is encrypted" in err.replace("\n", " ")
+    assert "Traceback" not in err
+
+
+def test_a_port_that_is_taken_is_said_to_be(study: Study) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(DataError, match="choose another --port"),
+    ):
+        serve(study, port=taken.getsockname()[1])
+    with pytest.raises(DataError, match="choose another --port or --host"):
+        serve(study, host="203.0.113.9", port=0)
+
+
+def test_a_study_that_was_changed_is_not_served(study: Study) -> None:
+    study.file(next(iter(study.checksums))).unlink()
+    with pytest.raises(DataError, match="restore it"):
+        serve(study, port=0)
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("lab", True)],
+)
+def test_public_addresses_are_told_from_private_ones(host: str, public: bool) -> None:
+    assert is_public(host) is public
