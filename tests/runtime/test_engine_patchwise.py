@@ -91,7 +91,7 @@ def test_the_benchmark_sets_raw_beside_refined(tmp_path):
     table = evaluate(list(tmp_path.iterdir()), ["patchwise", "patchwise@none"], threads=1)
     refined, raw = table.rows[2:]
     assert refined.model == "patchwise"
-    assert refined.ab_rmse != raw.ab_rmse
+    assert refined["ab_rmse"] != raw["ab_rmse"]
     for name in ("patchwise@0.5", "patchwise@nothing", "tint@none"):
         with pytest.raises(DataError, match="@"):
             evaluate(list(tmp_path.iterdir()), [name])

@@ -35,7 +35,7 @@ def sampler(system, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sampler")
     facts = {"system": "pixcolor", "config": asdict(system.config), "elapsed": 1.0, "step": 0}
     optimiser = torch.optim.SGD(system.parameters(), 0.1)
-    save_checkpoint(folder, facts, {"ema": system.state_dict()}, optimiser)
+    save_checkpoint(folder, facts, {"ema": system.state_dict()}, {"optimiser": optimiser})
     return Sampler(export(folder, "pixcolor.tiny", folder / "models"), threads=1)
 
 

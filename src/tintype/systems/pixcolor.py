@@ -44,7 +44,7 @@ CHROMA_NEUTRAL_32 = ChromaLevels(32, 0.5 - 16 * 0.01875, 0.5 + 15 * 0.01875)
 LEVELS = {"paper": CHROMA_32, "neutral": CHROMA_NEUTRAL_32}
 
 # Of samples, unless a user says otherwise: calmer than the model itself, chosen by eye.
-_TEMPERATURE = 0.8
+_TEMPERATURE = 0.9
 
 # U = 0.492 (B - Y) and Cb - 0.5 = (B - Y) / 1.772, V and Cr likewise.
 _CB_OF_U, _CR_OF_V = 1 / (0.492 * 1.772), 1 / (0.877 * 1.402)
