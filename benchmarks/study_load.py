@@ -1,6 +1,6 @@
 """What a study's server bears: raters over loopback, each answering as fast as it is let.
 
-    python benchmarks/study_load.py [--raters 200] [--trials 50] [--database URL] [--without-pictures]
+    python benchmarks/study_load.py [--raters 200] [--trials 50] [--database URL]
 
 One uvicorn process serves a study of drawn pictures; this process is all raters at once. Each asks
 for the pair, fetches both pictures, answers, and waits for the next, with no pause to look: real
@@ -16,6 +16,7 @@ import html
 import json
 import os
 import platform
+import random
 import re
 import subprocess
 import sys
@@ -57,7 +58,8 @@ class Rater:
     """
 
     def __init__(self, host: str, port: int, pictures: bool, number: int) -> None:
-        self._at, self._pictures, self._number = (host, port), pictures, number
+        self._at, self._pictures = (host, port), pictures
+        self._choices = random.Random(number)  # which tells the raters' sessions apart
         self._cookie = ""
         self.acknowledged: dict[int, str] = {}
         self.latencies: list[float] = []
@@ -79,7 +81,7 @@ class Rater:
         if self._pictures:
             sizes = {len((await self._ask("GET", "/" + state[s]))[1]) for s in ("left", "right")}
             assert len(sizes) == 1
-        choice = "left" if (self._number + state["position"]) % 2 else "right"
+        choice = self._choices.choice(("left", "right"))
         content = {
             "form_key": state["form_key"],
             "position": state["position"],
@@ -114,10 +116,10 @@ def prepared(folder: Path, trials: int) -> Study:
     from PIL import Image
 
     settings = Settings(trials=trials, practice=0, catch=0, seed=1)
-    random = np.random.default_rng(0)
+    noise = np.random.default_rng(0)
     paths = []
     for k in range(2 * trials):
-        small = random.integers(0, 256, (8, 8, 3), np.uint8)
+        small = noise.integers(0, 256, (8, 8, 3), np.uint8)
         path = folder / f"{k}.png"
         Image.fromarray(small).resize((256, 256), Image.Resampling.BICUBIC).save(path)
         paths.append(path)

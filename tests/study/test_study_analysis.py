@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -143,7 +144,7 @@ def test_reaction_times_are_the_browsers_unless_it_claims_too_much(study: Study)
     ],
 )
 def test_answers_that_do_not_count_are_left_out_with_the_reason(
-    rater: object, reason: str, study: Study
+    rater: Callable[[Study], Rater], reason: str, study: Study
 ) -> None:
     bad = rater(study)
     report = analyse(study, [bad, a_rater(study, 2, "0011")], "real")

@@ -159,7 +159,7 @@ def test_an_empty_folder_may_become_a_study_and_a_file_may_not(tmp_path: Path) -
 
 def test_an_interrupted_study_leaves_nothing(tmp_path: Path) -> None:
     class Interrupted(Painter):
-        def colour(self, *_: Any) -> np.ndarray:
+        def colour(self, path: Path, true: np.ndarray, seed: int) -> np.ndarray:
             raise KeyboardInterrupt
 
     (tmp_path / "here").mkdir()
