@@ -19,9 +19,9 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @contextlib.contextmanager
-def served(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def served(folder: Path, *words: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The server's process and its address."""
-    command = [sys.executable, "-m", "tintype", "study", "serve", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "tintype", "study", "serve", str(folder), "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--rate-limit", "0", *words],
         stdout=subprocess.PIPE,

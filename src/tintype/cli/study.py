@@ -95,8 +95,6 @@ def create(
         recursive: look into the subfolders of folders.
     """
     findings = find(real, recursive)
-    if any(item.path is None for item in findings.photos):
-        raise UsageError("a study reads files and folders, not standard input")
     paths = [item.path for item in findings.photos if item.path]
     with Progress() as progress, needs_extra("web", "a study", _PACKAGES):
         for line in [*findings.notes, *(failure.error for failure in findings.failed)]:

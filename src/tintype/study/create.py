@@ -139,7 +139,7 @@ def _prepared(
         return name
 
     candidates, refused = _candidates(photos, systems, settings.size, write, step)
-    _share_out(candidates, settings, len(refused))
+    _share_out(candidates, settings, refused)
     for done, candidate in enumerate(candidates):
         step(done, len(candidates), f"colouring {candidate.path.name}")
         with Image.open(folder / PICTURES / candidate.true) as image:
@@ -193,12 +193,13 @@ def _candidates(
     return candidates, refused
 
 
-def _share_out(candidates: list[_Candidate], settings: Settings, refused: int) -> None:
+def _share_out(candidates: list[_Candidate], settings: Settings, refused: dict[str, str]) -> None:
     """Set photographs apart for catch trials, the more colourful ones, and for practice."""
     needed = settings.practice + settings.catch + 1
     if len(candidates) < needed:
+        reasons = f" ({len(refused)} cannot: {next(iter(refused.values()))})" if refused else ""
         raise DataError(
-            f"{len(candidates)} photographs can be used ({refused} cannot), and {needed} are "
+            f"{len(candidates)} photographs can be used{reasons}, and {needed} are "
             f"needed: {settings.practice} for practice, {settings.catch} for catch trials and at "
             "least one that counts. Give more, or choose smaller --practice and --catch."
         )

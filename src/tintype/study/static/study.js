@@ -89,11 +89,11 @@
     await frame();
     pair.classList.remove("ready");
     pair.classList.add("shown");
-    for (const side of ["left", "right"]) buttons[side].disabled = false;
     // The frame just made is on the screen when the next one begins.
     const shown = await frame();
     const own = { shown, hidden: null, interrupted: false };
     trial = own;
+    for (const side of ["left", "right"]) buttons[side].disabled = false;
     if (!state.exposure_ms) return;
     let now = shown;
     while (trial === own && own.hidden === null && now - shown < state.exposure_ms - HALF_A_FRAME_MS) {
