@@ -13,7 +13,7 @@ from tintype.runtime.sampler import Known, Sampler, gumbel
 from tintype.systems import build
 from tintype.systems.pixcolor import PixColor
 from tintype.training.checkpoint import save_checkpoint
-from tintype.training.export import export
+from tintype.training.export import export, start_from_exported
 
 HEIGHT, WIDTH = 4, 8
 
@@ -133,6 +133,14 @@ def test_noise_turns_an_argmax_into_a_sample():
     noise = gumbel(0, 1, 3, (100, 200))[0, 0]
     found = np.bincount((logits[:, None, None] + noise).argmax(0).ravel()) / 20_000
     np.testing.assert_allclose(found, [0.6, 0.3, 0.1], atol=0.02)
+
+
+def test_all_its_files_together_can_be_trained_further(sampler, system):
+    again, _ = build("pixcolor", "test")
+    start_from_exported(again, sampler.card.weights)
+    for name, parameter in again.named_parameters():
+        expected = system.get_parameter(name)
+        torch.testing.assert_close(parameter, expected.half().float(), atol=1e-6, rtol=1e-3)
 
 
 def test_a_second_stage_that_is_not_there_is_named(sampler, condition):

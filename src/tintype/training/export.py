@@ -8,11 +8,13 @@ import os
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, MissingExtraError
 from tintype.runtime.card import (
@@ -147,25 +149,24 @@ def start_from_exported(system: System, weights: Path) -> str:
         MissingExtraError: onnx is not installed.
     """
     try:
-        import onnx
+        import onnx  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("export", "Starting from an exported model") from error
     card = find(weights)
     verify(card)
     try:
-        graph = onnx.load(weights).graph
-        found = {
-            tensor.name.removesuffix(_HALF): onnx.numpy_helper.to_array(tensor)
-            for tensor in graph.initializer
-        }
         if card.system != system.name:
-            state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in found.items()}
-            return f"{system.adopt(card.system, state)} ({card.name})"
-        state = {
-            name: torch.from_numpy(found[name].astype(np.float32))
-            for name in {**dict(system.named_parameters()), **dict(system.named_buffers())}
-            if name in found
-        }
+            return f"{system.adopt(card.system, _parameters(weights))} ({card.name})"
+        state = {}
+        # A part may call its parameters otherwise than the system, but they are the same tensors.
+        names = {id(tensor): name for name, tensor in _tensors(system)}
+        for part, graph in system.graphs().items():
+            found = _parameters(card.file(part))
+            state |= {
+                names[id(tensor)]: found[name]
+                for name, tensor in _tensors(graph.module)
+                if name in found and id(tensor) in names
+            }
         for name, _ in system.named_parameters():
             if name not in state and name.partition(".")[0] not in system.unexported:
                 raise KeyError(name)
@@ -179,6 +180,23 @@ def start_from_exported(system: System, weights: Path) -> str:
         ) from error
     started = card.training.get("start", "from nothing")
     return f"{card.name} after {card.training.get('step')} steps ({started})"
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _parameters(path: Path) -> dict[str, Tensor]:
+    """What an exported file keeps, by its name in the module that was exported."""
+    import onnx
+
+    return {
+        tensor.name.removesuffix(_HALF): torch.from_numpy(
+            onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        )
+        for tensor in onnx.load(path).graph.initializer
+    }
 
 
 def check_parity(system: System, card: Card, tolerance: float) -> float:
@@ -260,9 +278,18 @@ def _write_onnx(graph: Graph, path: Path) -> None:
     assert program is not None  # only the exporter's old mode returns nothing
     model = program.model_proto
     _halve(model)
-    # Only what is small is folded: behind their casts all parameters keep their names, by which
-    # `start_from_exported` finds them. ONNX Runtime folds the rest when it loads the file.
-    model = onnxscript.optimizer.optimize(model, input_size_limit=8)
+    # Parameters are inputs while constants are folded, so that all keep their names and values, by
+    # which `start_from_exported` finds them. ONNX Runtime folds the rest when it loads the file.
+    names = {name for name, _ in _tensors(graph.module)}
+    kept = [t for t in model.graph.initializer if t.name.removesuffix(_HALF) in names]
+    given = len(model.graph.input)
+    for tensor in kept:
+        model.graph.initializer.remove(tensor)
+        value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(value)
+    model = onnxscript.optimizer.optimize(model)
+    del model.graph.input[given:]
+    model.graph.initializer.extend(kept)
     # Node origins (file names and lines of this machine) have no place in a shipped file.
     for node in model.graph.node:
         del node.metadata_props[:]
