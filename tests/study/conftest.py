@@ -33,9 +33,14 @@ def database(request: pytest.FixtureRequest, study: Study) -> Iterator[str]:
         return
     if not POSTGRES:
         pytest.skip("no PostgreSQL: TINTYPE_TEST_POSTGRES names no database that may be emptied")
-    empty_postgres(POSTGRES)
-    yield POSTGRES
-    empty_postgres(POSTGRES)
+    engine = sa.create_engine(sa.make_url(POSTGRES).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        # Test processes that share the database wait for each other.
+        connection.execute(sa.text("SELECT pg_advisory_lock(7417744)"))
+        empty(connection)
+        yield POSTGRES
+        empty(connection)
+    engine.dispose()
 
 
 @pytest.fixture
@@ -45,9 +50,7 @@ def store(study: Study) -> Iterator[Store]:
     store.close()
 
 
-def empty_postgres(url: str) -> None:
-    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+def empty(connection: sa.Connection) -> None:
     tables = "tintype_answers, tintype_trials, tintype_sessions, tintype_study"
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"DROP TABLE IF EXISTS {tables} CASCADE"))
-    engine.dispose()
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {tables} CASCADE"))
+    connection.commit()

@@ -213,19 +213,20 @@ class _Pages:
             answer.interrupted,
             answer.layout,
         )
-        before = self._store.pair(session)
+        practice = answer.position < self._study.settings.practice
+        before = self._store.pair(session) if practice else None
         pair = self._store.answer(session, answer.position, answer.choice, measured)
         if not scripted:
             return _go("thanks" if pair is None else "trial")
         feedback = None
-        if before and before.position == answer.position and before.trial.kind == "practice":
+        if before and before.position == answer.position:
             feedback = _feedback(before.trial, answer.choice)
         return JSONResponse({"feedback": feedback, "next": self._state(session, pair)})
 
     def picture(self, request: Request, token: str) -> Response:
         """One of the two pictures of the pair a rater is at."""
-        session = self._session(request)
-        pair = None if session is None else self._store.pair(session)
+        secret = request.cookies.get(self._cookie)
+        pair = self._store.pair_of(secret) if secret else None
         if pair is None:
             raise HTTPException(404, "There is no such picture.")
         true, coloured = self._study.files_of(pair.trial.photo, pair.trial.system)

@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -163,7 +163,7 @@ class Store:
         else:
             address = _address(url)
         self._sqlite = address.get_backend_name() == "sqlite"
-        self._writing = threading.Lock() if self._sqlite else contextlib.nullcontext()
+        self._writing = _Queue() if self._sqlite else contextlib.nullcontext()
         self.address = address.render_as_string(hide_password=True)
         self._engine = _engine(address, durable=source == "real")
         try:
@@ -212,13 +212,14 @@ class Store:
 
     def session(self, secret: str) -> Session | None:
         """The session a cookie belongs to."""
-        columns = _sessions.c
-        query = sa.select(
-            columns.id, columns.form_key, columns.code, columns.finished, columns.withdrawn
-        ).where(columns.secret == _hashed(secret))
         with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        return Session(*row) if row else None
+            return self._session(connection, secret)
+
+    def pair_of(self, secret: str) -> Pair | None:
+        """The trial that comes next in the session a cookie belongs to, without giving it out."""
+        with self._engine.connect() as connection:
+            session = self._session(connection, secret)
+            return None if session is None else self._pair(connection, session.id)
 
     def pair(self, session: Session) -> Pair | None:
         """The trial that comes next, without giving it out; None when all are answered."""
@@ -288,8 +289,8 @@ class Store:
     def _begin(self) -> Iterator[sa.Connection]:
         """A transaction that writes: all of it is on the disk afterwards, or nothing is.
 
-        In one process writers queue for a lock of ours, which wakes the next one at once; SQLite
-        itself would let them ask again and again, at ever longer intervals.
+        In one process writers queue, and the next one begins at once; SQLite itself would let them
+        ask again and again, at ever longer intervals.
         """
         with self._writing, self._engine.connect() as connection:
             connection = connection.execution_options(writes=True)
@@ -330,6 +331,14 @@ class Store:
             return free[0], free[1] + 1
         last = connection.execute(sa.select(sa.func.max(columns.slot))).scalar()
         return (0 if last is None else last + 1), 0
+
+    def _session(self, connection: sa.Connection, secret: str) -> Session | None:
+        columns = _sessions.c
+        query = sa.select(
+            columns.id, columns.form_key, columns.code, columns.finished, columns.withdrawn
+        ).where(columns.secret == _hashed(secret))
+        row = connection.execute(query).one_or_none()
+        return Session(*row) if row else None
 
     def _answered(self, connection: sa.Connection, session: int) -> int:
         """How many trials are answered, which is the position of the next one."""
@@ -392,6 +401,32 @@ class Store:
         last = settings.practice + settings.catch + self.study.trials - 1
         change = _sessions.update().where(_sessions.c.id == session.id)
         connection.execute(change.values(seen_ms=now, finished=position == last))
+
+
+class _Queue:
+    """A lock that those who wait get in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._held = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
 
 
 def _address(url: str) -> sa.URL:
