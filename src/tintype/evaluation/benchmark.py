@@ -14,9 +14,9 @@ from tintype.evaluation.memory import peak_megabytes
 from tintype.evaluation.networks import Networks, Picture
 from tintype.evaluation.observations import Observations, Truth, Values, diversity, resampled
 from tintype.evaluation.protocol import Protocol, eight_bits
-from tintype.evaluation.table import REFERENCES, Row, Table, split
+from tintype.evaluation.table import REFERENCES, Row, Table
 from tintype.photo import Photo
-from tintype.runtime.card import list_models
+from tintype.runtime.card import list_models, named_with_option
 from tintype.runtime.engine import Colorizer
 
 #: Told a photograph's number, what made the picture (or "truth"), and the picture.
@@ -34,7 +34,7 @@ class _Contestant:
     """A model with the options of its row."""
 
     def __init__(self, name: str, threads: int | None) -> None:
-        self.model, self.options = split(name)
+        self.model, self.options = named_with_option(name)
         self.colorizer = Colorizer(self.model, threads=threads)
         try:
             self.colorizer.options(**self.options)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tintype.evaluation.measures import BRIEF, MEASURES
 from tintype.evaluation.observations import RESAMPLES, SEED
 from tintype.evaluation.protocol import Protocol
-from tintype.runtime.card import Card, find
+from tintype.runtime.card import Card, find, named_with_option
 
 #: The rows before the models': nothing done, and the true chroma on the given lightness.
 REFERENCES = ("gray", "ceiling")
@@ -145,7 +145,7 @@ def record(table: Table, photos: str) -> list[Card]:
     by_card: dict[str, list[Row]] = {}
     cards = {}
     for row in table.rows[len(REFERENCES) :]:
-        card = find(split(row.model)[0])
+        card = find(named_with_option(row.model)[0])
         cards[card.name] = card
         by_card.setdefault(card.name, table.rows[: len(REFERENCES)]).append(row)
     for name, rows in by_card.items():
@@ -163,14 +163,3 @@ def record(table: Table, photos: str) -> list[Card]:
         cards[name] = replace(cards[name], scores=scores)
         cards[name].write(cards[name].path)
     return list(cards.values())
-
-
-def split(name: str) -> tuple[str, dict[str, Any]]:
-    """The model and the options of ``NAME``, ``NAME@VIVIDNESS`` or ``NAME@REFINE``."""
-    model, at, option = name.rpartition("@")
-    if not at or option.endswith((".json", ".onnx")):
-        return name, {}
-    try:
-        return model, {"vividness": float(option)}
-    except ValueError:
-        return model, {"refine": option}

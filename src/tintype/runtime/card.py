@@ -324,6 +324,17 @@ def find(model: str | os.PathLike[str]) -> Card:
     raise UnknownModelError(f"No model is called {name!r}; {hint}")
 
 
+def named_with_option(name: str) -> tuple[str, dict[str, Any]]:
+    """The model and the options of ``NAME``, ``NAME@VIVIDNESS`` or ``NAME@REFINE``."""
+    model, at, option = name.rpartition("@")
+    if not at or option.endswith((".json", ".onnx")):
+        return name, {}
+    try:
+        return model, {"vividness": float(option)}
+    except ValueError:
+        return model, {"refine": option}
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from tintype.errors import DataError, PhotoError
 from tintype.photo import Photo
 from tintype.photo.encoding import format_of
+from tintype.runtime.card import named_with_option
 from tintype.runtime.engine import Colorizer
 from tintype.study.pictures import Rgb, square
 
@@ -50,7 +51,7 @@ class Model:
     """
 
     def __init__(self, name: str, threads: int | None = None) -> None:
-        model, self._options = _named(name)
+        model, self._options = named_with_option(name)
         self._colorizer = Colorizer(model, threads=threads)
         try:
             self._colorizer.options(**self._options)
@@ -132,14 +133,3 @@ def _by_stem(files: Iterable[Path]) -> dict[str, Path]:
         if (other := named.setdefault(file.stem, file)) is not file:
             raise DataError(f"{other} and {file} are both called {file.stem}: remove one")
     return named
-
-
-def _named(name: str) -> tuple[str, dict[str, Any]]:
-    """The model and the options of ``NAME``, ``NAME@VIVIDNESS`` or ``NAME@REFINE``."""
-    model, at, option = name.rpartition("@")
-    if not at or option.endswith((".json", ".onnx")):
-        return name, {}
-    try:
-        return model, {"vividness": float(option)}
-    except ValueError:
-        return model, {"refine": option}
