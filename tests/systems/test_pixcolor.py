@@ -265,7 +265,7 @@ def test_takes_over_the_conditioning_network_of_tint():
     system = tiny()
     said = system.adopt("tint", dict(tint.state_dict()))
     assert "tint" in said
-    assert torch.equal(system.conditioning.encoder.stem.weight, tint.encoder.stem.weight)
-    assert torch.equal(system.conditioning.fuse8.conv.weight, tint.fuse8.conv.weight)
+    assert torch.equal(system.conditioning.encoder.stem.weight, tint.pyramid.encoder.stem.weight)
+    assert torch.equal(system.conditioning.fuse8.conv.weight, tint.pyramid.fuse8.conv.weight)
     rates = [rate for _, rate in system.parameter_groups()]
     assert rates == [0.25, 1.0]

@@ -115,7 +115,7 @@ def test_encoder_learns_slower_only_from_a_start_worth_keeping(tint, tmp_path):
     counted = sum(len(group) for group, _ in tint.parameter_groups())
     assert counted == len(list(tint.parameters()))
 
-    weights = {k: v.clone() for k, v in tint.encoder.state_dict().items()}
+    weights = {k: v.clone() for k, v in tint.pyramid.encoder.state_dict().items()}
     weights["stem.weight"] = weights["stem.weight"].repeat(1, 3, 1, 1)
     save_file(weights, tmp_path / "classifier.safetensors")
     assert "ImageNet" in tint.initialise(tmp_path / "classifier.safetensors")
@@ -166,10 +166,11 @@ def test_calibration_without_photographs_changes_nothing(tint):
 
 def test_the_coarsest_features_cannot_be_drowned_by_their_mean(tint):
     """A large common offset of the encoder's top once hid everything else in bfloat16."""
-    tint.eval()
-    top = torch.rand(1, 4, tint.encoder.channels[-1], generator=torch.Generator().manual_seed(0))
+    pyramid = tint.eval().pyramid
+    noise = torch.Generator().manual_seed(0)
+    top = torch.rand(1, 4, pyramid.encoder.channels[-1], generator=noise)
     with torch.no_grad():
-        near = tint.gather(tint.level(top))
+        near = pyramid.gather(pyramid.level(top))
         with torch.autocast("cpu", torch.bfloat16):
-            far = tint.gather(tint.level(top + 100))
+            far = pyramid.gather(pyramid.level(top + 100))
     assert torch.nn.functional.cosine_similarity(near, far.float(), dim=-1).min() > 0.99

@@ -146,7 +146,9 @@ def direction(gradient):
 
 @pytest.mark.slow
 def test_a_run_resumes_with_the_rates_and_photographs_it_began_with(shard, tmp_path):
-    weights = {k: v.clone() for k, v in build("tint", "test")[0].encoder.state_dict().items()}
+    weights = {
+        k: v.clone() for k, v in build("tint", "test")[0].pyramid.encoder.state_dict().items()
+    }
     weights["stem.weight"] = weights["stem.weight"].repeat(1, 3, 1, 1)
     save_file(weights, tmp_path / "classifier.safetensors")
     options = {"preset": "test", "held_back": 6, "limit": 20, "changes": {"batch": 4}}

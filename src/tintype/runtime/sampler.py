@@ -12,13 +12,16 @@ pass of the whole network. Here a picture goes row by row through three graphs (
   many;
 - ``remember``: what the finished row leaves for the rows below.
 
-The luminance is looked at once for all samples, and samples go side by side. A second stage then
-takes each sample and the luminance and gives chroma at half the size (`Sampler.refine`).
+The luminance is looked at once for all samples, and samples go side by side. The graphs of a row
+are too small to be shared among threads, so the samples are: each thread takes some of them. A
+second stage then takes each sample and the luminance and gives chroma at half the size
+(`Sampler.refine`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -30,7 +33,7 @@ from tintype.color.bins import ChromaLevels, chroma_levels, quantise_chroma
 from tintype.color.spaces import rgb_to_ycbcr
 from tintype.errors import CorruptModelError, UnknownModelError
 from tintype.runtime.card import Card, find
-from tintype.runtime.session import Session
+from tintype.runtime.session import Session, cores
 
 #: Its number, its states (n, C, 1, w), and what takes its levels (n, 2, 1, w).
 _Row: TypeAlias = "tuple[int, NDArray[np.float32], Callable[[NDArray[np.int64]], None]]"
@@ -74,7 +77,8 @@ class Sampler:
 
     Args:
         card: of a model whose output is ``sampler``.
-        threads: of ONNX Runtime.
+        threads: of ONNX Runtime, and how many share the samples of a picture; by default as many
+            as there are cores to this process.
 
     Raises:
         CorruptModelError: a file is missing, damaged or not what the card promises.
@@ -84,12 +88,13 @@ class Sampler:
         if card.sampling is None:
             raise CorruptModelError(f"{card.name} is no sampler; name another model.")
         self.card = card
-        self._threads = threads
+        self._threads = threads or cores()
         self._second_stage = card.sampling.second_stage
         self.temperature = card.sampling.temperature
         self.levels = ChromaLevels(card.sampling.levels, card.sampling.low, card.sampling.high)
-        self._condition, self._look_up, self._read, self._remember = (
-            Session(card, threads, part) for part in ("", "lookup", "read", "remember")
+        self._condition = Session(card, self._threads)
+        self._look_up, self._read, self._remember = (
+            Session(card, 1, part) for part in ("lookup", "read", "remember")
         )
         # The sizes of the memory: (layers, n, channels, rows, width), (layers, n, channels, cells).
         self._layers, _, self._channels = _fixed(self._look_up.sizes("before")[:3])
@@ -131,6 +136,27 @@ class Sampler:
             raise ValueError(f"known is of {known.mask.shape}, the picture of {(height, width)}")
         noise = gumbel(seed, count, self.levels.count, (height, width))
 
+        def drawn(mine: NDArray[np.float32]) -> Samples:
+            return self._sample(condition, mine, temperature, known)
+
+        shares = np.array_split(noise, min(count, self._threads), axis=1)
+        with ThreadPoolExecutor(len(shares)) as pool:
+            parts = list(pool.map(drawn, shares))
+        return Samples(
+            np.concatenate([part.levels for part in parts]),
+            np.concatenate([part.nats for part in parts]),
+            sum(part.passes for part in parts),
+        )
+
+    def _sample(
+        self,
+        condition: NDArray[np.float32],
+        noise: NDArray[np.float32],
+        temperature: float,
+        known: Known | None,
+    ) -> Samples:
+        """One colouring for each of the noise, (2, n, levels, h, w), row by row."""
+        count, (height, width) = noise.shape[1], noise.shape[3:]
         levels = np.full((count, 2, height, width), self.levels.count // 2, np.int64)
         total, passes = np.zeros(count), 0
         for row, above, finish in self._rows(condition, count):

@@ -29,9 +29,8 @@ from torch import Tensor, nn
 from tintype.errors import CheckpointError, SettingError
 from tintype.systems.binned import Binned
 from tintype.systems.colorspace import f_of_gray
-from tintype.systems.mobilenet import MobileNetV2
+from tintype.systems.pyramid import Pyramid
 from tintype.systems.system import Batch, Recipe
-from tintype.systems.tint import Fuse, TransformerBlock
 from tintype.systems.wasserstein import clip_weights, critic_loss, generator_loss, gradient_penalty
 
 BINS = 313
@@ -157,38 +156,14 @@ class PrintedGenerator(nn.Module):
         return self.layers(_scaled_lightness(gray))
 
 
-class PyramidGenerator(nn.Module):
-    """Ours: the network of `tint`, under the same names.
-
-    Attributes:
-        channels: of the last layer.
-    """
+class PyramidGenerator(Pyramid):
+    """Ours: the network of `tint`."""
 
     def __init__(self, config: AdversarialConfig) -> None:
-        super().__init__()
-        self.encoder = MobileNetV2(config.width)
-        fine, eighth, sixteenth, last = self.encoder.channels
-        d16, d8, d4 = config.decoder
-        self.level = nn.LayerNorm(last)
-        self.gather = nn.Linear(last, config.attention)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(config.attention, config.heads) for _ in range(config.blocks)
+        super().__init__(
+            config.width, config.attention, config.heads, config.blocks, config.decoder
         )
-        self.fuse16 = Fuse(config.attention, sixteenth, d16)
-        self.fuse8 = Fuse(d16, eighth, d8)
-        self.fuse4 = Fuse(d8, fine, d4)
-        self.channels = d4
-        self.classify = nn.Conv2d(d4, BINS, 1)
-
-    def forward(self, gray: Tensor) -> Tensor:
-        """As `PrintedGenerator.forward`; H and W multiples of 32."""
-        fine, eighth, sixteenth, last = self.encoder(gray)
-        n, _, height, width = last.shape
-        tokens = self.gather(self.level(last.flatten(2).transpose(1, 2)))
-        for block in self.blocks:
-            tokens = block(tokens)
-        x = tokens.transpose(1, 2).reshape(n, -1, height, width)
-        return self.fuse4(self.fuse8(self.fuse16(x, sixteenth), eighth), fine)
+        self.classify = nn.Conv2d(self.channels, BINS, 1)
 
 
 class Critic(nn.Module):
@@ -478,13 +453,9 @@ class Adversarial(Binned):
         """
         if system != "tint" or not isinstance(self.generator, PyramidGenerator):
             return super().adopt(system, weights)
-        own = {name for name, _ in self.generator.named_parameters()}
-        own |= {name for name, _ in self.generator.named_buffers()}
-        try:
-            taken = {name: weights[name] for name in own if not name.endswith("batches_tracked")}
-            self.generator.load_state_dict(taken, strict=False)
-        except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"That tint has other sizes ({error}).") from error
+        self.generator.adopt(weights)
+        classify = {name: weights[f"classify.{name}"] for name in ("weight", "bias")}
+        self.generator.classify.load_state_dict(classify)
         return "generator from tint"
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:

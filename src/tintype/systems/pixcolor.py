@@ -30,12 +30,11 @@ from torch import Tensor, nn
 from tintype.color.bins import CHROMA_32, ChromaLevels, chroma_levels
 from tintype.errors import CheckpointError, SettingError
 from tintype.systems.colorspace import ab_of_uv, uv_of_linear
-from tintype.systems.mobilenet import MobileNetV2
 from tintype.systems.pixelcnn import PixelCNN
+from tintype.systems.pyramid import Pyramid
 from tintype.systems.resnet import ResNet
 from tintype.systems.rows import RowNetwork, row_graphs
 from tintype.systems.system import Batch, Graph, Recipe, System
-from tintype.systems.tint import Fuse, TransformerBlock
 
 CELL = 8  #: pixels of luminance to a cell of chroma, each way
 
@@ -144,37 +143,20 @@ class ResNetConditioning(nn.Module):
         return x
 
 
-class MobileNetConditioning(nn.Module):
-    """Ours: `tint`'s network down to 1/8, under the same names, then one convolution."""
+class MobileNetConditioning(Pyramid):
+    """Ours: `tint`'s network down to 1/8, then one convolution."""
 
     def __init__(self, config: PixColorConfig) -> None:
-        super().__init__()
-        self.encoder = MobileNetV2(config.width)
-        _, eighth, sixteenth, last = self.encoder.channels
-        d16, d8 = config.decoder
-        self.level = nn.LayerNorm(last)
-        self.gather = nn.Linear(last, config.attention)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(config.attention, config.heads) for _ in range(config.blocks[0])
+        super().__init__(
+            config.width, config.attention, config.heads, config.blocks[0], config.decoder
         )
-        self.fuse16 = Fuse(config.attention, sixteenth, d16)
-        self.fuse8 = Fuse(d16, eighth, d8)
-        self.adapt = nn.Conv2d(d8 + 1, config.adaptation, 3, padding=1)
+        self.adapt = nn.Conv2d(self.channels + 1, config.adaptation, 3, padding=1)
 
-    def forward(self, gray: Tensor, engaged: bool) -> Tensor:
+    def forward(self, gray: Tensor, engaged: bool = True) -> Tensor:
         """As `ResNetConditioning.forward`; H and W multiples of 32."""
         with torch.set_grad_enabled(engaged and torch.is_grad_enabled()):
-            x = self._features(gray)
+            x = super().forward(gray)
         return F.relu(self.adapt(torch.cat((x, F.avg_pool2d(gray, CELL)), 1)))
-
-    def _features(self, gray: Tensor) -> Tensor:
-        _, eighth, sixteenth, last = self.encoder(gray)
-        n, _, height, width = last.shape
-        tokens = self.gather(self.level(last.flatten(2).transpose(1, 2)))
-        for block in self.blocks:
-            tokens = block(tokens)
-        x = tokens.transpose(1, 2).reshape(n, -1, height, width)
-        return self.fuse8(self.fuse16(x, sixteenth), eighth)
 
 
 class _Condition(nn.Module):
@@ -329,15 +311,7 @@ class PixColor(System):
         """
         if system != "tint" or not isinstance(self.conditioning, MobileNetConditioning):
             return super().adopt(system, weights)
-        own = self.conditioning.state_dict()
-        taken = {name: weights[name] for name in own if name in weights and "adapt" not in name}
-        lacking = set(own) - set(taken)
-        try:
-            self.conditioning.load_state_dict(taken, strict=False)
-        except RuntimeError as error:
-            raise CheckpointError(f"That tint has other sizes ({error}).") from error
-        if any(name.startswith("encoder.") for name in lacking):
-            raise CheckpointError("That tint has no encoder of these sizes.")
+        self.conditioning.adopt(weights)
         self.encoder_rate = 0.25
         return "conditioning network from tint"
 
