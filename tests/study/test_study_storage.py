@@ -251,4 +251,38 @@ def test_a_database_that_cannot_be_used_is_refused_without_its_password(
 def test_a_report_makes_no_database(study: Study) -> None:
     with pytest.raises(DataError, match="has no real answers yet"):
         Store(study, create=False)
+    with pytest.raises(DataError, match="cannot be used"):
+        Store(study, f"sqlite:///{study.folder}/other.sqlite", create=False)
     assert not list(study.folder.glob("*.sqlite*"))
+
+
+def test_a_report_makes_no_tables_where_none_are(study: Study, database: str) -> None:
+    engine = sa.create_engine(database.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE IF NOT EXISTS theirs (x INTEGER)"))
+    with pytest.raises(DataError, match="the database that the study was served with"):
+        Store(study, database, create=False)
+    with engine.begin() as connection:
+        tables = sa.inspect(connection).get_table_names()
+        connection.execute(sa.text("DROP TABLE theirs"))
+    engine.dispose()
+    assert tables == ["theirs"]
+
+
+def test_a_report_takes_a_copy_that_cannot_be_written(store: Store, study: Study) -> None:
+    answer_all(store, store.enrol()[1])
+    raters = store.raters()
+    store.close()
+    before = set(study.folder.iterdir())
+    reading = Store(study, create=False)
+    assert reading.raters() == raters
+    assert set(study.folder.iterdir()) == before  # nor did SQLite need a file to share it with
+    reading.close()
+    assert set(study.folder.iterdir()) == before
+
+
+def test_a_report_reads_what_a_server_has_just_kept(store: Store, study: Study) -> None:
+    answer_all(store, store.enrol()[1])
+    reading = Store(study, create=False)
+    assert reading.raters() == store.raters()
+    reading.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import secrets
 import sqlite3
 import threading
@@ -17,6 +18,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -135,11 +137,13 @@ class Store:
         study: the study.
         url: of a database (``postgresql://...``); None keeps them in the study's folder.
         source: whether its raters are real.
-        create: False refuses to make a database in the folder where there is none.
+        create: False reads what is there and writes nothing, so that a copy that cannot be written
+            will do.
         clock: milliseconds since 1970; a rehearsal has its own.
 
     Raises:
-        DataError: the database cannot be used, or holds other answers.
+        DataError: the database cannot be used, holds other answers, or, where none may be made,
+            holds none.
         MissingExtraError: the database's driver is not installed.
     """
 
@@ -165,9 +169,12 @@ class Store:
         self._sqlite = address.get_backend_name() == "sqlite"
         self._writing = _Queue() if self._sqlite else contextlib.nullcontext()
         self.address = address.render_as_string(hide_password=True)
-        self._engine = _engine(address, durable=source == "real")
+        self._engine = _engine(address, durable=source == "real", writes=create)
         try:
-            self._prepare()
+            if create:
+                self._prepare()
+            else:
+                self._look()
         except BaseException as error:
             self.close()
             if isinstance(error, DBAPIError):
@@ -302,21 +309,37 @@ class Store:
             if not self._sqlite:  # two processes that start at once would both make the tables
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417743)"))
             _tables.create_all(connection)
-            found = {row.key: row.value for row in connection.execute(sa.select(_about))}
-            ours = {"study": self.study.digest, "source": self.source}
-            if not found:
+            if not self._is_ours(connection):
+                ours = {"study": self.study.digest, "source": self.source}
                 rows = [{"key": key, "value": value} for key, value in ours.items()]
                 connection.execute(_about.insert(), rows)
-            elif found.get("source") != self.source:
+
+    def _look(self) -> None:
+        """Refuse a database without answers of this study; nothing is written to it."""
+        with self._engine.connect() as connection:
+            known = sa.inspect(connection).has_table(_about.name)
+            if not (known and self._is_ours(connection)):
                 raise DataError(
-                    f"{self.address} holds {found.get('source')} answers, not {self.source} ones: "
-                    "they are never mixed. Give each a database of its own."
+                    f"{self.address} holds no answers to a study: name the database that the "
+                    "study was served with."
                 )
-            elif found != ours:
-                raise DataError(
-                    f"{self.address} holds the answers of another study; give each study a "
-                    "database of its own."
-                )
+
+    def _is_ours(self, connection: sa.Connection) -> bool:
+        """Whether the database is this study's; False where it is nobody's yet."""
+        found = {row.key: row.value for row in connection.execute(sa.select(_about))}
+        if not found:
+            return False
+        if found.get("source") != self.source:
+            raise DataError(
+                f"{self.address} holds {found.get('source')} answers, not {self.source} ones: "
+                "they are never mixed. Give each a database of its own."
+            )
+        if found.get("study") != self.study.digest:
+            raise DataError(
+                f"{self.address} holds the answers of another study; give each study a "
+                "database of its own."
+            )
+        return True
 
     def _share(self, connection: sa.Connection) -> tuple[int, int]:
         """Which slot a new rater gets, and which attempt at it that is."""
@@ -445,7 +468,7 @@ def _address(url: str) -> sa.URL:
     return address
 
 
-def _engine(address: sa.URL, durable: bool) -> sa.Engine:
+def _engine(address: sa.URL, durable: bool, writes: bool) -> sa.Engine:
     if address.get_backend_name() == "postgresql":
         try:
             return sa.create_engine(
@@ -456,12 +479,14 @@ def _engine(address: sa.URL, durable: bool) -> sa.Engine:
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise MissingExtraError("postgres", "keeping answers in PostgreSQL") from error
-    engine = sa.create_engine(address, pool_size=40)
+    engine = sa.create_engine(address if writes else _read_only(address), pool_size=40)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
         connection.execute("PRAGMA busy_timeout = 30000")
+        if not writes:
+            return
         _write_ahead(connection)
         # In WAL mode NORMAL may lose the last commits with the power.
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
@@ -470,10 +495,20 @@ def _engine(address: sa.URL, durable: bool) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # A writer that began as a reader would fail, not wait, when another one was faster.
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        writing = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _read_only(address: sa.URL) -> sa.URL:
+    """The same SQLite file, opened such that nothing is written into it or beside it."""
+    path = address.database or ""
+    query = {"uri": "true", "mode": "ro"}
+    # Without a log beside it nobody has it open, and SQLite need not make files to share it.
+    if not os.path.exists(f"{path}-wal"):
+        query["immutable"] = "1"
+    return address.set(database=f"file:{quote(path)}", query=query)
 
 
 def _write_ahead(connection: Any) -> None:
