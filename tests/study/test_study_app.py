@@ -131,7 +131,7 @@ def test_practice_alone_has_feedback(visitor: Visitor, store: Store) -> None:
 
 
 def test_everything_works_without_script(visitor: Visitor, store: Store) -> None:
-    visitor.begin()
+    visitor.post("/consent", data={"agree": "yes"})
     pages = []
     while True:
         page = visitor.get("/trial")
@@ -142,12 +142,14 @@ def test_everything_works_without_script(visitor: Visitor, store: Store) -> None
         pages.append(form[1])
         assert len(re.findall(r'<img src="picture/\w+"', form[1])) == 2
         fields = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', form[1]))
-        assert visitor.post("/answer", data={**fields, "choice": "right"}).status_code == 200
+        data = {**fields, "choice": "right"}
+        assert visitor.post("/answer", data=data, follow_redirects=False).status_code == 303
     assert ["Practice: that was" in page for page in pages] == [False, True, True] + [False] * 7
     (rater,) = store.raters()
     assert rater.finished
     assert {answer.choice for answer in rater.answers} == {"right"}
     assert {answer.measured.exposed_ms for answer in rater.answers} == {None}
+    assert {answer.presentations for answer in rater.answers} == {1}  # none was shown again
 
 
 def test_pages_say_nothing_of_what_is_true(tmp_path: Path) -> None:

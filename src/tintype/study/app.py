@@ -215,7 +215,9 @@ class _Pages:
         )
         practice = answer.position < self._study.settings.practice
         before = self._store.pair(session) if practice else None
-        pair = self._store.answer(session, answer.position, answer.choice, measured)
+        pair = self._store.answer(
+            session, answer.position, answer.choice, measured, go_on=scripted
+        )
         if not scripted:
             return _go("thanks" if pair is None else "trial")
         feedback = None

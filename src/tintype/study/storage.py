@@ -239,21 +239,38 @@ class Store:
             return self._presented(connection, session.id)
 
     def answer(
-        self, session: Session, position: int, choice: Side, measured: Measured | None = None
+        self,
+        session: Session,
+        position: int,
+        choice: Side,
+        measured: Measured | None = None,
+        *,
+        go_on: bool = True,
     ) -> Pair | None:
         """Keep an answer, and give out the trial that comes next.
 
         An answer to any trial but the one that was given out last changes nothing: it was answered
         already, and this is a second press, a retry, or the back button; or it was not asked yet.
+
+        Args:
+            session: the rater's.
+            position: of the trial that is answered.
+            choice: the picture that was taken for the true one.
+            measured: by the browser.
+            go_on: False does not give out the trial that comes next: a page of its own will.
+
+        Returns:
+            The trial that comes next; None when all are answered.
         """
         measured = measured or Measured()
+        following = self._presented if go_on else self._pair
         try:
             with self._begin() as connection:
                 if position == self._asked(connection, session.id):
                     self._keep(connection, session, position, choice, measured)
-                return self._presented(connection, session.id)
+                return following(connection, session.id)
         except IntegrityError:  # the same answer arrived twice at once, and the other was first
-            return self.present(session)
+            return self.present(session) if go_on else self.pair(session)
 
     def last_practice(self, session: Session) -> tuple[Trial, Side] | None:
         """The practice trial that was answered last, and how, if no other was answered since."""
