@@ -119,6 +119,7 @@ def test_agreement_is_over_pairs_that_several_raters_saw(study: Study) -> None:
 
 
 def test_reaction_times_are_the_browsers_unless_it_claims_too_much(study: Study) -> None:
+    assert an_answer(study, 0, True, server_ms=-2000).reaction_ms == 1000  # clocks that differ
     times = [(1000, 5000), (None, 4000), (9000, 3000)]
     answers = [
         an_answer(study, k, k == 0, measured=replace(SEEN, reaction_ms=ours), server_ms=server)

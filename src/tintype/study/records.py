@@ -38,7 +38,8 @@ class Answer:
         kind, photo, system, true_side: as in `Trial`.
         choice: the picture that was taken for the true one.
         measured: by the browser.
-        server_ms: from when the pair was first given out to when its answer arrived.
+        server_ms: from when the pair was first given out to when its answer arrived; below 0 where
+            two machines did so whose clocks differ.
         presentations: how often the pair was given out: more than once after a reload.
     """
 
@@ -61,10 +62,13 @@ class Answer:
     def reaction_ms(self) -> int:
         """From seeing to answering, by the browser's clock, or the server's where it has none.
 
-        A browser's claim of more time than passed on the server is not believed.
+        A browser's claim of more time than passed on the server is not believed; nor is the server
+        where its time ran backwards.
         """
         measured = self.measured.reaction_ms
-        return self.server_ms if measured is None else min(measured, self.server_ms)
+        if measured is None:
+            return max(0, self.server_ms)
+        return measured if self.server_ms < 0 else min(measured, self.server_ms)
 
 
 @dataclass(frozen=True)
