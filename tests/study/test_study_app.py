@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
+from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,15 @@ def test_without_consent_there_is_no_session(visitor: Visitor, store: Store) -> 
     assert store.raters() == []
     for page in ("/instructions", "/trial", "/thanks", "/withdraw"):
         assert visitor.get(page).url.path == "/"
+
+
+def test_a_browser_that_keeps_no_cookie_is_told_that_it_must(app: Any, store: Store) -> None:
+    visitor = Visitor(app, follow_redirects=False)
+    page = visitor.post("/consent", data={"agree": "yes"}).headers["location"]
+    visitor.cookies.clear()
+    response = visitor.get(f"/{page}")
+    assert response.status_code == 400
+    assert "needs a cookie" in response.text
 
 
 def test_a_reload_goes_on_where_it_was(visitor: Visitor) -> None:
@@ -303,7 +315,7 @@ def test_an_answer_that_makes_no_sense_is_refused(
     assert store.raters()[0].answers == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"{", b"[]", b"x" * 8000])
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"{", b"[]", b"x" * 8000, b"[" * 8000])
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
 def test_any_bytes_in_the_place_of_an_answer_are_refused(
     body: bytes, kind: str, visitor: Visitor
@@ -327,6 +339,7 @@ def test_bodies_have_a_limit(visitor: Visitor) -> None:
         {"sec-fetch-site": "same-site"},
         {"origin": "https://elsewhere.example"},
         {"origin": "null"},
+        {"origin": "http://["},
     ],
 )
 def test_forms_from_other_sites_are_refused(headers: dict[str, str], visitor: Visitor) -> None:
@@ -348,6 +361,24 @@ def test_every_answer_has_strict_headers(page: str, visitor: Visitor) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
     assert headers["cache-control"] == "no-store"
+
+
+def test_an_error_nobody_foresaw_has_them_too(
+    app: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "enrol", lambda: 1 / 0)
+    response = Visitor(app, raise_server_exceptions=False).post("/consent", data={"agree": "yes"})
+    assert response.status_code == 500
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_what_is_asked_for_in_a_wrong_way_gets_a_page(visitor: Visitor) -> None:
+    response = visitor.get("/leave")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert "cannot be asked for in this way" in response.text
+    assert visitor.get("/consent").url.path == "/"
+    assert visitor.head("/").status_code == 200
 
 
 def test_pages_reach_nothing_but_the_study(visitor: Visitor) -> None:
@@ -442,6 +473,18 @@ def test_buckets_fill_again_and_forget_those_who_came_first() -> None:
     for k in range(20_000):
         buckets.take(str(k))
     assert len(buckets._levels) <= 10_000
+
+
+def test_requests_at_the_same_time_share_a_bucket() -> None:
+    class Slow(OrderedDict):
+        def pop(self, key: Any, default: Any = None) -> Any:
+            found = super().pop(key, default)
+            time.sleep(0.01)
+            return found
+
+    buckets = Buckets(0.001, 1, _levels=Slow())
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(buckets.take, ["a"] * 8)) == 1
 
 
 def test_a_database_that_fails_is_said_to_and_nothing_is_lost(

@@ -101,7 +101,7 @@ class Hands:
         self.driver.get(address)
         self.press("input[name=agree]")
         self.press("button.go")
-        self.until(lambda d: d.current_url.endswith("/instructions"))
+        self.until(lambda d: "/instructions" in d.current_url)
         self.press("a.go")
         self.until(lambda _: self.seen("start"))
 

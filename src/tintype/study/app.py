@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tintype.errors import TintypeError
 from tintype.study.analysis import analyse
@@ -31,6 +32,15 @@ from tintype.study.storage import Pair, Session, Store
 
 _MONTH = 30 * 24 * 3600
 _DAY_MS = 24 * 3600 * 1000
+_NO_COOKIE = (
+    "This page needs a cookie, to know which pair you are at, and your browser has kept none. "
+    "Allow cookies for this page, then begin again."
+)
+#: What the framework says by itself, in words for raters.
+_FRAMEWORKS = {
+    "Not Found": "There is no such page.",
+    "Method Not Allowed": "This page cannot be asked for in this way.",
+}
 _STATIC = {
     "study.css": "text/css; charset=utf-8",
     "study.js": "text/javascript; charset=utf-8",
@@ -69,8 +79,8 @@ class GivenAnswer(BaseModel):
     layout: Layout | None = None
 
 
-def create_app(study: Study, store: Store, limits: Limits | None = None) -> FastAPI:
-    """The application that serves a study.
+def create_app(study: Study, store: Store, limits: Limits | None = None) -> Protection:
+    """The application that serves a study, an ASGI application.
 
     Raises:
         DataError: the study's owner token is missing.
@@ -78,12 +88,9 @@ def create_app(study: Study, store: Store, limits: Limits | None = None) -> Fast
     limits = limits or Limits()
     pages = _Pages(study, store, limits)
     app = FastAPI(title=study.settings.title, openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(
-        Protection,  # pyright: ignore[reportArgumentType]
-        requests=Buckets(limits.requests, limits.burst),
-    )
     for path, methods, page in (
-        ("/", ["GET"], pages.consent),
+        ("/", ["GET", "HEAD"], pages.consent),
+        ("/consent", ["GET"], pages.home),
         ("/consent", ["POST"], pages.consented),
         ("/instructions", ["GET"], pages.instructions),
         ("/trial", ["GET"], pages.trial),
@@ -99,11 +106,12 @@ def create_app(study: Study, store: Store, limits: Limits | None = None) -> Fast
         ("/health", ["GET"], pages.health),
     ):
         app.add_api_route(path, page, methods=methods, response_model=None)
-    app.add_exception_handler(HTTPException, pages.refused)
-    app.add_exception_handler(404, pages.refused)
+    # The framework's own refusals too, which are of the class that FastAPI's derives from.
+    app.add_exception_handler(StarletteHTTPException, pages.refused)
     app.add_exception_handler(DBAPIError, pages.unavailable)
     app.add_exception_handler(TintypeError, pages.unavailable)
-    return app
+    # Around all of it, not as a middleware: those stand within what answers an unforeseen error.
+    return Protection(app, Buckets(limits.requests, limits.burst))
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -121,7 +129,7 @@ async def _given(request: Request) -> tuple[GivenAnswer, bool]:
     try:
         content = await request.json() if scripted else await _form(request)
         return GivenAnswer.model_validate(content), scripted
-    except (ValidationError, ValueError):
+    except (ValidationError, ValueError, RecursionError):
         raise HTTPException(400, "This is no answer that can be read.") from None
 
 
@@ -158,6 +166,10 @@ class _Pages:
             return _go("thanks" if session.finished else "trial")
         return self._page("consent.html", forgotten=False)
 
+    def home(self) -> Response:
+        """For whoever reloads the page that asked to agree once more."""
+        return _go("./")
+
     def consented(self, request: Request, form: Form) -> Response:
         """A new rater, if consent was given."""
         session = self._session(request)
@@ -168,7 +180,7 @@ class _Pages:
         if not self._new_raters.take(address_of(request.scope)):
             raise HTTPException(429, "Many people begin at this moment; try again in a minute.")
         secret, _ = self._store.enrol()
-        response = _go("instructions")
+        response = _go("instructions?begun=1")
         response.set_cookie(
             self._cookie,
             secret,
@@ -183,6 +195,8 @@ class _Pages:
     def instructions(self, request: Request) -> Response:
         """How it is done."""
         if self._session(request) is None:
+            if "begun" in request.query_params:  # else who just agreed would be asked to agree
+                raise HTTPException(400, _NO_COOKIE)
             return _go("./")
         return self._page("instructions.html")
 
@@ -215,9 +229,7 @@ class _Pages:
         )
         practice = answer.position < self._study.settings.practice
         before = self._store.pair(session) if practice else None
-        pair = self._store.answer(
-            session, answer.position, answer.choice, measured, go_on=scripted
-        )
+        pair = self._store.answer(session, answer.position, answer.choice, measured, go_on=scripted)
         if not scripted:
             return _go("thanks" if pair is None else "trial")
         feedback = None
@@ -312,11 +324,13 @@ class _Pages:
         """What went wrong, on a page or for a script."""
         status = getattr(error, "status_code", 500)
         said = getattr(error, "detail", "")
-        text = "There is no such page." if status == 404 and said == "Not Found" else said
+        text = _FRAMEWORKS.get(said, said)
         if request.headers.get("content-type", "").startswith("application/json"):
             return JSONResponse({"error": text}, status)
         up = "../" * (request.url.path.count("/") - 1)
-        return self._page("message.html", status, message=text, up=up)
+        page = self._page("message.html", status, message=text, up=up)
+        page.headers.update(getattr(error, "headers", None) or {})
+        return page
 
     def unavailable(self, request: Request, error: Exception) -> Response:
         """The database or the report failed: nothing was kept, and it is worth another try."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -39,6 +40,8 @@ _MOST_ADDRESSES = 10_000
 class Buckets:
     """Token buckets, one for each address: so many at once, then so many a second.
 
+    Requests that are answered at the same time may take from one.
+
     Attributes:
         rate: tokens a second; 0 sets no limit.
         burst: tokens of a full bucket.
@@ -49,18 +52,20 @@ class Buckets:
     burst: float
     clock: Callable[[], float] = time.monotonic
     _levels: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, address: str) -> bool:
         """Take a token, if there is one."""
         if self.rate == 0:
             return True
-        now = self.clock()
-        level, at = self._levels.pop(address, (self.burst, now))
-        level = min(self.burst, level + (now - at) * self.rate)
-        allowed = level >= 1
-        self._levels[address] = (level - allowed, now)
-        if len(self._levels) > _MOST_ADDRESSES:
-            self._levels.popitem(last=False)
+        with self._lock:
+            now = self.clock()
+            level, at = self._levels.pop(address, (self.burst, now))
+            level = min(self.burst, level + (now - at) * self.rate)
+            allowed = level >= 1
+            self._levels[address] = (level - allowed, now)
+            if len(self._levels) > _MOST_ADDRESSES:
+                self._levels.popitem(last=False)
         return allowed
 
 
@@ -145,4 +150,7 @@ def _same_origin(headers: Headers) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:  # no address at all
+        return False

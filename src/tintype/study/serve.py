@@ -53,6 +53,7 @@ def serve(
                 log_level="warning",
                 access_log=False,  # it would keep the raters' addresses
                 server_header=False,
+                date_header=False,
                 proxy_headers=proxy,
                 forwarded_allow_ips="127.0.0.1,::1",
                 lifespan="off",
