@@ -56,6 +56,15 @@
     element("start").focus();
   }
 
+  // The pair of a page that stayed open is gone once the session went on elsewhere.
+  async function gone() {
+    try {
+      return [403, 404].includes((await fetch(state.left)).status);
+    } catch {
+      return false; // no connection: it may still be there
+    }
+  }
+
   async function load() {
     for (let wait = 500; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       try {
@@ -63,6 +72,10 @@
         await Promise.all([pictures.left.decode(), pictures.right.decode()]);
         return;
       } catch {
+        if (await gone()) {
+          location.reload();
+          return new Promise(() => {});
+        }
         say("The pictures cannot be loaded. Trying again…");
         await pause(wait);
       }
