@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -79,8 +80,35 @@ def test_a_difference_is_tested_over_raters_and_over_photographs(study: Study) -
     (pair,) = analyse(study, raters, "real").comparisons
     assert (pair.first, pair.second, pair.difference, pair.interval) == ("one", "two", 1, (1, 1))
     assert pair.p_raters == 2 / 2**6
-    # The two systems were never judged on the same photograph: nothing is known about those.
-    assert pair.p_photos == pair.p == pair.p_holm == 1
+    # The two systems were never judged on the same photograph: there is no test of these.
+    assert pair.p_photos is None
+    assert pair.p == pair.p_holm == pair.p_raters
+
+
+def test_a_test_that_cannot_be_made_is_no_p_value(tmp_path: Path) -> None:
+    study = small_study(tmp_path, systems=("one", "two", "three"))
+    raters = [a_rater(study, k, "111", "000") for k in range(6)]
+    raters.append(Rater(6, "CODE6", True, False, (an_answer(study, 6, True, "three"),)))
+    report = analyse(study, raters, "real")
+    tested, *untested = report.comparisons
+    assert tested.p_holm == tested.p == 2 / 2**6  # the others are not counted as comparisons
+    assert [(pair.p_raters, pair.p_photos, pair.p, pair.p_holm) for pair in untested] == [
+        (None, None, None, None)
+    ] * 2
+    text = report_text(study, report)
+    assert "one and three are not tested over raters (none judged both), nor over" in text
+    assert re.search(r"one - three +[+-][\d.]+ +– +– +–\n", text)
+    assert "<td>–</td>" in report_page(study, report)
+
+
+def test_there_is_no_interval_over_raters_where_one_judged(study: Study) -> None:
+    raters = [a_rater(study, 1, "10", "01"), a_rater(study, 2, "10")]
+    report = analyse(study, raters, "real")
+    one, two = report.systems
+    assert one.clustered is not None
+    assert two.clustered is None
+    assert report.comparisons[0].interval is None
+    assert "fewer than two raters judged the system" in report_page(study, report)
 
 
 def test_photographs_are_compared_where_both_systems_were_judged(study: Study) -> None:

@@ -245,9 +245,7 @@ def test_a_reload_and_the_back_button_resume(study: Study, address: str, tmp_pat
     assert rater.answers[1].presentations >= 2
 
 
-def test_a_page_that_was_left_behind_catches_up(
-    study: Study, address: str, tmp_path: Path
-) -> None:
+def test_a_page_that_was_left_behind_catches_up(study: Study, address: str, tmp_path: Path) -> None:
     with browser(tmp_path / "profile") as driver:
         hands = Hands(driver, touch=False)
         hands.begin(address)
@@ -259,8 +257,10 @@ def test_a_page_that_was_left_behind_catches_up(
         store.close()
         hands.press("#start")
         hands.until(
-            lambda d: d.find_element(By.ID, "count").text == "Practice pair 2 of 2"
-            and hands.seen("start")
+            lambda d: (
+                d.find_element(By.ID, "count").text == "Practice pair 2 of 2"
+                and hands.seen("start")
+            )
         )
         assert driver.find_element(By.ID, "ready-title").text == "Welcome back"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class SystemScore:
         fooled: how many of them took its picture for the true one.
         score: the Visual Turing Test score, fooled / answers; 0.5 is indistinguishable.
         wilson: interval of the score that takes all answers for independent.
-        clustered: interval from a bootstrap over raters; None with a single rater.
+        clustered: interval from a bootstrap over raters; None where fewer than two judged it.
         raters, photos: how many the answers are of.
         agreement: Krippendorff's alpha between raters who saw the same pair; None if undefined.
         reactions: of all its answers.
@@ -91,21 +91,23 @@ class Comparison:
     Attributes:
         first, second: their names.
         difference: score of the first less that of the second.
-        interval: of the difference, from a bootstrap over raters.
-        p_raters: of the permutation test over raters.
-        p_photos: of the permutation test over photographs.
-        p: the larger of both: the difference holds for other raters and for other photographs.
-        p_holm: p, adjusted for the number of comparisons.
+        interval: of the difference, from a bootstrap over raters; None where fewer than two judged
+            either system.
+        p_raters: of the permutation test over raters; None where nobody judged both systems.
+        p_photos: of the permutation test over photographs; None where none was judged in both.
+        p: the larger of both: the difference holds for other raters and for other photographs. The
+            only one where one test could not be made; None where neither could.
+        p_holm: p, adjusted for the number of comparisons that were tested.
     """
 
     first: str
     second: str
     difference: float
     interval: Interval | None
-    p_raters: float
-    p_photos: float
-    p: float
-    p_holm: float
+    p_raters: float | None
+    p_photos: float | None
+    p: float | None
+    p_holm: float | None
 
 
 @dataclass(frozen=True)
@@ -220,14 +222,12 @@ def analyse(
         return report
     answers = [own for _, own in counted]
     table = _Table(study, answers)
-    shares = (
-        clustered_bootstrap(table.fooled, table.counts, resamples) if len(answers) > 1 else None
-    )
+    shares = clustered_bootstrap(table.fooled, table.counts, resamples)
     return Report(
         **{
             **vars(report),
             "systems": tuple(
-                _score(study, table, k, None if shares is None else shares[:, k])
+                _score(study, table, k, shares[:, k])
                 for k, name in enumerate(study.systems)
                 if table.counts[:, k].sum()
             ),
@@ -286,6 +286,10 @@ class _Table:
     def of_system(self, system: str) -> list[Answer]:
         return [answer for own in self.answers for answer in own if answer.system == system]
 
+    def raters(self, place: int) -> int:
+        """How many judged the system in this place."""
+        return int(np.count_nonzero(self.counts[:, place]))
+
     def ratings(self, system: str | None) -> NDArray[np.float64]:
         """(raters, pairs): 1 fooled, 0 not, NaN not asked; of one system, or of all."""
         pairs = [key for key in self.pairs if system in (None, key[1])]
@@ -321,12 +325,11 @@ class _Table:
         ]
 
 
-def _score(
-    study: Study, table: _Table, place: int, shares: NDArray[np.float64] | None
-) -> SystemScore:
+def _score(study: Study, table: _Table, place: int, shares: NDArray[np.float64]) -> SystemScore:
     name = list(study.systems)[place]
     answers = table.of_system(name)
     count, fooled = len(answers), sum(answer.fooled for answer in answers)
+    raters = table.raters(place)
     reactions = _quartiles(answers)
     assert reactions is not None
     return SystemScore(
@@ -336,8 +339,8 @@ def _score(
         fooled=fooled,
         score=fooled / count,
         wilson=wilson(fooled, count),
-        clustered=None if shares is None else percentile_interval(shares),
-        raters=int(np.count_nonzero(table.counts[:, place])),
+        clustered=percentile_interval(shares) if raters > 1 else None,
+        raters=raters,
         photos=len({answer.photo for answer in answers}),
         agreement=krippendorff_alpha(table.ratings(name)),
         reactions=reactions,
@@ -354,7 +357,7 @@ def _quartiles(answers: Sequence[Answer]) -> Quartiles | None:
 
 
 def _comparisons(
-    study: Study, table: _Table, shares: NDArray[np.float64] | None
+    study: Study, table: _Table, shares: NDArray[np.float64]
 ) -> tuple[Comparison, ...]:
     totals = table.counts.sum(0)
     scores = table.fooled.sum(0) / np.maximum(totals, 1)
@@ -364,14 +367,13 @@ def _comparisons(
         i, j = table.place[first], table.place[second]
         p_raters = sign_flip_test(table.differences_of_raters(i, j))
         p_photos = sign_flip_test(table.differences_of_photos(first, second))
-        interval = None if shares is None else percentile_interval(shares[:, i] - shares[:, j])
+        several = min(table.raters(i), table.raters(j)) > 1
+        interval = percentile_interval(shares[:, i] - shares[:, j]) if several else None
         difference = float(scores[i] - scores[j])
-        found.append((first, second, difference, interval, p_raters, p_photos))
-    larger = [max(p_raters, p_photos) for *_, p_raters, p_photos in found]
-    return tuple(
-        Comparison(*row, p=p, p_holm=adjusted)
-        for row, p, adjusted in zip(found, larger, holm(larger), strict=True)
-    )
+        p = max((p for p in (p_raters, p_photos) if p is not None), default=None)
+        found.append(Comparison(first, second, difference, interval, p_raters, p_photos, p, p))
+    adjusted = iter(holm([pair.p for pair in found if pair.p is not None]))
+    return tuple(pair if pair.p is None else replace(pair, p_holm=next(adjusted)) for pair in found)
 
 
 def _conditions(raters: Sequence[Rater], table: _Table) -> Conditions:

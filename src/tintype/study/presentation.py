@@ -208,6 +208,14 @@ def remarks(report: Report) -> list[str]:
         said.append(
             f"The pictures lay side by side for {row} answers, one above other for {column}."
         )
+    for pair in report.comparisons:
+        lacks = []
+        if pair.p_raters is None:
+            lacks.append("over raters (none judged both)")
+        if pair.p_photos is None:
+            lacks.append("over photographs (none was judged in the colours of both)")
+        if lacks:
+            said.append(f"{pair.first} and {pair.second} are not tested {', nor '.join(lacks)}.")
     if report.counted < 20:
         said.append(
             f"With {report.counted} raters the intervals over raters are narrower than they "
@@ -228,17 +236,19 @@ def points(difference: float) -> str:
 
 def interval(found: Interval | None) -> str:
     """An interval of shares."""
-    return "-" if found is None else f"{100 * found.low:.1f} to {100 * found.high:.1f}"
+    return "–" if found is None else f"{100 * found.low:.1f} to {100 * found.high:.1f}"
 
 
-def p_value(p: float) -> str:
-    """A p-value."""
+def p_value(p: float | None) -> str:
+    """A p-value; a dash for a test that could not be made."""
+    if p is None:
+        return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def number(value: float | None) -> str:
     """A coefficient."""
-    return "-" if value is None else f"{value:.2f}"
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _raters(report: Report) -> str:

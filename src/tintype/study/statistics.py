@@ -106,7 +106,7 @@ def krippendorff_alpha(ratings: NDArray[np.float64]) -> float | None:
 
 def sign_flip_test(
     differences: Sequence[float] | NDArray[np.float64], resamples: int = 20_000, seed: int = 0
-) -> float:
+) -> float | None:
     """Two-sided p-value of a mean difference of 0, by a permutation test on paired differences.
 
     Were both conditions alike, each difference might as well have the other sign (Fisher, "The
@@ -117,9 +117,11 @@ def sign_flip_test(
         differences: one of each unit that was drawn independently.
 
     Returns:
-        p in (0, 1]; 1 for no differences.
+        p in (0, 1]; None where there is no unit to test.
     """
     values = np.asarray(differences, dtype=np.float64)
+    if len(values) == 0:
+        return None
     values = values[values != 0]  # their sign changes nothing
     if len(values) == 0:
         return 1.0
