@@ -95,6 +95,8 @@ def test_two_studies_do_not_share_a_seed_unless_told_to(photos: Path, run: Any) 
         (("s", "--real", "photos", "--coloured", "a=nowhere"), 1, "nowhere"),
         (("s", "--real", "photos", "--consent", "nowhere"), 1, "cannot be read as text"),
         (("s", "--real", "photos", "--exposure", "0.01"), 1, "this makes no study"),
+        (("s", "--real", "photos", "--exposure", "inf"), 2, "Must be < inf"),
+        (("s", "--real", "photos", "--catch", "2", "--catch-errors", "2"), 1, "fewer errors"),
         (("s", "--real", "photos", "--trials", "1.5"), 2, "not a whole number"),
         (("s", "--real", "photos"), 1, "0 photographs can be used (9 cannot: "),
     ],
@@ -140,6 +142,28 @@ def test_people_and_rehearsal_are_reported_apart(made: Path, run: Any) -> None:
     result = run("study", "report", made)
     assert result.status == 1
     assert "has no real answers yet" in result.err
+
+
+def test_errors_are_forgiven_only_where_there_are_several_catch_trials(
+    photos: Path, run: Any
+) -> None:
+    from tintype.study.manifest import read_study
+
+    forgiven = []
+    for count in (0, 1, 2):
+        words = (*SMALL[:-1], count)
+        run("study", "create", f"s{count}", "--real", photos, *words)
+        forgiven.append(read_study(Path(f"s{count}")).settings.rules.catch_errors)
+    assert forgiven == [0, 0, 1]
+
+
+def test_a_page_is_served_however_few_requests_a_second_are_allowed(
+    made: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("tintype.study.serve.serve", lambda _, **options: given.update(options))
+    run("study", "serve", made, "--rate-limit", 0.1)
+    assert (given["limits"].requests, given["limits"].burst) == (0.1, 10)
 
 
 @pytest.mark.parametrize("command", ["serve", "report", "simulate"])

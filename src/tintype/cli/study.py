@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ study = App(
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 FromZero = Annotated[int, Parameter(converter=whole, validator=Number(gte=0))]
-NotNegative = Annotated[float, Parameter(validator=Number(gte=0))]
+NotNegative = Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))]
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
 Database = Annotated[
     str | None,
@@ -59,7 +60,7 @@ def create(
     trials: Count = 50,
     practice: FromZero = 5,
     catch: FromZero = 6,
-    catch_errors: FromZero = 1,
+    catch_errors: Annotated[FromZero | None, Parameter(show_default=False)] = None,
     title: str = "True colours",
     question: str | None = None,
     consent: Path | None = None,
@@ -86,7 +87,7 @@ def create(
         trials: pairs that count, for each rater.
         practice: pairs with feedback before them.
         catch: pairs among them with an obvious answer.
-        catch_errors: wrong answers to these that are forgiven.
+        catch_errors: wrong answers to these that are forgiven; by default 1, of a single one 0.
         title: of the study, as raters see it.
         question: what raters are asked, instead of which picture has the true colours.
         consent: a text file with the paragraphs raters agree to, instead of tintype's.
@@ -117,7 +118,7 @@ def create(
             practice=practice,
             catch=catch,
             seed=secrets.randbits(63) if seed is None else seed,
-            rules=Rules(catch_errors=min(catch_errors, max(0, catch - 1))),
+            rules=Rules(min(1, max(0, catch - 1)) if catch_errors is None else catch_errors),
         )
         check_settings(settings)
         refuse_existing(folder)
@@ -196,7 +197,8 @@ def serve(
             port=port,
             database=database,
             proxy=proxy,
-            limits=Limits(requests=rate_limit, burst=5 * rate_limit),
+            # A page with what belongs to it is half a dozen requests.
+            limits=Limits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
             on_ready=ready,
         )
     return 0
