@@ -164,8 +164,9 @@ class Study:
         record["digest"] = digest_of(record)
         path = self.folder / MANIFEST
         text = json.dumps({"tintype_study": VERSION, **record}, indent=1, ensure_ascii=False)
+        path.touch(mode=0o600)  # who reads the seed knows all sides
         path.write_text(text + "\n", encoding="utf-8")
-        path.chmod(0o444)
+        path.chmod(0o400)
         return read_study(self.folder)
 
 
