@@ -157,6 +157,17 @@ def test_an_empty_folder_may_become_a_study_and_a_file_may_not(tmp_path: Path) -
         create(paths[0], paths, [Painter("one")], SMALL)
 
 
+def test_the_current_folder_may_become_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    create(Path(), paths, [Painter("one")], SMALL)
+    verify_pictures(read_study(Path()))
+    assert {path.name for path in Path().iterdir()} == {"pictures", "owner-token", "study.json"}
+
+
 def test_an_interrupted_study_leaves_nothing(tmp_path: Path) -> None:
     class Interrupted(Painter):
         def colour(self, path: Path, true: np.ndarray, seed: int) -> np.ndarray:
@@ -191,6 +202,15 @@ def test_settings_that_make_no_study_are_refused(changes: dict, tmp_path: Path) 
     with pytest.raises(DataError, match="this makes no study"):
         create(tmp_path / "study", paths, [Painter("one")], replace(SMALL, **changes))
     assert not (tmp_path / "study").exists()
+
+
+def test_a_rater_has_a_trial_for_each_system_at_least(tmp_path: Path) -> None:
+    painters = [Painter(name) for name in ("one", "two", "three")]
+    paths = photographs(tmp_path / "p", 8)
+    with pytest.raises(DataError, match="cannot judge all 3 systems"):
+        create(tmp_path / "study", paths, painters, replace(SMALL, trials=2))
+    with pytest.raises(DataError, match="7 are needed"):
+        create(tmp_path / "study", paths[:6], painters, SMALL)
 
 
 @pytest.mark.parametrize("names", [[], ["one", "one"], [FALSE_COLOURS]])
@@ -231,8 +251,9 @@ def test_a_changed_or_missing_picture_is_noticed(study: Study) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions")
-def test_the_owners_token_is_for_the_owner_alone(study: Study) -> None:
-    assert (study.folder / "owner-token").stat().st_mode & 0o077 == 0
+def test_the_token_and_the_seed_are_for_the_owner_alone(study: Study) -> None:
+    for name in ("owner-token", "study.json"):
+        assert (study.folder / name).stat().st_mode & 0o077 == 0
     (study.folder / "owner-token").write_text("short")
     with pytest.raises(DataError, match="long random line"):
         owner_token(study)
@@ -318,6 +339,33 @@ def test_pictures_coloured_elsewhere_are_taken_by_name(tmp_path: Path) -> None:
         Folder("theirs", made_elsewhere, 32)
     with pytest.raises(DataError):
         Folder("theirs", tmp_path / "nowhere", 32)
+
+
+def test_photographs_of_one_name_cannot_be_told_apart_by_it(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    (tmp_path / "q").mkdir()
+    for k, twin in enumerate((tmp_path / "q" / "photo-00.png", tmp_path / "p" / "photo-01.jpg")):
+        scene(90 + k, 48, 55).save(twin)
+        paths.append(twin)
+    theirs = tmp_path / "theirs"
+    photographs(theirs, 8)
+    _, refused = create(tmp_path / "a", paths, [Folder("theirs", theirs, 32)], SMALL)
+    assert {Path(path).stem for path in refused} == {"photo-00", "photo-01"}
+    assert len(refused) == 4
+    assert all("rename it and its picture" in reason for reason in refused.values())
+    made, refused = create(tmp_path / "b", paths, [Painter("one")], SMALL)
+    assert refused == {}
+    assert {"p/photo-00.png", "q/photo-00.png"} <= {photo.name for photo in made.photos}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are text elsewhere")
+def test_a_name_that_is_no_text_is_spelt_out(tmp_path: Path) -> None:
+    paths = photographs(tmp_path / "p", 8)
+    odd = paths[0].with_name(os.fsdecode(b"caf\xe9.png"))
+    made, _ = create(
+        tmp_path / "study", [paths[0].rename(odd), *paths[1:]], [Painter("one")], SMALL
+    )
+    assert made.photos[0].name == "caf\\udce9.png"
 
 
 def test_a_shipped_model_colours_a_study(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -16,9 +17,18 @@ from PIL import Image
 
 from tintype.errors import DataError, PhotoError, UnwritablePhotoError
 from tintype.photo import Photo
-from tintype.study.manifest import FALSE_COLOURS, PICTURES, TOKEN, Kind, Picture, Settings, Study
+from tintype.study.manifest import (
+    FALSE_COLOURS,
+    MANIFEST,
+    PICTURES,
+    TOKEN,
+    Kind,
+    Picture,
+    Settings,
+    Study,
+)
 from tintype.study.pictures import Rgb, check_true, encode, false_colours, square, strength
-from tintype.study.systems import System
+from tintype.study.systems import Folder, System
 
 #: Told what is done, of how many, and what is under way.
 OnStep = Callable[[int, int, str], None]
@@ -60,23 +70,33 @@ def create(
         The study, and why photographs were left out, by path.
 
     Raises:
-        DataError: the folder is in use, a name is given twice, or too few photographs can be used.
+        DataError: the folder is in use, a name is given twice, a rater has fewer trials than there
+            are systems, or too few photographs can be used.
     """
     check_settings(settings)
     names = [system.name for system in systems]
     if not names or len(set(names)) < len(names) or FALSE_COLOURS in names:
         raise DataError(f"each system needs a name of its own, and there must be one: {names}")
+    if settings.trials < len(names):
+        raise DataError(
+            f"with {settings.trials} trials a rater cannot judge all {len(names)} systems: choose "
+            "more --trials, or fewer systems."
+        )
     refuse_existing(folder)
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    place = folder.resolve()  # "." has no name to make another of
+    beside = place if place.exists() else place.parent
+    partial = beside / f".{place.name}.{secrets.token_hex(4)}.partial"
     try:
         (partial / PICTURES).mkdir(parents=True)
     except OSError as error:
         raise UnwritablePhotoError(f"{folder} cannot be made: {error.strerror}") from error
     try:
         study, refused = _prepared(partial, photos, systems, settings, on_step)
-        if folder.exists():
-            folder.rmdir()
-        os.rename(partial, folder)
+        place.mkdir(exist_ok=True)
+        # An empty folder is filled, not replaced: somebody may be in it. The manifest makes it a
+        # study, so it comes last.
+        for name in (PICTURES, TOKEN, MANIFEST):
+            os.rename(partial / name, place / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Study(**{**vars(study), "folder": folder}), refused
@@ -139,7 +159,7 @@ def _prepared(
         return name
 
     candidates, refused = _candidates(photos, systems, settings.size, write, step)
-    _share_out(candidates, settings, refused)
+    _share_out(candidates, settings, len(systems), refused)
     for done, candidate in enumerate(candidates):
         step(done, len(candidates), f"colouring {candidate.path.name}")
         with Image.open(folder / PICTURES / candidate.true) as image:
@@ -154,7 +174,10 @@ def _prepared(
         folder=folder,
         settings=settings,
         systems={system.name: system.origin for system in systems},
-        photos=tuple(Picture(c.path.name, c.kind, c.true, c.coloured) for c in candidates),
+        photos=tuple(
+            Picture(name, c.kind, c.true, c.coloured)
+            for name, c in zip(_names([c.path for c in candidates]), candidates, strict=True)
+        ),
         checksums=checksums,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     ).write()
@@ -162,6 +185,17 @@ def _prepared(
     token.touch(mode=0o600)
     token.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
     return study, refused
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What the report calls photographs: their names, with folders where these are not enough."""
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        absolute = [Path(os.path.abspath(path)) for path in paths]
+        top = os.path.commonpath([path.parent for path in absolute])
+        names = [path.relative_to(top).as_posix() for path in absolute]
+    # A name need not be UTF-8, and the manifest is.
+    return [name.encode(errors="backslashreplace").decode() for name in names]
 
 
 def _candidates(
@@ -175,9 +209,16 @@ def _candidates(
     candidates: list[_Candidate] = []
     refused: dict[str, str] = {}
     seen: dict[bytes, Path] = {}
+    by_name = any(isinstance(system, Folder) for system in systems)
+    called = Counter(path.stem for path in photos)
     for done, path in enumerate(photos):
         step(done, len(photos), f"reading {path.name}")
         try:
+            if by_name and called[path.stem] > 1:
+                raise PhotoError(
+                    f"{path} is not the only photograph called {path.stem}, by which pictures "
+                    "coloured elsewhere are found: rename it and its picture"
+                )
             photo = Photo.open(path)
             check_true(photo)
             rgb = square(photo, size)
@@ -193,15 +234,17 @@ def _candidates(
     return candidates, refused
 
 
-def _share_out(candidates: list[_Candidate], settings: Settings, refused: dict[str, str]) -> None:
+def _share_out(
+    candidates: list[_Candidate], settings: Settings, systems: int, refused: dict[str, str]
+) -> None:
     """Set photographs apart for catch trials, the more colourful ones, and for practice."""
-    needed = settings.practice + settings.catch + 1
+    needed = settings.practice + settings.catch + systems
     if len(candidates) < needed:
         reasons = f" ({len(refused)} cannot: {next(iter(refused.values()))})" if refused else ""
         raise DataError(
             f"{len(candidates)} photographs can be used{reasons}, and {needed} are "
-            f"needed: {settings.practice} for practice, {settings.catch} for catch trials and at "
-            "least one that counts. Give more, or choose smaller --practice and --catch."
+            f"needed: {settings.practice} for practice, {settings.catch} for catch trials and one "
+            "that counts for each system. Give more, or choose smaller --practice and --catch."
         )
     random = np.random.default_rng([settings.seed, 3])
     by_strength = sorted(candidates, key=lambda candidate: -candidate.strength)
