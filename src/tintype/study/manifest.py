@@ -33,9 +33,10 @@ CONSENT = (
     "You will see pairs of pictures and say, for each pair, which picture has the true colours. "
     "There is nothing to prepare and no special knowledge is needed. You should be able to see "
     "colours without difficulty.",
-    "We record which picture you choose and how long you take. We do not ask for your name, and "
-    "we keep neither your address on the network nor anything else about you. One cookie lets you "
-    "go on where you were if the page is closed; it holds a random number.",
+    "We record which picture you choose, how long you take, whether the pictures lay side by side "
+    "or one above the other, and whether the page was hidden meanwhile. We do not ask for your "
+    "name, and we keep neither your address on the network nor anything else about you. One cookie "
+    "lets you go on where you were if the page is closed; it holds a random number.",
     "Taking part is voluntary. You may stop at any time, without giving a reason; if you press "
     "“Stop and withdraw”, your answers are left out of the study.",
 )
