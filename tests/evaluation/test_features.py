@@ -127,6 +127,16 @@ def test_the_classifier_labels_pictures(tmp_path):
     assert "MobileNetV2" in networks.notes["agree"]
 
 
+def test_a_file_that_was_cut_off_is_named_wherever_that_was(tmp_path):
+    path = tmp_path / "old.pth"
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for length in range(0, len(content), 3):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError, match=r"old.pth cannot be used \(.+\)"):
+            read_weights(path, "Tiny")
+
+
 def test_any_network_is_filled_by_name(tmp_path):
     save_file(
         {k: v for k, v in Tiny().state_dict().items() if "num_batches" not in k},

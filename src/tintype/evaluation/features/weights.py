@@ -31,10 +31,10 @@ def read_weights(path: Path, wanted: str) -> dict[str, Tensor]:
             return load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
-    except (AttributeError, KeyError, ValueError):  # not a table of tensors
-        reason = "it holds no table of tensors"
+    except Exception:  # of a damaged file torch makes nearly any error
+        reason = "it is damaged, or holds no table of tensors"
     raise DataError(f"{path} cannot be used ({reason}); what is needed: {wanted}.")
 
 
