@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,6 +125,20 @@ def test_diversity_is_measured_of_models_that_sample(photos, monkeypatch):
     assert "ms_ssim" not in small.figures  # too small for its five scales
     assert "ab_spread" in small.figures
     assert "ab_spread" not in evaluate(photos[:1], ["dice"], samples=1).rows[2].figures
+
+
+def test_what_a_model_loads_at_first_use_is_in_no_photographs_seconds(photos, monkeypatch):
+    class Lazy(Dice):
+        ready = False
+
+        def colorize(self, photo):
+            if not self.ready:
+                time.sleep(1)
+            self.ready = True
+            return super().colorize(photo)
+
+    monkeypatch.setattr("tintype.evaluation.benchmark.Colorizer", Lazy)
+    assert evaluate(photos[:1], ["one"], protocol=Protocol(64)).rows[2]["seconds"] < 0.9
 
 
 def test_second_stages_are_not_among_every_model():

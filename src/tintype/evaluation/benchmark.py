@@ -43,6 +43,8 @@ class _Contestant:
                 f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to "
                 "refine as in patchwise@none."
             ) from error
+        # What is loaded at first use, as a second stage is, is in no photograph's seconds.
+        self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), **self.options)
 
     def colour(self, photo: Photo, samples: int) -> tuple[Picture, dict[str, float]]:
         """The picture, and what is known of it: seconds, and diversity where it samples."""
