@@ -138,8 +138,8 @@ def evaluate(
 
 def _opened(path: Path, protocol: Protocol) -> Photo:
     photo = Photo.open(path)
-    if photo.kind != "colour":
-        raise PhotoError(f"{path} is {photo.kind}: it cannot tell right colours from wrong")
+    if photo.kind == "gray":
+        raise PhotoError(f"{path} is gray: it cannot tell right colours from wrong")
     return protocol.apply(photo)
 
 
