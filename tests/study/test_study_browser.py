@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("selenium", reason="drives a browser")
 
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -45,7 +46,9 @@ class Hands:
         self.count = 0
 
     def until(self, condition: Callable[[Any], Any]) -> Any:
-        return WebDriverWait(self.driver, 15, 0.02).until(condition)
+        # A page may go on to the next between finding an element and reading it.
+        passing = (NoSuchElementException, StaleElementReferenceException)
+        return WebDriverWait(self.driver, 15, 0.02, passing).until(condition)
 
     def seen(self, name: str) -> bool:
         return self.driver.execute_script(
