@@ -12,7 +12,7 @@ from tintype.color.gamut import join_lab
 from tintype.errors import DataError, PhotoError
 from tintype.evaluation.memory import peak_megabytes
 from tintype.evaluation.networks import Networks, Picture
-from tintype.evaluation.observations import Observations, Truth, Values, diversity, resampled
+from tintype.evaluation.observations import Observations, Truth, diversity, resampled
 from tintype.evaluation.protocol import Protocol, eight_bits
 from tintype.evaluation.table import REFERENCES, Row, Table
 from tintype.photo import Photo
@@ -123,7 +123,7 @@ def evaluate(
     rows = _rows(observed, truths)
     if memory:
         _measure_memory(rows, contestants, measured, protocol, threads)
-    true = _figures(truths, truths, truths, resampled(len(measured)))
+    true = truths.figures(truths, truths, resampled(len(measured)))
     own = ("colorful", "colorful_abs", "agree")
     return Table(
         rows=rows,
@@ -169,18 +169,12 @@ def _measure_memory(
             row.figures["peak_mb"] = peak
 
 
-def _figures(
-    own: Observations, truths: Observations, gray: Observations, weights: Values
-) -> dict[str, Values]:
-    return own.figures(truths, gray, weights, truths.pixels)
-
-
 def _rows(observed: dict[str, Observations], truths: Observations) -> list[Row]:
     weights = resampled(len(truths.value("square")))
     rows = []
     for name, own in observed.items():
         row = Row(name, {}, photos=own.photo_values, histogram=own.histogram)
-        for measure, values in _figures(own, truths, observed["gray"], weights).items():
+        for measure, values in own.figures(truths, observed["gray"], weights).items():
             if np.isfinite(values[0]):
                 row.figures[measure] = float(values[0])
                 low, high = np.nanpercentile(values[1:], [2.5, 97.5])

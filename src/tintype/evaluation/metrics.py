@@ -79,29 +79,32 @@ def auc(
     closeness_of_bin: NDArray[np.float64],
     pixels_of_bin: NDArray[np.float64],
     prior: NDArray[np.float64] | None = None,
-) -> tuple[float, float]:
-    """The AuC of Zhang et al. 2016 in per cent, raw and rebalanced.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The AuC of Zhang et al. 2016 in per cent, raw and rebalanced, of one or more sets of pixels.
 
     Rebalanced weighs a pixel by the inverse of the probability of its true bin (their lambda 0), so
     that every colour that occurs counts alike, a rare one as much as gray. Gray scores about
     89 and 58 on ImageNet, where these are published; both are relative to the set measured on.
 
     Args:
-        closeness_of_bin: sum of `closeness` over the pixels of each true bin, (313,).
-        pixels_of_bin: how many they are, or their share of their photograph, (313,).
-        prior: probability of each bin, above 0 for all that occur, to any scale; by default those
-            of the pixels measured.
+        closeness_of_bin: sum of `closeness` over the pixels of each true bin, (..., 313).
+        pixels_of_bin: how many they are, or their share of their photograph, (..., 313).
+        prior: probability of each bin, above 0 for all that occur, to any scale, (..., 313); by
+            default those of the pixels measured.
+
+    Returns:
+        Both, each (...).
 
     Raises:
-        ValueError: there are no pixels.
+        ValueError: a set has no pixels.
     """
-    seen = pixels_of_bin > 0
-    if not seen.any():
+    pixels = pixels_of_bin.sum(-1)
+    if not (pixels > 0).all():
         raise ValueError("no pixel to measure")
-    total, pixels = closeness_of_bin[seen], pixels_of_bin[seen]
-    p = pixels if prior is None else np.asarray(prior)[seen]
-    raw = total.sum() / pixels.sum()
-    return float(100 * raw), float(100 * (total / p).sum() / (pixels / p).sum())
+    p = pixels_of_bin if prior is None else prior
+    alike = np.divide(1, p, out=np.zeros_like(p), where=p > 0)
+    rebalanced = (closeness_of_bin * alike).sum(-1) / (pixels_of_bin * alike).sum(-1)
+    return 100 * closeness_of_bin.sum(-1) / pixels, 100 * rebalanced
 
 
 def nearest_bin(ab: NDArray[np.float32]) -> NDArray[np.int64]:

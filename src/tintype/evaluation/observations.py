@@ -13,6 +13,7 @@ from tintype.color.spaces import rgb_to_lab
 from tintype.evaluation.frechet import frechet_distance
 from tintype.evaluation.metrics import (
     ab_histogram,
+    auc,
     closeness,
     colorfulness,
     histogram_intersection,
@@ -100,15 +101,14 @@ class Observations:
         }
 
     def figures(
-        self, truths: Observations, gray: Observations, weights: Values, pixels: Values
+        self, truths: Observations, gray: Observations, weights: Values
     ) -> dict[str, Values]:
         """Every figure of the row, for each of B weightings of the photographs.
 
         Args:
             truths, gray: the same of the true colours and of none.
-            weights: how often each photograph counts, (B, N).
-            pixels: share of the pixels of the set that are in each bin, (313,). The weights of
-                rare colours are the whole set's in every resample.
+            weights: how often each photograph counts, (B, N). The weights of rare colours are the
+                whole set's in every one.
 
         Returns:
             Measure -> its values, (B,), nan where no photograph that counts has one.
@@ -120,22 +120,17 @@ class Observations:
             with np.errstate(invalid="ignore"):
                 return total / (weights @ there)
 
-        def by_bin(kept: list[NDArray[np.float32]], weight: Values) -> Values:
-            return mean(np.stack(kept, dtype=np.float64) @ weight)
-
-        rare = rebalancing_weights(smooth_prior(pixels)).astype(np.float64)
-        alike = np.divide(1, pixels, out=np.zeros(_BINS), where=pixels > 0)
-        share = np.stack(
-            truths._close, dtype=np.float64
-        )  # the truth is close to itself: shares of pixels by bin
+        squares, close = (np.stack(k, dtype=np.float64) for k in (self._squares, self._close))
+        # The truth is close to itself: these are shares of pixels by bin.
+        share = np.stack(truths._close, dtype=np.float64)
+        rare = rebalancing_weights(smooth_prior(truths.pixels)).astype(np.float64)
         rmse, gray_rmse = np.sqrt(mean(self.value("square"))), np.sqrt(mean(gray.value("square")))
         found = {name: mean(self.value(name)) for name in self.values if "square" not in name}
         found["ab_rmse"] = rmse
         found["of_gray"] = np.divide(rmse, gray_rmse, out=np.ones_like(rmse), where=gray_rmse > 0)
         found["edge_rmse"] = np.sqrt(mean(self.value("edge_square")))
-        found["rebalanced"] = np.sqrt(by_bin(self._squares, rare) / mean(share @ rare))
-        found["auc"] = 100 * by_bin(self._close, np.ones(_BINS))
-        found["auc_reb"] = 100 * by_bin(self._close, alike) / mean(share @ alike)
+        found["rebalanced"] = np.sqrt(mean(squares @ rare) / mean(share @ rare))
+        found["auc"], found["auc_reb"] = auc(weights @ close, weights @ share, truths.pixels)
         for kind in ("", "_abs"):
             own, true = self.value(f"colorful{kind}"), truths.value(f"colorful{kind}")
             found[f"difference{kind}"] = mean(np.abs(own - true))
