@@ -27,13 +27,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, SettingError
-from tintype.systems.binned import Binned
-from tintype.systems.colorspace import f_of_gray
+from tintype.systems.binned import BINS, Binned
+from tintype.systems.colorspace import lightness_of_gray
 from tintype.systems.pyramid import Pyramid
-from tintype.systems.system import Batch, Recipe
+from tintype.systems.system import Batch, Recipe, slowed
 from tintype.systems.wasserstein import clip_weights, critic_loss, generator_loss, gradient_penalty
 
-BINS = 313
 _SCALE = 100.0  # the critic sees ab / 100, which lies in about [-1.1, 1.1]
 _SLOPE = 0.2  # of the leaky ReLUs below zero
 _LOOK = 20  # steps after which predicted and true colour are compared
@@ -217,7 +216,7 @@ class Head(nn.Module):
 
 def _scaled_lightness(gray: Tensor) -> Tensor:
     """(L* - 50) / 50 of luminance in [0, 1]: from -1 to 1."""
-    return (116 * f_of_gray(gray) - 66) / 50
+    return (lightness_of_gray(gray) - 50) / 50
 
 
 def judged(gray: Tensor, ab: Tensor) -> Tensor:
@@ -460,13 +459,10 @@ class Adversarial(Binned):
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """The pyramid's encoder, which starts from something, at a lower rate; then the rest."""
-        rest = [*self.generator.parameters(), *self.head.parameters()]
+        own = [*self.generator.parameters(), *self.head.parameters()]
         if not isinstance(self.generator, PyramidGenerator):
-            return [(rest, 1.0)]
-        encoder = list(self.generator.encoder.parameters())
-        known = {id(p) for p in encoder}
-        rest = [p for p in rest if id(p) not in known]
-        return [(encoder, self.config.encoder_rate), (rest, 1.0)]
+            return [(own, 1.0)]
+        return slowed(self.generator.encoder, self.config.encoder_rate, own)
 
     def card(self) -> dict[str, Any]:
         """Input rule and output, as `tintype.runtime.card.Card` has them."""

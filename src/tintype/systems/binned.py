@@ -18,6 +18,8 @@ from tintype.color import bins
 from tintype.systems.colorspace import ab_of_linear
 from tintype.systems.system import Batch, System
 
+BINS = len(bins.ab_bins())  #: of ab, 313
+
 _CALIBRATION_PIXELS = 16_384  # of each batch
 _CALIBRATION_ROUNDS = 50
 _REACH = 112  # ab targets are looked up on the integer grid from -_REACH to _REACH

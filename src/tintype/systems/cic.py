@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.systems.binned import Binned
-from tintype.systems.colorspace import ab_of_linear, f_of_gray
+from tintype.systems.binned import BINS, Binned
+from tintype.systems.colorspace import ab_of_linear, lightness_of_gray
 from tintype.systems.system import Batch, Recipe
 
 _TEMPERATURE = 0.38
@@ -87,7 +87,7 @@ class Cic(Binned):
         last = 4 * config.maps
         self.enlarge = nn.ConvTranspose2d(inputs, last, 4, 2, 1)
         self.fine = nn.ModuleList(nn.Conv2d(last, last, 3, 1, 1) for _ in range(2))
-        self.classify = nn.Conv2d(last, len(self.centres), 1)
+        self.classify = nn.Conv2d(last, BINS, 1)
         for layer in self.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -104,7 +104,7 @@ class Cic(Binned):
         Returns:
             Logits (N, 313, H/4, W/4).
         """
-        x = self.blocks((116 * f_of_gray(gray) - 66) / 100)  # (N, 8 maps, H/8, W/8)
+        x = self.blocks((lightness_of_gray(gray) - 50) / 100)  # (N, 8 maps, H/8, W/8)
         x = F.relu(self.enlarge(x))  # (N, 4 maps, H/4, W/4)
         for conv in self.fine:
             x = F.relu(conv(x))

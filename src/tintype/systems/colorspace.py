@@ -44,6 +44,11 @@ def f_of_gray(gray: Tensor) -> Tensor:
     return _f(srgb_to_linear(gray))
 
 
+def lightness_of_gray(gray: Tensor) -> Tensor:
+    """L* from 0 to 100 of the gamma-encoded gray value, any shape."""
+    return 116 * f_of_gray(gray) - 16
+
+
 def ab_of_linear(linear: Tensor) -> Tensor:
     """CIE a, b (N, 2, H, W) of linear-light RGB (N, 3, H, W), D65."""
     # a and b are small differences of large numbers: in bfloat16 they would be off by units.

@@ -83,6 +83,15 @@ class Recipe:
         return self.largest if self.short_side is None else self.short_side
 
 
+def slowed(
+    part: nn.Module, factor: float, parameters: Iterable[nn.Parameter]
+) -> list[tuple[list[nn.Parameter], float]]:
+    """Parameters in two groups: those of a part at a factor of the rate, and the rest at 1."""
+    slow = list(part.parameters())
+    known = {id(p) for p in slow}
+    return [(slow, factor), ([p for p in parameters if id(p) not in known], 1.0)]
+
+
 class Graph(NamedTuple):
     """One of the files a system is exported to.
 

@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tintype.color import bins
-from tintype.systems.binned import Binned
+from tintype.systems.binned import BINS, Binned
 from tintype.systems.pyramid import Pyramid
-from tintype.systems.system import Batch, Recipe
+from tintype.systems.system import Batch, Recipe, slowed
 
 # Decoding, as `tintype.runtime.card.Decoding` has it, chosen on photographs held back. At the same
 # colorfulness a higher temperature has less error and a lower one the truer histogram.
@@ -69,7 +68,7 @@ class Tint(Binned):
         self.pyramid = Pyramid(
             config.encoder_width, config.attention, config.heads, config.blocks, config.decoder
         )
-        self.classify = nn.Conv2d(self.pyramid.channels, len(bins.ab_bins()), 1)
+        self.classify = nn.Conv2d(self.pyramid.channels, BINS, 1)
 
     def forward(self, gray: Tensor) -> Tensor:
         """Logits over the ab bins.
@@ -120,10 +119,7 @@ class Tint(Binned):
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """An encoder that starts from something worth keeping learns at a quarter of the rate."""
-        encoder = list(self.pyramid.encoder.parameters())
-        known = {id(p) for p in encoder}
-        rest = [p for p in self.parameters() if id(p) not in known]
-        return [(encoder, self.encoder_rate), (rest, 1.0)]
+        return slowed(self.pyramid.encoder, self.encoder_rate, self.parameters())
 
     def card(self) -> dict[str, Any]:
         """Input rule, output and decoding, as `tintype.runtime.card.Card` has them."""
