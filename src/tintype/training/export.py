@@ -322,6 +322,6 @@ def _halve(model: Any) -> None:
 
 
 def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    kept = ("preset", "step", "photographs", "start", "teacher", "data", "recipe", "config", "test")
-    kept += ("torch",)
+    kept = ("preset", "step", "photographs", "start", "teacher", "data", "recipe", "config")
+    kept = (*kept, "test", "torch")
     return {**{k: facts[k] for k in kept if k in facts}, "minutes": round(facts["elapsed"] / 60, 1)}

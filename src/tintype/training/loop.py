@@ -234,7 +234,7 @@ def train(
     if teacher is not None:
         facts["teacher"] = f"soft labels of {IMAGENET}"
         store.labels = labels.soft_labels(store, teacher, half=half)
-        if processes.rank == 0:
+        if processes.rank == 0 and teacher != run / labels.FILE:
             labels.keep_labels(run, store, store.labels)
         store.labels = store.labels.to(processes.device)
 
