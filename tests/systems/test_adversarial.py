@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 
+import noise
 import numpy as np
 import pytest
 import torch
@@ -26,11 +27,8 @@ PAPER = Adversarial.presets["paper"][0]
 
 def batch(count=2, side=64, seed=0, classes=10):
     random = torch.Generator().manual_seed(seed)
-    return Batch(
-        torch.rand(count, 1, side, side, generator=random),
-        torch.rand(count, 3, side, side, generator=random),
-        torch.rand(count, classes, generator=random).mul(5).softmax(1),
-    )
+    labels = torch.rand(count, classes, generator=random).mul(5).softmax(1)
+    return noise.batch(count, side, seed)._replace(labels=labels)
 
 
 def adversary(preset="test", changes=None) -> Adversarial:

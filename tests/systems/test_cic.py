@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from noise import batch
 from torch import nn
 
 from tintype.color import bins
@@ -14,14 +15,6 @@ from tintype.systems.system import Batch
 def cic():
     torch.manual_seed(0)
     return build("cic", "test")[0]
-
-
-def batch(count=2, side=64, seed=0):
-    random = torch.Generator().manual_seed(seed)
-    return Batch(
-        torch.rand(count, 1, side, side, generator=random),
-        torch.rand(count, 3, side, side, generator=random),
-    )
 
 
 def test_the_layer_table_and_the_parameters_of_the_paper():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from noise import batch
 
 from tintype.color.spaces import rgb_to_yuv
 from tintype.errors import SettingError
@@ -9,14 +10,6 @@ from tintype.systems import build
 from tintype.systems.colorspace import linear_to_srgb
 from tintype.systems.patchwise import PatchNetwork, PatchwiseConfig, VectorisedConv2d
 from tintype.systems.system import Batch
-
-
-def batch(count=2, seed=0):
-    random = torch.Generator().manual_seed(seed)
-    return Batch(
-        torch.rand(count, 1, 64, 64, generator=random),
-        torch.rand(count, 3, 64, 64, generator=random),
-    )
 
 
 @pytest.fixture

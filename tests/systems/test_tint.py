@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from noise import batch
 
 from tintype.color import bins
 from tintype.errors import CheckpointError, UnknownModelError
@@ -13,14 +14,6 @@ from tintype.systems.system import Batch
 def tint():
     torch.manual_seed(0)
     return build("tint", "test")[0]
-
-
-def batch(count=2, side=64, seed=0):
-    random = torch.Generator().manual_seed(seed)
-    return Batch(
-        torch.rand(count, 1, side, side, generator=random),
-        torch.rand(count, 3, side, side, generator=random),
-    )
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 160), (96, 32)])

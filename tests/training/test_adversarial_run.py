@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from processes import finish, in_two_processes
+from processes import finish, trained_by_two
 from safetensors.torch import load_file, save_file
 from scenes import encoded, scene, write_shard
 
@@ -120,20 +120,10 @@ def test_a_run_killed_in_the_game_resumes_to_the_weights_of_an_uninterrupted_one
 
 @pytest.mark.slow
 def test_two_processes_keep_one_network_and_one_critic(shard, tmp_path):
-    script = tmp_path / "both.py"
-    script.write_text(
-        "import os, sys, pathlib\n"
-        "from safetensors.torch import save_file\n"
-        "from tintype.training.loop import train\n"
-        "shard, out = map(pathlib.Path, sys.argv[1:])\n"
-        "changes = {'critic_from': 0.0, 'felt_from': 0.5}\n"
-        "run = dict(preset='test', steps=6, changes=changes)\n"
-        "system = train('adversarial', [shard], out / 'run', **run)\n"
-        "weights = {n: p.contiguous() for n, p in system.named_parameters()}\n"
-        "save_file(weights, out / f'rank{os.environ[\"RANK\"]}.safetensors')\n"
+    changes = {"critic_from": 0.0, "felt_from": 0.5}
+    first, second = trained_by_two(
+        "adversarial", shard, tmp_path, preset="test", steps=6, changes=changes
     )
-    in_two_processes(script, shard, tmp_path)
-    first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
     torch.manual_seed(0)
     start = dict(build("adversarial", "test")[0].named_parameters())
     for name, value in first.items():

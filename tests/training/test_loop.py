@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 from PIL import Image
-from processes import finish, in_two_processes
-from safetensors.torch import load_file, save_file
+from processes import finish, in_two_processes, trained_by_two
+from safetensors.torch import save_file
 from scenes import encoded, scene, write_shard
 
 from tintype.errors import CheckpointError, DataError
@@ -94,18 +94,7 @@ def test_termination_saves_where_it_stands(shard, tmp_path):
 
 @pytest.mark.slow
 def test_processes_with_clocks_of_their_own_keep_one_network(shard, tmp_path):
-    script = tmp_path / "both.py"
-    script.write_text(
-        "import os, sys, pathlib\n"
-        "from safetensors.torch import save_file\n"
-        "from tintype.training.loop import train\n"
-        "shard, out = map(pathlib.Path, sys.argv[1:])\n"
-        "system = train('tint', [shard], out / 'run', preset='test', minutes=0.05)\n"
-        "weights = {n: p.contiguous() for n, p in system.named_parameters()}\n"
-        "save_file(weights, out / f'rank{os.environ[\"RANK\"]}.safetensors')\n"
-    )
-    in_two_processes(script, shard, tmp_path)
-    first, second = (load_file(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1))
+    first, second = trained_by_two("tint", shard, tmp_path, preset="test", minutes=0.05)
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
 
