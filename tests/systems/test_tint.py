@@ -6,7 +6,8 @@ from noise import batch
 from tintype.color import bins
 from tintype.errors import CheckpointError, UnknownModelError
 from tintype.systems import build
-from tintype.systems.colorspace import ab_of_linear
+from tintype.systems.colorspace import ab_of_linear, linear_to_srgb
+from tintype.systems.mobilenet import Classifier
 from tintype.systems.system import Batch
 
 
@@ -101,18 +102,56 @@ def test_prepare_gives_rare_colours_more_weight_within_the_cap(tint):
     assert float(tint.weights[common]) < 1 < float(tint.weights[rare]) <= tint.config.cap
 
 
-def test_encoder_learns_slower_only_from_a_start_worth_keeping(tint, tmp_path):
-    from safetensors.torch import save_file
+def test_the_encoder_learns_slower_than_the_rest(tint):
+    slow, rest = tint.parameter_groups()
+    assert (slow[1], rest[1]) == (0.25, 1.0)
+    assert {id(p) for p in slow[0]} == {id(p) for p in tint.pyramid.encoder.parameters()}
+    assert len(slow[0]) + len(rest[0]) == len(list(tint.parameters()))
 
-    assert [factor for _, factor in tint.parameter_groups()] == [1.0, 1.0]
-    counted = sum(len(group) for group, _ in tint.parameter_groups())
-    assert counted == len(list(tint.parameters()))
 
-    weights = {k: v.clone() for k, v in tint.pyramid.encoder.state_dict().items()}
-    weights["stem.weight"] = weights["stem.weight"].repeat(1, 3, 1, 1)
-    save_file(weights, tmp_path / "classifier.safetensors")
-    assert "ImageNet" in tint.initialise(tmp_path / "classifier.safetensors")
-    assert [factor for _, factor in tint.parameter_groups()] == [0.25, 1.0]
+@pytest.fixture(scope="module")
+def hinted():
+    torch.manual_seed(0)
+    system, _ = build("tint", "test", {"hint": 2.0})
+    system.watch(Classifier().eval().requires_grad_(False))
+    return system.eval()
+
+
+def test_the_hint_is_what_a_linear_guess_misses_of_the_colour_classifier(hinted):
+    example = batch()
+    with torch.no_grad():
+        torch.nn.init.normal_(hinted.hint[1].weight, std=0.02)
+        terms = hinted.loss(example)
+        rgb = linear_to_srgb(example.linear.clamp(0, 1))
+        rgb = torch.nn.functional.interpolate(rgb, scale_factor=1.5, mode="bilinear")
+        seen = hinted.teacher[0].features(rgb)  # (N, 1280, 3, 3), student: (2, 2)
+        seen = torch.nn.functional.adaptive_avg_pool2d(seen, 2).permute(0, 2, 3, 1)
+        whole, _ = hinted.pyramid.look(example.gray)
+        guess = hinted.hint(whole.permute(0, 2, 3, 1))
+        spread = (seen - seen.mean((0, 1, 2))).square().sum()
+        expected = float((guess - seen).square().sum() / spread)
+        alone = build("tint", "test")[0].eval()
+        alone.load_state_dict(hinted.state_dict(), strict=False)
+        without = alone.loss(example)
+    assert float(terms["hint"]) == pytest.approx(expected, rel=1e-3)
+    assert float(terms["loss"] - without["loss"]) == pytest.approx(2 * expected, rel=1e-3)
+    assert "hint" not in without
+
+
+def test_a_teacher_is_no_part_of_the_network(hinted):
+    assert not [name for name in hinted.state_dict() if "teacher" in name]
+    assert not any(p.requires_grad for p in hinted.teacher[0].parameters())
+    hinted.loss(batch())["loss"].backward()
+    assert all(p.grad is None for p in hinted.teacher[0].parameters())
+
+
+def test_a_hint_begins_without_pulling_at_the_network():
+    system, _ = build("tint", "test", {"hint": 1.0})
+    whole = torch.randn(2, 32, 2, 2, requires_grad=True)
+    system.watch(Classifier().eval().requires_grad_(False))
+    system._unseen(whole, torch.rand(2, 3, 64, 64)).backward()
+    assert float(whole.grad.abs().max()) == 0
+    assert float(system.hint[1].weight.grad.abs().max()) > 0
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights at all"])

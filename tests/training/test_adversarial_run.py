@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from processes import finish, trained_by_two
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scenes import encoded, scene, write_shard
 
 from tintype.errors import CheckpointError
@@ -27,15 +27,6 @@ from tintype.training.export import averaged_system, export, start_from_exported
 from tintype.training.loop import train
 
 STEPS = {"preset": "test", "steps": 40, "held_back": 4, "changes": {"classes": 1000}}
-
-
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
-    """A classifier that knows nothing, in the file format of one that does."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("teacher") / "classifier.safetensors"
-    save_file({k: v.half() for k, v in Classifier().state_dict().items()}, path)
-    return path
 
 
 @pytest.fixture(scope="module")

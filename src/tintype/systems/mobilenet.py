@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -145,8 +146,10 @@ class MobileNetV2(nn.Module):
 class Classifier(MobileNetV2):
     """MobileNetV2 as the ImageNet classifier it was published as: colours in, 1,000 classes out.
 
-    The teacher of labels. Its weights are those that `MobileNetV2.start` takes, whole.
+    The teacher of labels and of hints. Its weights are those that `MobileNetV2.start` takes, whole.
     """
+
+    FEATURES: ClassVar[int] = 1280
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,8 +161,11 @@ class Classifier(MobileNetV2):
 
         The file's first output, "background", is no class and left out.
         """
-        features = super().forward(rgb)[-1]
-        return self.classifier(features.mean((2, 3)))[:, 1:].float().softmax(1)
+        return self.classifier(self.features(rgb).mean((2, 3)))[:, 1:].float().softmax(1)
+
+    def features(self, rgb: Tensor) -> Tensor:
+        """What the classes are told from: (N, 1280, H/32, W/32) of RGB as `forward` takes it."""
+        return super().forward(rgb)[-1]
 
     @classmethod
     def read(cls, path: Path) -> Classifier:

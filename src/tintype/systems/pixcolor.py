@@ -34,7 +34,7 @@ from tintype.systems.pixelcnn import PixelCNN
 from tintype.systems.pyramid import Pyramid
 from tintype.systems.resnet import ResNet
 from tintype.systems.rows import RowNetwork, row_graphs
-from tintype.systems.system import Batch, Graph, Recipe, System
+from tintype.systems.system import Batch, Graph, Recipe, System, slowed
 
 CELL = 8  #: pixels of luminance to a cell of chroma, each way
 
@@ -44,6 +44,7 @@ LEVELS = {"paper": CHROMA_32, "neutral": CHROMA_NEUTRAL_32}
 
 # Of samples, unless a user says otherwise: calmer than the model itself, chosen by eye.
 _TEMPERATURE = 0.9
+_CONDITIONING_RATE = 0.25  # of the learning rate, where it starts from something
 
 # U = 0.492 (B - Y) and Cb - 0.5 = (B - Y) / 1.772, V and Cr likewise.
 _CB_OF_U, _CR_OF_V = 1 / (0.492 * 1.772), 1 / (0.877 * 1.402)
@@ -204,7 +205,6 @@ class PixColor(System):
 
     def __init__(self, config: PixColorConfig) -> None:
         super().__init__(config)
-        self.encoder_rate = 1.0
         self.quantiser = LEVELS[config.levels]
         conditioning = {"resnet": ResNetConditioning, "mobilenet": MobileNetConditioning}
         self.conditioning = conditioning[config.conditioning](config)
@@ -299,9 +299,7 @@ class PixColor(System):
         """
         if not isinstance(self.conditioning, MobileNetConditioning):
             raise CheckpointError("This preset has no MobileNetV2: leave out --init.")
-        said = self.conditioning.encoder.start(path)
-        self.encoder_rate = 0.25
-        return said
+        return self.conditioning.encoder.start(path)
 
     def adopt(self, system: str, weights: dict[str, Tensor]) -> str:
         """Take over the conditioning network of an exported `tint`.
@@ -312,7 +310,6 @@ class PixColor(System):
         if system != "tint" or not isinstance(self.conditioning, MobileNetConditioning):
             return super().adopt(system, weights)
         self.conditioning.adopt(weights)
-        self.encoder_rate = 0.25
         return "conditioning network from tint"
 
     def graphs(self) -> dict[str, Graph]:
@@ -349,9 +346,5 @@ class PixColor(System):
         }
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """A conditioning network that starts from something learns at a quarter of the rate."""
-        coloring = list(self.coloring.parameters())
-        return [
-            (list(self.conditioning.parameters()), self.encoder_rate),
-            (coloring, 1.0),
-        ]
+        """The conditioning network starts from something: it learns at a quarter of the rate."""
+        return slowed(self.conditioning, _CONDITIONING_RATE, self.parameters())

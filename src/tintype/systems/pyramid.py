@@ -102,12 +102,27 @@ class Pyramid(nn.Module):
         Returns:
             (N, C, H/4, W/4), or at 1/8 of the size without a decoder for 1/4.
         """
-        fine, eighth, sixteenth, last = self.encoder(gray)
+        return self.climb(*self.look(gray))
+
+    def look(self, gray: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The way down: features of the whole picture at 1/32, and the encoder's to climb back on.
+
+        Args:
+            gray: as `forward` takes it.
+
+        Returns:
+            (N, attention, H/32, W/32), and the encoder's features at 1/4, 1/8 and 1/16.
+        """
+        *levels, last = self.encoder(gray)
         n, _, height, width = last.shape
         tokens = self.gather(self.level(last.flatten(2).transpose(1, 2)))  # (N, cells, C)
         for block in self.blocks:
             tokens = block(tokens)
-        x = tokens.transpose(1, 2).reshape(n, -1, height, width)  # (N, C, H/32, W/32)
+        return tokens.transpose(1, 2).reshape(n, -1, height, width), levels
+
+    def climb(self, x: Tensor, levels: list[Tensor]) -> Tensor:
+        """The way up: features as `forward` returns them, of what `look` does."""
+        fine, eighth, sixteenth = levels
         x = self.fuse8(self.fuse16(x, sixteenth), eighth)
         return x if self.fuse4 is None else self.fuse4(x, fine)
 

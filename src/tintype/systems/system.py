@@ -165,6 +165,15 @@ class System(nn.Module):
         """
         raise CheckpointError(f"{self.name} cannot start from {system}: give a model of its own.")
 
+    @property
+    def hinted(self) -> bool:
+        """Whether it learns from what a classifier sees in the colours; see `watch`."""
+        return False
+
+    def watch(self, teacher: nn.Module) -> None:
+        """Take the classifier to learn from (`tintype.systems.mobilenet.Classifier`)."""
+        raise NotImplementedError
+
     def initialise(self, path: Path) -> str:
         """Start from weights in a safetensors file; returns what to write on the card about it.
 
@@ -180,7 +189,11 @@ class System(nn.Module):
         """Look at photographs held back, after the last step."""
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Parameters with the factor on the recipe's learning rate; a critic's are not of them."""
+        """Parameters with the factor on the recipe's learning rate; a critic's are not of them.
+
+        The factors hold for a network that starts from something worth keeping. One that starts
+        from nothing learns at the full rate everywhere.
+        """
         return [(list(self.parameters()), 1.0)]
 
     def critic_optimiser(self) -> torch.optim.Optimizer:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, DataError, SettingError
 from tintype.systems import build, changed, rebuild
-from tintype.systems.mobilenet import IMAGENET
+from tintype.systems.mobilenet import IMAGENET, Classifier
 from tintype.systems.system import Batch, Recipe, System
 from tintype.training import teacher as labels
 from tintype.training.batches import Batches, plain
@@ -154,9 +154,10 @@ def train(
         limit: use this many photographs only.
         report_minutes: how often to measure, draw the contact sheet and save.
         device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
-        teacher: weights of an ImageNet classifier, for systems that learn labels: what it says of
-            the training photographs is kept in the run's ``labels.safetensors``. That file of
-            another run on the same photographs serves as well.
+        teacher: weights of an ImageNet classifier. Of a system that takes hints (`System.hinted`)
+            it is what to learn from, and a resumed run is given it again. For systems that learn
+            labels what it says of the training photographs is kept in the run's
+            ``labels.safetensors``; that file of another run on the same photographs serves as well.
         on_line: told every line of the log, e.g. to print it.
         changes: other values for fields of the recipe or, in a new run, of the system's
             configuration, e.g. ``{"batch": 32}``.
@@ -229,9 +230,17 @@ def train(
     }
     half = _bfloat16_pays(processes.device)
     store, test_store = store.to(processes.device).split(held_back)
-    if resume and "teacher" in facts:
+    if system.hinted:
+        if teacher is None:
+            raise CheckpointError(
+                f"This {system.name} learns from what a classifier sees: give its weights with "
+                "--teacher."
+            )
+        facts["teacher"] = f"features of {IMAGENET}"
+        system.watch(Classifier.read(teacher).to(processes.device))
+    elif resume and "teacher" in facts:
         teacher = run / labels.FILE
-    if teacher is not None:
+    if teacher is not None and not system.hinted:
         facts["teacher"] = f"soft labels of {IMAGENET}"
         store.labels = labels.soft_labels(store, teacher, half=half)
         if processes.rank == 0 and teacher != run / labels.FILE:
@@ -241,7 +250,8 @@ def train(
     # The network in training, its running average, and the optimiser.
     if not resume:
         system.prepare(store.sample_ab(min(200_000, 50 * len(store)), seed))
-        facts["factors"] = [factor for _, factor in system.parameter_groups()]
+        # What starts from nothing has nothing to keep by learning slowly.
+        facts["factors"] = [1.0 if init is None else rate for _, rate in system.parameter_groups()]
     system.to(processes.device)
     for parameter in system.parameters():
         if parameter.ndim == 4:
