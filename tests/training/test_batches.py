@@ -59,6 +59,7 @@ def test_targets_keep_their_hue_and_follow_the_new_lightness(lowest, tolerance):
     rgb = (lowest + 0.6 * torch.rand(64, 3, 1, 1, generator=random)).expand(64, 3, 8, 8)
     draw = torch.rand(64, 9, generator=random)
     draw[:, 8] = 0  # no grain
+    draw = torch.cat((draw, torch.full((64, 1), 0.5)), 1)  # as sharp as they are
     batch = develop(rgb, draw, range(64))
     true = plain(rgb)
     ratio = f_of_gray(batch.gray) / f_of_gray(true.gray)
@@ -72,12 +73,26 @@ def test_targets_keep_their_hue_and_follow_the_new_lightness(lowest, tolerance):
 
 def test_a_share_of_photographs_looks_like_old_film_and_the_rest_keeps_its_order_of_tones():
     rgb = torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    draw = torch.rand(200, 9, generator=torch.Generator().manual_seed(2))
+    draw = torch.rand(200, 10, generator=torch.Generator().manual_seed(2))
+    draw[:, 9] = 0.5  # as sharp as they are
     gray = develop(rgb, draw, range(200)).gray.flatten(1)
     before = plain(rgb).gray.flatten(1)
     # A gamma keeps the order of the pixels; another response, blur and grain do not.
     kept = (gray.argsort(1) == before.argsort(1)).all(1)
     assert 0.7 < float(kept.float().mean()) < 0.9
+
+
+def test_photographs_come_softer_and_sharper_of_the_same_mean():
+    rgb = 0.3 + 0.4 * torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    draw = torch.full((3, 10), 0.5)  # no film, no change of tone
+    draw[:, 9] = torch.tensor([0.0, 0.5, 1.0])
+    gray = develop(rgb, draw, range(3)).gray
+    before = plain(rgb).gray
+    torch.testing.assert_close(gray[1], before[1])
+    detail = gray.flatten(1).std(1) / before.flatten(1).std(1)
+    assert float(detail[0]) < 0.6
+    assert float(detail[2]) > 1.4
+    torch.testing.assert_close(gray.mean((1, 2, 3)), before.mean((1, 2, 3)), atol=0.01, rtol=0)
 
 
 def test_measuring_sees_plain_luma():

@@ -18,6 +18,7 @@ from tintype.training.data import PhotoStore
 
 _BT601 = (0.299, 0.587, 0.114)
 _FILM = 0.2  # share of the photographs that get the look of old film
+_SHARPNESS = 0.8  # how much fine detail is taken away or added at most, relative to what there is
 
 
 class Batches:
@@ -57,7 +58,7 @@ class Batches:
         crop = self.recipe.crop
         index = self._photographs(step)
         random = torch.Generator().manual_seed(_mix(self.seed, step))
-        draw = torch.rand((len(index), 12), generator=random)
+        draw = torch.rand((len(index), 13), generator=random)
         smallest, largest = self.recipe.zoom * crop, self.recipe.largest
         grain = torch.randint(1 << 62, (len(index),), generator=random)
         side = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
@@ -92,7 +93,7 @@ def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int]) -> Batch:
 
     Args:
         rgb: gamma-encoded scenes in [0, 1], (N, 3, H, W).
-        draw: uniform numbers in [0, 1), (N, 9).
+        draw: uniform numbers in [0, 1), (N, 10).
         grain: seed of each photograph's grain.
     """
     column = [d[:, None, None, None] for d in draw.unbind(1)]
@@ -117,17 +118,24 @@ def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int]) -> Batch:
     scale = f_inverse(f * ratio) / f_inverse(f).clamp_min(1e-5)
     linear = srgb_to_linear(rgb) * scale.clamp(0, 4.1)  # 1.6 cubed: as far as bright colours go
 
+    # Sharpness: whoever reduced the photograph chose a filter, softer or harder.
+    gray = gray + _SHARPNESS * (2 * column[9] - 1) * (gray - _softened(gray))
+
     old = film.flatten().nonzero().flatten()
     if len(old):
         worn = gray[old]
-        soft = F.avg_pool2d(F.pad(worn, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        worn = worn + column[7][old] * (soft - worn)
+        worn = worn + column[7][old] * (_softened(worn) - worn)
         for k, photo in enumerate(old.tolist()):
             noise = torch.Generator(worn.device).manual_seed(grain[photo])
             strength = 0.05 * float(column[8][photo]) ** 2
             worn[k] += strength * torch.randn(worn[k].shape, generator=noise, device=worn.device)
         gray = gray.index_copy(0, old, worn)
     return Batch(gray.clamp(0, 1), linear)
+
+
+def _softened(gray: Tensor) -> Tensor:
+    """The mean over 3x3 pixels, same size."""
+    return F.avg_pool2d(F.pad(gray, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
 def plain(rgb: Tensor) -> Batch:
