@@ -171,6 +171,25 @@ def test_impossible_rebalancing_weights_are_refused(folder):
             find("mine")
 
 
+def test_vividness_moves_rebalancing_and_temperature_together():
+    decoding = Decoding(safe=1.5, vivid=-0.5, temperature=0.3, safe_temperature=1.2)
+    assert decoding.at(0) == (1.5, 1.2)
+    assert decoding.at(0.5) == pytest.approx((0.5, 0.6))
+    assert decoding.at(1) == pytest.approx((-0.5, 0.3))
+    assert Decoding(temperature=0.38).at(0)[1] == Decoding(temperature=0.38).at(1)[1] == 0.38
+
+
+def test_decoding_and_size_that_cannot_be_are_refused(folder):
+    for changes, said in (
+        ({"decoding": Decoding(safe_temperature=-1.0)}, "temperature"),
+        ({"decoding": Decoding(temperature=0.0, safe_temperature=1.0)}, "temperature"),
+        ({"size": InputSize(192, filter="guess")}, "triangle"),
+    ):
+        write(folder, "mine.small", **changes)
+        with pytest.raises(CorruptModelError, match=said):
+            find("mine")
+
+
 def test_a_card_of_a_later_version_is_refused_by_name(folder):
     write(folder, "mine.small")
     record = json.loads((folder / "mine.small.json").read_text())

@@ -111,6 +111,13 @@ def test_reducing_keeps_the_mean():
     np.testing.assert_array_equal(sixteen, small)
 
 
+def test_the_triangle_filter_is_softer_than_lanczos():
+    gray = np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8)
+    sharp, soft = (reduce(gray, InputSize(192, filter=name)) for name in ("lanczos", "triangle"))
+    assert soft.std() < 0.9 * sharp.std()
+    assert abs(float(soft.mean() - sharp.mean())) < 0.01
+
+
 @pytest.mark.parametrize("options", [{"vividness": 1.1}, {"vividness": -1}, {"saturation": -0.1}])
 def test_knobs_out_of_range_say_what_the_range_is(tint, options):
     with pytest.raises(ValueError, match="0"):

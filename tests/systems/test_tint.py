@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -146,7 +148,7 @@ def test_a_teacher_is_no_part_of_the_network(hinted):
 
 
 def test_a_hint_begins_without_pulling_at_the_network():
-    system, _ = build("tint", "test", {"hint": 1.0})
+    system: Any = build("tint", "test", {"hint": 1.0})[0]
     whole = torch.randn(2, 32, 2, 2, requires_grad=True)
     system.watch(Classifier().eval().requires_grad_(False))
     system._unseen(whole, torch.rand(2, 3, 64, 64)).backward()

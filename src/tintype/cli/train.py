@@ -54,8 +54,9 @@ def train(
         limit: use so many photographs only.
         report_minutes: measure, draw the contact sheet and save this often.
         device: cpu, cuda or the like; CUDA if not given, where there is one.
-        teacher: weights of an ImageNet classifier (safetensors), whose labels a system learns that
-            has a loss for them; or the labels.safetensors of a run on the same photographs.
+        teacher: weights of an ImageNet classifier (safetensors), whose labels or hints a system
+            learns that has a loss for them; or the labels.safetensors of a run on the same
+            photographs.
         set: NAME=VALUE for another field of the preset, e.g. ema=0.99; may be repeated.
     """
     if (minutes is None) == (steps is None):

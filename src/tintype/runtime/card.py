@@ -29,11 +29,14 @@ class InputSize:
         short_side: shorter side in pixels to which a photograph is brought by default.
         multiple: both sides are multiples of this.
         longest: no side is brought above this, whatever the aspect ratio.
+        filter: how a photograph is reduced to it: ``"lanczos"``, or the softer ``"triangle"``, as
+            training crops are brought to their size.
     """
 
     short_side: int
     multiple: int = 32
     longest: int = 1024
+    filter: str = "lanczos"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,9 @@ class Decoding:
             were none.
         safe, vivid: r at either end; 1 gives every bin the probability with which it occurs, below
             0 rare bins weigh even more than in training.
-        temperature: of the annealed mean; 1 is the plain mean.
+        temperature: of the annealed mean at vividness 1; 1 is the plain mean.
+        safe_temperature: of that at vividness 0; between them its logarithm is on a line. None for
+            the same throughout.
         vividness: the default.
     """
 
@@ -57,7 +62,14 @@ class Decoding:
     safe: float = 1.0
     vivid: float = 0.0
     temperature: float = 0.38
+    safe_temperature: float | None = None
     vividness: float = 1.0
+
+    def at(self, vividness: float) -> tuple[float, float]:
+        """The r and the temperature of a vividness."""
+        removed = self.safe + vividness * (self.vivid - self.safe)
+        safe = self.temperature if self.safe_temperature is None else self.safe_temperature
+        return removed, safe * (self.temperature / safe) ** vividness
 
 
 @dataclass(frozen=True)
@@ -217,6 +229,8 @@ def _check(card: Card) -> None:
     sizes = (card.stride, card.size.short_side, card.size.multiple, card.size.longest)
     if not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError("stride and sizes are whole numbers above 0")
+    if card.size.filter not in ("lanczos", "triangle"):
+        raise ValueError("the filter is 'lanczos' or 'triangle'")
     if (card.decoding is None) != (card.output != "bins"):
         raise ValueError("a decoding belongs to bins, and to nothing else")
     if (card.sampling is None) != (card.output != "sampler"):
@@ -247,8 +261,9 @@ def _check(card: Card) -> None:
 def _check_decoding(decoding: Decoding) -> None:
     if len(decoding.rebalancing) not in (0, 313) or min(decoding.rebalancing, default=1) <= 0:
         raise ValueError("rebalancing is a weight above 0 for each of the 313 bins")
-    if not (decoding.temperature > 0 and decoding.vivid <= decoding.safe):
-        raise ValueError("the temperature is above 0, and vivid takes no more out than safe")
+    safe = decoding.temperature if decoding.safe_temperature is None else decoding.safe_temperature
+    if not min(decoding.temperature, safe) > 0 or decoding.vivid > decoding.safe:
+        raise ValueError("temperatures are above 0, and vivid takes no more out than safe")
     if not 0 <= decoding.vividness <= 1:
         raise ValueError("vividness is from 0 to 1")
 

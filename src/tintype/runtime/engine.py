@@ -53,6 +53,8 @@ _KINDS = {
     ("ycbcr", "sampler", "guided"),
 }
 
+_FILTERS = {"lanczos": Image.Resampling.LANCZOS, "triangle": Image.Resampling.BILINEAR}
+
 _STRIP_PIXELS = 1 << 18  # per strip: its arrays stay in the processor's cache
 
 
@@ -390,11 +392,11 @@ class Colorizer:
         """Chroma (h, w, 2) from logits over the ab bins, (313, h, w)."""
         decoding = self.card.decoding
         assert decoding is not None
+        removed, temperature = decoding.at(vividness)
         if decoding.rebalancing:
             weights = np.log(np.array(decoding.rebalancing, dtype=np.float32))
-            removed = decoding.safe + vividness * (decoding.vivid - decoding.safe)
             logits = logits - np.float32(removed) * weights[:, None, None]
-        return annealed_mean_of_logits(logits, temperature=decoding.temperature, axis=0)
+        return annealed_mean_of_logits(logits, temperature=temperature, axis=0)
 
     def _coloured(
         self,
@@ -484,18 +486,16 @@ def network_size(height: int, width: int, rule: InputSize) -> tuple[int, int]:
 
 def reduce(gray: Levels, rule: InputSize) -> NDArray[np.float32]:
     """Luminance at network size, in [0, 1]: (H, W) of any size to (h, w)."""
-    return _resized(gray, *network_size(gray.shape[0], gray.shape[1], rule))
+    return _resized(gray, *network_size(gray.shape[0], gray.shape[1], rule), rule.filter)
 
 
-def _resized(gray: Levels, height: int, width: int) -> NDArray[np.float32]:
+def _resized(gray: Levels, height: int, width: int, filter: str = "lanczos") -> NDArray[np.float32]:
     """One channel at another size, in [0, 1]."""
     if gray.dtype == np.uint16:  # eight bits are enough to be looked at
         eight = np.empty(gray.shape, np.uint8)
         gray = np.right_shift(gray, 8, out=eight, casting="unsafe")
     # First whole-pixel averages down to about three times the size, then a proper filter.
-    small = Image.fromarray(gray).resize(
-        (width, height), Image.Resampling.LANCZOS, reducing_gap=3.0
-    )
+    small = Image.fromarray(gray).resize((width, height), _FILTERS[filter], reducing_gap=3.0)
     return np.asarray(small, dtype=np.float32) / np.float32(255)
 
 

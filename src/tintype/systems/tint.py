@@ -24,9 +24,10 @@ from tintype.systems.mobilenet import Classifier
 from tintype.systems.pyramid import Pyramid
 from tintype.systems.system import Batch, Recipe, slowed
 
-# Decoding, as `tintype.runtime.card.Decoding` has it, chosen on photographs held back. At the same
-# colorfulness a higher temperature has less error and a lower one the truer histogram.
-_SAFE, _VIVID, _TEMPERATURE, _VIVIDNESS = 1.25, -0.5, 0.75, 0.6
+# Decoding, as `tintype.runtime.card.Decoding` has it; docs/tint.md says how it was chosen. At the
+# same colorfulness a higher temperature has less error and a lower one the truer histogram.
+_SAFE, _VIVID, _VIVIDNESS = 1.5, 0.0, 0.8
+_TEMPERATURES = 1.25, 0.34  # at vividness 0 and 1
 
 # The teacher was trained at 224 px. At the size of training crops it names a quarter fewer
 # photographs rightly, at 1.5 times that hardly any (0.49, 0.67, 0.68 at 128, 192, 224 px).
@@ -147,7 +148,8 @@ class Tint(Binned):
         """Annealed mean at the default vividness, (N, 2, H/4, W/4); `card` says how."""
         removed = _SAFE + _VIVIDNESS * (_VIVID - _SAFE)
         logits = self(gray).float() - removed * self.effective.log()[:, None, None]
-        return self.annealed_mean(logits, _TEMPERATURE)
+        safe, vivid = _TEMPERATURES
+        return self.annealed_mean(logits, safe * (vivid / safe) ** _VIVIDNESS)
 
     def initialise(self, path: Path) -> str:
         """Start the encoder from MobileNetV2's ImageNet weights (safetensors, norms folded).
@@ -178,12 +180,13 @@ class Tint(Binned):
             "output": "bins",
             "stride": 4,
             "upsampling": "guided",
-            "size": {"short_side": 160, "multiple": 32, "longest": 640},
+            "size": {"short_side": 160, "multiple": 32, "longest": 640, "filter": "triangle"},
             "decoding": {
                 "rebalancing": self.rebalancing(),
                 "safe": _SAFE,
                 "vivid": _VIVID,
-                "temperature": _TEMPERATURE,
+                "temperature": _TEMPERATURES[1],
+                "safe_temperature": _TEMPERATURES[0],
                 "vividness": _VIVIDNESS,
             },
         }

@@ -350,6 +350,7 @@ def train(
                         journal.note(step, remark)
                 remarked = {remark.partition(":")[0] for remark in remarks}
         if reported_step != step:
+            _settle(averaged, batches, step)  # what is calibrated is the network as it will be
             averaged.calibrate(plain(part.float() / 255) for part in test.split(64))
             report()
     if journal is not None:
