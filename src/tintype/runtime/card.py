@@ -65,11 +65,15 @@ class Decoding:
     safe_temperature: float | None = None
     vividness: float = 1.0
 
+    @property
+    def warmest(self) -> float:
+        """The temperature at vividness 0."""
+        return self.temperature if self.safe_temperature is None else self.safe_temperature
+
     def at(self, vividness: float) -> tuple[float, float]:
         """The r and the temperature of a vividness."""
         removed = self.safe + vividness * (self.vivid - self.safe)
-        safe = self.temperature if self.safe_temperature is None else self.safe_temperature
-        return removed, safe * (self.temperature / safe) ** vividness
+        return removed, self.warmest * (self.temperature / self.warmest) ** vividness
 
 
 @dataclass(frozen=True)
@@ -261,8 +265,7 @@ def _check(card: Card) -> None:
 def _check_decoding(decoding: Decoding) -> None:
     if len(decoding.rebalancing) not in (0, 313) or min(decoding.rebalancing, default=1) <= 0:
         raise ValueError("rebalancing is a weight above 0 for each of the 313 bins")
-    safe = decoding.temperature if decoding.safe_temperature is None else decoding.safe_temperature
-    if not min(decoding.temperature, safe) > 0 or decoding.vivid > decoding.safe:
+    if not min(decoding.temperature, decoding.warmest) > 0 or decoding.vivid > decoding.safe:
         raise ValueError("temperatures are above 0, and vivid takes no more out than safe")
     if not 0 <= decoding.vividness <= 1:
         raise ValueError("vividness is from 0 to 1")

@@ -290,13 +290,17 @@ def train(
     def elapsed() -> float:
         return spent + time.monotonic() - started
 
-    def report() -> None:
+    def report(last: bool = False) -> None:
         nonlocal reported_step, last_report
         reported_step, last_report = step, time.monotonic()
         facts.update(step=step, elapsed=elapsed(), photographs=step * recipe.batch)
-        if journal is None:
+        if journal is None and not last:
             return
         _settle(averaged, batches, step)
+        if last:
+            averaged.calibrate(plain(part.float() / 255) for part in test.split(64))
+        if journal is None:
+            return
         if len(test):
             facts["test"] = _measure(averaged, test)
             journal.write("test", step, elapsed=facts["elapsed"], **facts["test"])
@@ -350,9 +354,7 @@ def train(
                         journal.note(step, remark)
                 remarked = {remark.partition(":")[0] for remark in remarks}
         if reported_step != step:
-            _settle(averaged, batches, step)  # what is calibrated is the network as it will be
-            averaged.calibrate(plain(part.float() / 255) for part in test.split(64))
-            report()
+            report(last=True)
     if journal is not None:
         journal.close()
     processes.leave()
