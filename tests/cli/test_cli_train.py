@@ -48,6 +48,16 @@ def test_any_setting_can_be_changed(calls: Any, run: Any) -> None:
     assert "NAME=VALUE" in result.err
 
 
+def test_folders_can_be_emphasised(calls: Any, run: Any) -> None:
+    words = "train tint --data a --out run --steps 3 --emphasis cats=4 cats/black=0.5 --seed 1"
+    assert run(*words.split()).status == 0
+    assert calls[0][1]["emphasis"] == {"cats": 4.0, "cats/black": 0.5}
+    for wrong in ("cats", "cats=often", "=3"):
+        result = run(*f"train tint --data a --out run --steps 3 --emphasis {wrong}".split())
+        assert result.status == 1
+        assert "FOLDER=FACTOR" in result.err
+
+
 def test_every_option_of_the_loop_is_one_it_has() -> None:
     """The command and the loop are written apart; this holds them together."""
     pytest.importorskip("torch")

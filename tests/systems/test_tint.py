@@ -111,6 +111,21 @@ def test_the_encoder_learns_slower_than_the_rest(tint):
     assert len(slow[0]) + len(rest[0]) == len(list(tint.parameters()))
 
 
+def test_frozen_blocks_are_the_first_and_learn_nothing():
+    system, _ = build("tint", "test", {"frozen": 3})
+    kept, later, rest = system.parameter_groups()
+    encoder = system.pyramid.encoder
+    first = {
+        id(p)
+        for name, p in encoder.named_parameters()
+        if name.startswith(("stem", "blocks.0.", "blocks.1.", "blocks.2."))
+    }
+    assert {id(p) for p in kept[0]} == first
+    assert (kept[1], later[1], rest[1]) == (0, 0.25, 1)
+    groups = (kept, later, rest)
+    assert sum(len(group) for group, _ in groups) == len(list(system.parameters()))
+
+
 @pytest.fixture(scope="module")
 def hinted():
     torch.manual_seed(0)

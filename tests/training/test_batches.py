@@ -34,6 +34,25 @@ def test_every_pass_takes_every_photograph_once(store):
     assert passes[0] != passes[1]
 
 
+def test_a_pass_takes_photographs_as_often_as_they_are_emphasised(shard):
+    store = load_photos([shard], short_side=RECIPE.largest)
+    store.frequency = torch.tensor([6.0, 1.5] + 22 * [0.75], dtype=torch.float64)  # of 24 in all
+    batches = Batches(store, RECIPE, seed=0)
+    drawn = torch.stack(
+        [
+            torch.cat([batches._photographs(step) for step in range(k, k + 3)]).bincount(
+                minlength=24
+            )
+            for k in range(0, 120, 3)
+        ]
+    )
+    assert (drawn.sum(1) == 24).all()
+    assert (drawn[:, 0] == 6).all()
+    assert set(drawn[:, 1].tolist()) == {1, 2}
+    assert set(drawn[:, 2:].flatten().tolist()) == {0, 1}
+    assert float(drawn[:, 2:].double().mean()) == pytest.approx(0.75, abs=0.03)
+
+
 def test_processes_share_a_batch_between_them(store):
     whole = Batches(store, RECIPE, seed=0)(2)
     halves = [Batches(store, RECIPE, seed=0, rank=rank, world=2)(2) for rank in (0, 1)]

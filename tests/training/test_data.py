@@ -69,6 +69,42 @@ def test_colour_left_tells_things_with_a_colour_from_a_toned_print():
     assert tone < 1.5 < 10 < colour
 
 
+def test_a_photograph_is_drawn_as_often_as_its_innermost_emphasised_folder_says(tmp_path):
+    for name in ("cats/black/1.png", "cats/white/1.png", "dogs/1.png", "1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        scene(1).save(tmp_path / name)
+    files = [(f"{name}/1.png", encoded(scene(1))) for name in ("cats/black", "cats/white", "dogs")]
+    shard = write_shard(tmp_path / "s.tar", files)
+    (tmp_path / "list.txt").write_text("cats/white/1.png\ncats\ns.tar\n")
+    emphasis = {"cats": 3.0, "cats/black/": 0.5}
+    for path, expected in (
+        (tmp_path, [1, 0.5, 3, 1]),
+        (shard, [0.5, 3, 1]),
+        (tmp_path / "list.txt", [3, 0.5, 3, 0.5, 3, 1]),
+    ):
+        store = load_photos([path], short_side=72, emphasis=emphasis)
+        assert store.frequency is not None
+        assert store.frequency.tolist() == expected
+    train, test = store.split(2)
+    assert train.frequency is not None
+    assert test.frequency is not None
+    assert (train.frequency.tolist(), test.frequency.tolist()) == ([3, 0.5, 3, 0.5], [3, 1])
+    assert load_photos([shard], short_side=72).frequency is None
+
+
+@pytest.mark.parametrize(
+    ("emphasis", "said"),
+    [
+        ({"drawn": 2.0, "cats": 2.0}, "No photograph lies in cats.*which has drawn"),
+        ({"drawn": 0.0}, "drawn is 0.0: give a number above 0"),
+        ({"drawn": float("nan")}, "above 0"),
+    ],
+)
+def test_an_emphasis_that_cannot_be_is_refused(shard, emphasis, said):
+    with pytest.raises(DataError, match=said):
+        load_photos([shard], short_side=72, emphasis=emphasis)
+
+
 def test_crops_are_the_right_squares_of_the_right_photographs(tmp_path):
     pictures = [scene(k, 70, 80 + k) for k in range(3)]
     shard = write_shard(
@@ -97,6 +133,23 @@ def test_sampled_chroma_is_that_of_the_pixels(shard):
     sample = store.sample_ab(4000, seed=0).numpy()
     np.testing.assert_allclose(sample.mean(0), pixels.mean(0), atol=3)
     np.testing.assert_allclose(sample.std(0), pixels.std(0), rtol=0.1)
+
+
+def test_sampled_chroma_is_that_of_the_photographs_that_are_drawn(tmp_path):
+    colours = {"red": (200, 40, 30), "blue": (30, 60, 200)}
+    files = []
+    for name, colour in colours.items():
+        picture = scene(0)
+        picture.paste(colour, (0, 0, 90, 24))
+        files.append((f"{name}/1.png", encoded(picture)))
+    shard = write_shard(tmp_path / "s.tar", files)
+    reds, blues = [
+        load_photos([shard], short_side=72, emphasis=emphasis).sample_ab(4000, seed=0)[:, 1]
+        for emphasis in ({"red": 9.0}, {"blue": 9.0})
+    ]
+    # The patch is a third of a photograph: red in nine tenths of the draws, and in one.
+    more = (reds > 30).double().mean() - (blues > 30).double().mean()
+    assert float(more) == pytest.approx((0.9 - 0.1) / 3, abs=0.03)
 
 
 def test_orientation_and_profile_are_those_a_viewer_would_apply(tmp_path):

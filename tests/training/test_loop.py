@@ -163,6 +163,26 @@ def test_a_run_resumes_with_the_rates_and_photographs_it_began_with(shard, tmp_p
         train("tint", [few], tmp_path / "a", steps=9, resume=True)
 
 
+def test_what_a_start_freezes_stays_and_the_rest_learns(shard, tmp_path):
+    options = {"preset": "test", "held_back": 4, "steps": 3}
+    changes = {"batch": 4, "frozen": 2}
+    emphasis = {"drawn/scene": 2.0}
+    first = train("tint", [shard], tmp_path / "a", **options, changes=changes, emphasis=emphasis)
+    second = train("tint", [shard], tmp_path / "b", **options, changes=changes, init=tmp_path / "a")
+    assert load_checkpoint(tmp_path / "a")[0]["data"]["emphasis"] == emphasis
+    moved = {
+        name
+        for (name, one), other in zip(first.named_parameters(), second.parameters(), strict=True)
+        if not torch.equal(one, other)
+    }
+    names = {name for name, _ in first.named_parameters()}
+    frozen = {n for n in names if n.startswith("pyramid.encoder.blocks.0.")}
+    frozen |= {
+        n for n in names if n.startswith(("pyramid.encoder.stem", "pyramid.encoder.blocks.1."))
+    }
+    assert moved == names - frozen
+
+
 def test_a_diverged_run_keeps_its_last_checkpoint(shard, tmp_path, monkeypatch):
     train("tint", [shard], tmp_path, preset="test", steps=2)
     before = (tmp_path / FILE).read_bytes()

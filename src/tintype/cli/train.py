@@ -29,6 +29,7 @@ def train(
     learning_rate: Positive | None = None,
     held_back: Whole | None = None,
     limit: Count | None = None,
+    emphasis: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     report_minutes: Positive = 5.0,
     device: str | None = None,
     teacher: Path | None = None,
@@ -52,6 +53,8 @@ def train(
         learning_rate: the peak rate, instead of the preset's.
         held_back: photographs to measure on and never train on; a twentieth if not given.
         limit: use so many photographs only.
+        emphasis: FOLDER=FACTOR for folders inside the data (of a shard, inside it) whose
+            photographs are to be drawn so many times as often as the others.
         report_minutes: measure, draw the contact sheet and save this often.
         device: cpu, cuda or the like; CUDA if not given, where there is one.
         teacher: weights of an ImageNet classifier (safetensors), whose labels or hints a system
@@ -69,7 +72,7 @@ def train(
     changes = {name: value for name, value in changes.items() if value is not None}
     with needs_extra("train", "training", ("torch", "safetensors")):
         from tintype.training.loop import train as run
-        from tintype.training.settings import read_settings
+        from tintype.training.settings import read_emphasis, read_settings
 
         run(
             system,
@@ -83,6 +86,7 @@ def train(
             seed=seed,
             held_back=held_back,
             limit=limit,
+            emphasis=read_emphasis(emphasis),
             report_minutes=report_minutes,
             device=device,
             teacher=teacher,

@@ -191,8 +191,8 @@ class System(nn.Module):
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Parameters with the factor on the recipe's learning rate; a critic's are not of them.
 
-        The factors hold for a network that starts from something worth keeping. One that starts
-        from nothing learns at the full rate everywhere.
+        The factors hold for a network that starts from something worth keeping; what has the factor
+        0 is not trained. One that starts from nothing learns at the full rate everywhere.
         """
         return [(list(self.parameters()), 1.0)]
 

@@ -50,6 +50,8 @@ class TintConfig:
         hint: weight of the hint (Romero et al. 2015, arXiv 1412.6550): what an ImageNet classifier
             sees in the colours is to be guessed from gray. 0 for none.
         encoder_rate: factor on the learning rate of an encoder that is started from something.
+        frozen: how many of its first blocks then stay as they are, with its stem: those at the
+            finest sizes see edges and textures, and their gradients are a third of a step's work.
     """
 
     encoder_width: float = 1.0
@@ -62,6 +64,7 @@ class TintConfig:
     error: float = 0.0
     hint: float = 0.0
     encoder_rate: float = 0.25
+    frozen: int = 0
 
 
 class Tint(Binned):
@@ -170,7 +173,13 @@ class Tint(Binned):
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """The encoder starts from something worth keeping, so it learns at a lower rate."""
-        return slowed(self.pyramid.encoder, self.config.encoder_rate, self.parameters())
+        encoder = self.pyramid.encoder
+        groups = slowed(encoder, self.config.encoder_rate, self.parameters())
+        if not self.config.frozen:
+            return groups
+        first = nn.ModuleList((encoder.stem, *encoder.blocks[: self.config.frozen]))
+        kept, later = slowed(first, 0.0, groups[0][0])
+        return [kept, (later[0], self.config.encoder_rate), groups[1]]
 
     def card(self) -> dict[str, Any]:
         """Input rule, output and decoding, as `tintype.runtime.card.Card` has them."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tintype.errors import TintypeError
 from tintype.training.loop import train
-from tintype.training.settings import read_settings
+from tintype.training.settings import read_emphasis, read_settings
 
 
 def main() -> int:
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--report-minutes", type=float, default=5.0)
     parser.add_argument("--device")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--emphasis", nargs="+", default=[], metavar="FOLDER=FACTOR")
     parser.add_argument("--teacher", type=Path)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float)
@@ -45,6 +46,7 @@ def main() -> int:
             options.pop("data"),
             options.pop("out"),
             on_line=lambda line: print(line, file=sys.stderr, flush=True),
+            emphasis=read_emphasis(options.pop("emphasis")),
             **options,
             changes=changes,
         )

@@ -42,13 +42,14 @@ class Batches:
         self._order = torch.empty(0, dtype=torch.long)
 
     def _photographs(self, step: int) -> Tensor:
-        """Indices of the step's photographs: each pass over them is one random order."""
+        """Indices of the step's photographs: each pass is one random order of what it draws."""
         chosen = []
         for position in range(step * self.recipe.batch, (step + 1) * self.recipe.batch):
             epoch, place = divmod(position, len(self.store))
             if epoch != self._epoch:
                 random = torch.Generator().manual_seed(_mix(self.seed, -1 - epoch))
-                self._order = torch.randperm(len(self.store), generator=random)
+                order = torch.randperm(len(self.store), generator=random)
+                self._order = _drawn(self.store, random)[order]
                 self._epoch = epoch
             chosen.append(self._order[place])
         return torch.stack(chosen)
@@ -75,6 +76,19 @@ class Batches:
         if self.store.labels is None:
             return batch
         return batch._replace(labels=self.store.labels[index.to(rgb.device)].float())
+
+
+def _drawn(store: PhotoStore, random: torch.Generator) -> Tensor:
+    """The photographs of one pass: as many as there are, each once or by its frequency.
+
+    By systematic sampling: each is drawn its expected number of times, rounded down or up.
+    """
+    count = torch.arange(len(store))
+    if store.frequency is None:
+        return count
+    ends = (store.frequency / store.frequency.sum() * len(store)).cumsum(0)
+    start = torch.rand((), generator=random, dtype=torch.float64)
+    return torch.searchsorted(ends, start + count, right=True).clamp_max(len(store) - 1)
 
 
 def _mix(seed: int, step: int) -> int:

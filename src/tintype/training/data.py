@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class PhotoStore:
         height, width: int64 (N,).
         dropped: how many photographs were left out, by reason.
         labels: what a teacher says each photograph shows, float16 (N, classes), or None.
+        frequency: how often each is drawn relative to the others, float64 (N,) on the CPU; None
+            for all alike.
     """
 
     pixels: Tensor
@@ -42,6 +45,7 @@ class PhotoStore:
     width: Tensor
     dropped: dict[str, int]
     labels: Tensor | None = None
+    frequency: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -68,6 +72,7 @@ class PhotoStore:
                 height=self.height[cut],
                 width=self.width[cut],
                 labels=None if self.labels is None else self.labels[cut],
+                frequency=None if self.frequency is None else self.frequency[cut],
             )
 
         return part(slice(0, at)), part(slice(at, None))
@@ -95,7 +100,11 @@ class PhotoStore:
     def sample_ab(self, count: int, seed: int) -> Tensor:
         """Chroma of random pixels, (count, 2) in Lab units: what a prior is counted on."""
         random = torch.Generator().manual_seed(seed)
-        photo = torch.randint(len(self), (count,), generator=random).to(self.start.device)
+        if self.frequency is None:
+            photo = torch.randint(len(self), (count,), generator=random)
+        else:
+            photo = self.frequency.multinomial(count, replacement=True, generator=random)
+        photo = photo.to(self.start.device)
         place = torch.rand(count, generator=random, dtype=torch.float64).to(self.start.device)
         area = self.height[photo] * self.width[photo]
         pixel = self.start[photo] + (place * area).long().minimum(area - 1)
@@ -104,12 +113,15 @@ class PhotoStore:
         return ab_of_linear(linear)[0, :, :, 0].T
 
 
-def _members(path: Path) -> Iterator[bytes]:
-    """The images behind one path: a shard, a folder, a manifest or a file."""
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The images behind one path (a shard, a folder, a manifest, a file), by their names in it."""
     try:
         if path.suffix in (".txt", ".json") and path.is_file():
-            for name in _manifest(path):
-                yield from _images(path.parent / name)
+            for listed in _manifest(path):
+                for name, data in _images(path.parent / listed):
+                    if Path(listed).suffix != ".tar":  # else the names inside the shard are enough
+                        name = listed if name == Path(listed).name else f"{listed}/{name}"
+                    yield name, data
         else:
             yield from _images(path)
     except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
@@ -132,24 +144,49 @@ def _manifest(path: Path) -> list[str]:
     return names
 
 
-def _images(path: Path) -> Iterator[bytes]:
+def _images(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.suffix.lower() in _SUFFIXES:
-                yield file.read_bytes()
+                yield file.relative_to(path).as_posix(), file.read_bytes()
     elif path.suffix == ".tar":
         with tarfile.open(path) as tar:
             for member in tar:
                 file = tar.extractfile(member)
                 if file is not None and Path(member.name).suffix.lower() in _SUFFIXES:
-                    yield file.read()
+                    yield member.name, file.read()
     elif path.suffix.lower() in _SUFFIXES:
-        yield path.read_bytes()
+        yield path.name, path.read_bytes()
     else:
         raise DataError(
             f"{path} is no training data: give tar shards, folders of images, "
             "or a manifest (.txt with a path a line, .json with a list of paths)."
         )
+
+
+def _frequencies(names: Sequence[str], emphasis: Mapping[str, float]) -> Tensor | None:
+    """How often each photograph is drawn, by its name; see `load_photos`."""
+    if not emphasis:
+        return None
+    for folder, factor in emphasis.items():
+        if not (math.isfinite(factor) and factor > 0):
+            raise DataError(f"The emphasis on {folder} is {factor}: give a number above 0.")
+    folders = {PurePosixPath(folder): factor for folder, factor in emphasis.items()}
+    found = dict.fromkeys(folders, 0)
+    frequency = torch.ones(len(names), dtype=torch.float64)
+    for k, name in enumerate(names):
+        # The innermost folder that is named decides.
+        inside = next((f for f in PurePosixPath(name).parents if f in folders), None)
+        if inside is not None:
+            frequency[k] = folders[inside]
+            found[inside] += 1
+    if missed := [str(folder) for folder, count in found.items() if not count]:
+        there = sorted({PurePosixPath(name).parts[0] for name in names if "/" in name})
+        raise DataError(
+            f"No photograph lies in {', '.join(missed)}: the emphasis is on folders inside the "
+            f"data, which has {', '.join(there[:50]) or 'none'}."
+        )
+    return frequency
 
 
 def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
@@ -216,6 +253,7 @@ def load_photos(
     short_side: int = 144,
     least_colour: float = 2.0,
     limit: int | None = None,
+    emphasis: Mapping[str, float] | None = None,
 ) -> PhotoStore:
     """Read every photograph behind the paths into memory.
 
@@ -226,41 +264,49 @@ def load_photos(
         least_colour: photographs with less colour (`colour_left`, Lab units) are dropped: gray,
             sepia and otherwise toned pictures teach nothing but gray.
         limit: stop after this many.
+        emphasis: folder inside a path -> how often its photographs are drawn, relative to those of
+            folders that are not named; ``"cats"`` and ``"cats/black"`` are such folders.
 
     Raises:
-        DataError: a path is no training data, or nothing usable is left.
+        DataError: a path is no training data, nothing usable is left, no photograph lies in a
+            folder that is emphasised, or a factor is not above 0.
     """
+    names: list[str] = []
     blocks: list[Tensor] = []
     sizes: list[Tensor] = []
     dropped: dict[str, int] = {}
-    members = (data for path in paths for data in _members(Path(path)))
+    members = (member for path in paths for member in _members(Path(path)))
     if limit is not None:
         members = islice(members, limit)
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
         while chunk := list(islice(members, 512)):
             decoded = []
-            for photo in pool.map(lambda data: _decode(data, short_side), chunk):
+            photos = pool.map(lambda member: _decode(member[1], short_side), chunk)
+            for (name, _), photo in zip(chunk, photos, strict=True):
                 if isinstance(photo, str):
                     dropped[photo] = dropped.get(photo, 0) + 1
                 else:
-                    decoded.append(photo)
+                    decoded.append((name, *photo))
             if not decoded:
                 continue
-            thumbs = torch.from_numpy(np.stack([thumb for _, thumb in decoded]))
+            thumbs = torch.from_numpy(np.stack([thumb for _, _, thumb in decoded]))
             coloured = (colour_left(thumbs) >= least_colour).tolist()
-            kept = [pixels for (pixels, _), keep in zip(decoded, coloured, strict=True) if keep]
+            kept = [photo for photo, keep in zip(decoded, coloured, strict=True) if keep]
             if len(kept) < len(decoded):
                 toned = dropped.get("without colour", 0) + len(decoded) - len(kept)
                 dropped["without colour"] = toned
             # One block a chunk: small arrays freed one by one would stay in the allocator.
             if kept:
-                blocks.append(torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in kept])))
-                sizes.append(torch.tensor([p.shape[:2] for p in kept]))
+                pixels = [pixels for _, pixels, _ in kept]
+                blocks.append(torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in pixels])))
+                sizes.append(torch.tensor([p.shape[:2] for p in pixels]))
+                names += [name for name, _, _ in kept]
     if not blocks:
         raise DataError(
             f"No usable colour photograph behind {', '.join(map(str, paths))} (left out: "
             f"{dropped}); give tar shards or folders of colour photographs."
         )
+    frequency = _frequencies(names, emphasis or {})
     height, width = torch.cat(sizes).unbind(1)
     area = height * width
     pixels = torch.empty((int(area.sum()), 3), dtype=torch.uint8)
@@ -269,4 +315,4 @@ def load_photos(
         pixels[filled : filled + len(block)] = block
         filled += len(block)
         blocks[k] = block[:0].clone()  # freed at once
-    return PhotoStore(pixels, area.cumsum(0) - area, height, width, dropped)
+    return PhotoStore(pixels, area.cumsum(0) - area, height, width, dropped, None, frequency)

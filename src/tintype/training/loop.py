@@ -125,6 +125,7 @@ def train(
     seed: int = 0,
     held_back: int | None = None,
     limit: int | None = None,
+    emphasis: Mapping[str, float] | None = None,
     report_minutes: float = 5.0,
     device: str | None = None,
     teacher: Path | None = None,
@@ -144,14 +145,16 @@ def train(
         run: folder for the checkpoint, the log and the contact sheet.
         preset: the system's preset.
         minutes, steps: how long; exactly one of them. The cosine schedule ends there.
-        resume: go on from the run's checkpoint; system, preset, recipe, seed, limit and the
-            photographs held back are the run's own.
+        resume: go on from the run's checkpoint; system, preset, recipe, seed, limit, emphasis and
+            the photographs held back are the run's own.
         init: weights to start from: an exported model (.onnx) of the same system and preset, the
             folder of another run of it, or what else the system knows how to start from.
         seed: of every random choice.
         held_back: photographs at the end of the data that are measured on and never trained on;
             by default a twentieth, at most 1,000.
         limit: use this many photographs only.
+        emphasis: folder inside the data -> how often its photographs are drawn, relative to the
+            others, so that a small set that matters is not drowned by a large one.
         report_minutes: how often to measure, draw the contact sheet and save.
         device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
         teacher: weights of an ImageNet classifier. Of a system that takes hints (`System.hinted`)
@@ -188,6 +191,7 @@ def train(
             raise CheckpointError("A resumed run has its start behind it: leave out --init.")
         facts, saved = load_checkpoint(run)
         seed, limit, held_back = facts["seed"], facts["limit"], facts["data"]["held_back"]
+        emphasis = facts["data"].get("emphasis")
         system = rebuild(facts["system"], facts["config"])
         if fixed := set(facts["config"]) & set(changes or {}):
             raise SettingError(
@@ -211,7 +215,7 @@ def train(
         raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
-    store = load_photos(data, short_side=recipe.kept, limit=limit)
+    store = load_photos(data, short_side=recipe.kept, limit=limit, emphasis=emphasis)
     keep_large_blocks()
     if held_back is None:
         held_back = min(1000, len(store) // 20)
@@ -228,6 +232,8 @@ def train(
         "dropped": store.dropped,
         "sources": [Path(p).name for p in data],
     }
+    if emphasis:
+        facts["data"]["emphasis"] = dict(emphasis)
     half = _bfloat16_pays(processes.device)
     store, test_store = store.to(processes.device).split(held_back)
     if system.hinted:
@@ -257,6 +263,9 @@ def train(
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     averaged = copy.deepcopy(system).eval().requires_grad_(False)
+    for (parameters, _), factor in zip(system.parameter_groups(), facts["factors"], strict=True):
+        for parameter in parameters:
+            parameter.requires_grad_(factor > 0)
     optimiser = _optimiser(system, recipe, facts["factors"])
     opponent = None
     if system.critic is not None:
@@ -396,7 +405,7 @@ def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torc
     groups = []
     for (parameters, _), factor in zip(system.parameter_groups(), factors, strict=True):
         for decayed in (True, False):
-            chosen = [p for p in parameters if (p.ndim > 1) == decayed]
+            chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decayed]
             decay = recipe.weight_decay if decayed else 0.0
             if chosen:
                 groups.append({"params": chosen, "factor": factor, "weight_decay": decay})

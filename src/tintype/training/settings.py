@@ -1,4 +1,4 @@
-"""Settings from a command line: ``NAME=VALUE`` for any field of a recipe or configuration."""
+"""Settings from a command line, ``NAME=VALUE``: fields of a recipe, folders to emphasise."""
 
 from __future__ import annotations
 
@@ -28,3 +28,21 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
             value = text
         settings[name] = tuple(value) if isinstance(value, list) else value
     return settings
+
+
+def read_emphasis(words: Sequence[str]) -> dict[str, float]:
+    """``["cats=4", "cats/black=0.5"]`` as factors by folder.
+
+    Raises:
+        SettingError: a word has no ``=``, or no number after it.
+    """
+    emphasis = {}
+    for word in words:
+        folder, _, factor = word.rpartition("=")
+        try:
+            emphasis[folder or word] = float(factor)
+        except ValueError:
+            folder = ""
+        if not folder:
+            raise SettingError(f"{word!r} is no emphasis: write FOLDER=FACTOR, e.g. cats=4")
+    return emphasis
