@@ -52,10 +52,16 @@ def test_folders_can_be_emphasised(calls: Any, run: Any) -> None:
     words = "train tint --data a --out run --steps 3 --emphasis cats=4 cats/black=0.5 --seed 1"
     assert run(*words.split()).status == 0
     assert calls[0][1]["emphasis"] == {"cats": 4.0, "cats/black": 0.5}
+    train = "train tint --data a --out run --steps 3"
+    assert run(*f"{train} --emphasis cats=4 --emphasis dogs=2".split()).status == 0
+    assert calls[1][1]["emphasis"] == {"cats": 4.0, "dogs": 2.0}
     for wrong in ("cats", "cats=often", "=3"):
-        result = run(*f"train tint --data a --out run --steps 3 --emphasis {wrong}".split())
+        result = run(*f"{train} --emphasis {wrong}".split())
         assert result.status == 1
         assert "FOLDER=FACTOR" in result.err
+    result = run(*f"{train} --emphasis cats=4 cats/=2".split())
+    assert result.status == 1
+    assert "two emphases on cats" in result.err
 
 
 def test_every_option_of_the_loop_is_one_it_has() -> None:

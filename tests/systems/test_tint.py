@@ -6,7 +6,7 @@ import torch
 from noise import batch
 
 from tintype.color import bins
-from tintype.errors import CheckpointError, UnknownModelError
+from tintype.errors import CheckpointError, SettingError, UnknownModelError
 from tintype.systems import build
 from tintype.systems.colorspace import ab_of_linear, linear_to_srgb
 from tintype.systems.mobilenet import Classifier
@@ -124,6 +124,9 @@ def test_frozen_blocks_are_the_first_and_learn_nothing():
     assert (kept[1], later[1], rest[1]) == (0, 0.25, 1)
     groups = (kept, later, rest)
     assert sum(len(group) for group, _ in groups) == len(list(system.parameters()))
+    for blocks in (-1, 18):
+        with pytest.raises(SettingError, match="from 0 to 17"):
+            build("tint", "test", {"frozen": blocks})
 
 
 @pytest.fixture(scope="module")

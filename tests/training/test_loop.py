@@ -164,23 +164,35 @@ def test_a_run_resumes_with_the_rates_and_photographs_it_began_with(shard, tmp_p
 
 
 def test_what_a_start_freezes_stays_and_the_rest_learns(shard, tmp_path):
-    options = {"preset": "test", "held_back": 4, "steps": 3}
-    changes = {"batch": 4, "frozen": 2}
-    emphasis = {"drawn/scene": 2.0}
-    first = train("tint", [shard], tmp_path / "a", **options, changes=changes, emphasis=emphasis)
-    second = train("tint", [shard], tmp_path / "b", **options, changes=changes, init=tmp_path / "a")
-    assert load_checkpoint(tmp_path / "a")[0]["data"]["emphasis"] == emphasis
+    options = {"preset": "test", "held_back": 4, "changes": {"batch": 4, "frozen": 2}}
+    first = train("tint", [shard], tmp_path / "a", steps=3, **options)
+    train("tint", [shard], tmp_path / "b", steps=2, init=tmp_path / "a", **options)
+    second = train("tint", [shard], tmp_path / "b", steps=4, resume=True)
     moved = {
         name
         for (name, one), other in zip(first.named_parameters(), second.parameters(), strict=True)
         if not torch.equal(one, other)
     }
     names = {name for name, _ in first.named_parameters()}
-    frozen = {n for n in names if n.startswith("pyramid.encoder.blocks.0.")}
-    frozen |= {
-        n for n in names if n.startswith(("pyramid.encoder.stem", "pyramid.encoder.blocks.1."))
-    }
-    assert moved == names - frozen
+    parts = tuple(f"pyramid.encoder.{part}." for part in ("stem", "blocks.0", "blocks.1"))
+    assert moved == {name for name in names if not name.startswith(parts)}
+
+
+def test_a_run_draws_what_is_emphasised_and_goes_on_to_do_so(tmp_path, monkeypatch):
+    files = [(f"{name}/{k}.png", encoded(scene(k))) for k in range(4) for name in ("few", "many")]
+    shard = write_shard(tmp_path / "s.tar", files)
+    stores = []
+
+    class Watched(Batches):
+        def __init__(self, store, *options):
+            stores.append(store)
+            super().__init__(store, *options)
+
+    monkeypatch.setattr("tintype.training.loop.Batches", Watched)
+    options = {"preset": "test", "held_back": 2, "changes": {"batch": 4}}
+    train("tint", [shard], tmp_path / "a", steps=1, emphasis={"few": 9.0}, **options)
+    train("tint", [shard], tmp_path / "a", steps=2, resume=True)
+    assert [store.frequency.tolist() for store in stores] == 2 * [3 * [9.0, 1.0]]
 
 
 def test_a_diverged_run_keeps_its_last_checkpoint(shard, tmp_path, monkeypatch):

@@ -54,7 +54,8 @@ def train(
         held_back: photographs to measure on and never train on; a twentieth if not given.
         limit: use so many photographs only.
         emphasis: FOLDER=FACTOR for folders inside the data (of a shard, inside it) whose
-            photographs are to be drawn so many times as often as the others.
+            photographs are to be drawn so many times as often as the others; a resumed run keeps
+            its own.
         report_minutes: measure, draw the contact sheet and save this often.
         device: cpu, cuda or the like; CUDA if not given, where there is one.
         teacher: weights of an ImageNet classifier (safetensors), whose labels or hints a system

@@ -46,7 +46,7 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         half = input.device.type == "cpu" and input.dtype == torch.bfloat16
-        if self.training and half and self.stride[0] == 2:
+        if self.training and self.weight.requires_grad and half and self.stride[0] == 2:
             full = F.conv2d(input, self.weight, self.bias, 1, 1, 1, self.groups)
             return full[:, :, ::2, ::2]
         return super().forward(input)

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tintype.errors import SettingError
 from tintype.systems.binned import BINS, Binned
 from tintype.systems.colorspace import linear_to_srgb
 from tintype.systems.mobilenet import Classifier
@@ -85,6 +86,9 @@ class Tint(Binned):
         self.pyramid = Pyramid(
             config.encoder_width, config.attention, config.heads, config.blocks, config.decoder
         )
+        most = len(self.pyramid.encoder.blocks)
+        if not 0 <= config.frozen <= most:
+            raise SettingError(f"frozen is a number of blocks from 0 to {most}")
         self.classify = nn.Conv2d(self.pyramid.channels, BINS, 1)
         self.teacher: tuple[Classifier, ...] = ()  # one, in a tuple: its weights are not ours
         self.hint = None
@@ -172,7 +176,10 @@ class Tint(Binned):
         self.teacher = (teacher,)
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The encoder starts from something worth keeping, so it learns at a lower rate."""
+        """The encoder starts from something worth keeping: it learns at a lower rate.
+
+        Where the configuration freezes its first blocks, they are a group before it.
+        """
         encoder = self.pyramid.encoder
         groups = slowed(encoder, self.config.encoder_rate, self.parameters())
         if not self.config.frozen:

@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--report-minutes", type=float, default=5.0)
     parser.add_argument("--device")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--emphasis", nargs="+", default=[], metavar="FOLDER=FACTOR")
+    parser.add_argument(
+        "--emphasis", nargs="+", action="extend", default=[], metavar="FOLDER=FACTOR"
+    )
     parser.add_argument("--teacher", type=Path)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float)

@@ -118,6 +118,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         if path.suffix in (".txt", ".json") and path.is_file():
             for listed in _manifest(path):
+                listed = Path(listed).as_posix()
                 for name, data in _images(path.parent / listed):
                     if Path(listed).suffix != ".tar":  # else the names inside the shard are enough
                         name = listed if name == Path(listed).name else f"{listed}/{name}"
@@ -168,23 +169,21 @@ def _frequencies(names: Sequence[str], emphasis: Mapping[str, float]) -> Tensor 
     """How often each photograph is drawn, by its name; see `load_photos`."""
     if not emphasis:
         return None
-    for folder, factor in emphasis.items():
-        if not (math.isfinite(factor) and factor > 0):
-            raise DataError(f"The emphasis on {folder} is {factor}: give a number above 0.")
     folders = {PurePosixPath(folder): factor for folder, factor in emphasis.items()}
-    found = dict.fromkeys(folders, 0)
+    missed = set(folders)
     frequency = torch.ones(len(names), dtype=torch.float64)
     for k, name in enumerate(names):
         # The innermost folder that is named decides.
         inside = next((f for f in PurePosixPath(name).parents if f in folders), None)
         if inside is not None:
             frequency[k] = folders[inside]
-            found[inside] += 1
-    if missed := [str(folder) for folder, count in found.items() if not count]:
-        there = sorted({PurePosixPath(name).parts[0] for name in names if "/" in name})
+            missed.discard(inside)
+    if missed:
+        there = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
         raise DataError(
-            f"No photograph lies in {', '.join(missed)}: the emphasis is on folders inside the "
-            f"data, which has {', '.join(there[:50]) or 'none'}."
+            f"None of the photographs used lies in {', '.join(sorted(map(str, missed)))}: an "
+            "emphasis names a folder as seen from the --data path it is in. There are "
+            f"{', '.join(there[:20]) or 'none'}{', and more' if len(there) > 20 else ''}."
         )
     return frequency
 
@@ -271,6 +270,9 @@ def load_photos(
         DataError: a path is no training data, nothing usable is left, no photograph lies in a
             folder that is emphasised, or a factor is not above 0.
     """
+    for folder, factor in (emphasis or {}).items():
+        if not (math.isfinite(factor) and factor > 0):
+            raise DataError(f"The emphasis on {folder} is {factor}: give a number above 0.")
     names: list[str] = []
     blocks: list[Tensor] = []
     sizes: list[Tensor] = []

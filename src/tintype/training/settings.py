@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tintype.errors import SettingError
@@ -34,15 +35,19 @@ def read_emphasis(words: Sequence[str]) -> dict[str, float]:
     """``["cats=4", "cats/black=0.5"]`` as factors by folder.
 
     Raises:
-        SettingError: a word has no ``=``, or no number after it.
+        SettingError: a word is not a folder, ``=`` and a number, or a folder is named twice.
     """
-    emphasis = {}
+    emphasis: dict[str, float] = {}
     for word in words:
-        folder, _, factor = word.rpartition("=")
+        name, _, number = word.rpartition("=")
+        folder = Path(name).as_posix()
         try:
-            emphasis[folder or word] = float(factor)
+            factor = float(number)
         except ValueError:
-            folder = ""
-        if not folder:
+            factor = None
+        if not name or factor is None:
             raise SettingError(f"{word!r} is no emphasis: write FOLDER=FACTOR, e.g. cats=4")
+        if folder in emphasis:
+            raise SettingError(f"there are two emphases on {folder}: give one")
+        emphasis[folder] = factor
     return emphasis
