@@ -8,6 +8,7 @@ from PIL import Image
 
 from tintype.color.guided import (
     area_mean,
+    bilinear,
     box_mean,
     enlarge,
     fit,
@@ -210,3 +211,16 @@ def test_integer_gray_gives_the_same_chroma(dtype):
 def test_the_working_size_never_exceeds_the_photograph():
     assert working_size((64, 48, 2), (3000, 2000)) == (256, 192)
     assert working_size((64, 48, 2), (100, 2000)) == (100, 192)
+
+
+@pytest.mark.parametrize("size", [(7, 9), (14, 27), (40, 53), (6, 8), (1, 1)])
+def test_bilinear_enlargement_is_that_of_a_direct_implementation(size):
+    planes = np.random.default_rng(0).standard_normal((3, 7, 9)).astype(np.float32)
+    expected = np.empty((3, *size))
+    for i, j in np.ndindex(*size):
+        y = np.clip((i + 0.5) * 7 / size[0] - 0.5, 0, 6)
+        x = np.clip((j + 0.5) * 9 / size[1] - 0.5, 0, 8)
+        near_y = np.maximum(0, 1 - np.abs(np.arange(7) - y))
+        near_x = np.maximum(0, 1 - np.abs(np.arange(9) - x))
+        expected[:, i, j] = np.einsum("nhw,h,w->n", planes, near_y, near_x)
+    np.testing.assert_allclose(bilinear(planes, size), expected, atol=1e-5)

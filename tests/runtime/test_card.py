@@ -184,6 +184,8 @@ def test_decoding_and_size_that_cannot_be_are_refused(folder):
         ({"decoding": Decoding(safe_temperature=-1.0)}, "temperature"),
         ({"decoding": Decoding(temperature=0.0, safe_temperature=1.0)}, "temperature"),
         ({"size": InputSize(192, filter="guess")}, "triangle"),
+        ({"size": InputSize(192, other_sides=(96, 0))}, "above 0"),
+        ({"size": InputSize(192, other_sides=(96,)), "patches": Patches(64, 4, 4)}, "one size"),
     ):
         write(folder, "mine.small", **changes)
         with pytest.raises(CorruptModelError, match=said):

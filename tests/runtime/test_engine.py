@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tintype.color.guided import bilinear
 from tintype.color.spaces import gray_of_lightness, rgb_to_lab
 from tintype.photo import Photo
 from tintype.runtime.card import InputSize
@@ -116,6 +119,21 @@ def test_the_triangle_filter_is_softer_than_lanczos():
     sharp, soft = (reduce(gray, InputSize(192, filter=name)) for name in ("lanczos", "triangle"))
     assert soft.std() < 0.9 * sharp.std()
     assert abs(float(soft.mean() - sharp.mean())) < 0.01
+
+
+def test_a_model_that_looks_at_several_sizes_says_their_mean(tint, monkeypatch):
+    gray = landscape(300, 200)
+    card = tint.card
+
+    def said(size):
+        monkeypatch.setattr(tint, "card", replace(card, size=size))
+        return tint.output(gray)
+
+    first, *others = (said(InputSize(side)) for side in (96, 64, 160))
+    mean = said(InputSize(96, other_sides=(64, 160)))
+    enlarged = [bilinear(other, (first.shape[1], first.shape[2])) for other in others]
+    np.testing.assert_allclose(mean, (first + sum(enlarged)) / 3, atol=1e-4)
+    assert np.abs(mean - first).max() > 0.1
 
 
 @pytest.mark.parametrize("options", [{"vividness": 1.1}, {"vividness": -1}, {"saturation": -0.1}])

@@ -110,6 +110,19 @@ def bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
     return np.stack([_bicubic(np.ascontiguousarray(p), size) for p in planes], axis=-1)
 
 
+def bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Planes (n, h, w) at another, not much smaller size, (n, height, width)."""
+    for axis, count in enumerate(size, start=1):
+        length = planes.shape[axis]
+        first, beyond = _positions(np.arange(count), count, length)
+        second = np.minimum(first + 1, length - 1)
+        if axis == 1:
+            beyond = beyond[:, None]
+        near, far = planes.take(first, axis), planes.take(second, axis)
+        planes = near + beyond * (far - near)
+    return planes
+
+
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
     """Returns the (height, width) at which `fit` does best.
 

@@ -31,12 +31,15 @@ class InputSize:
         longest: no side is brought above this, whatever the aspect ratio.
         filter: how a photograph is reduced to it: ``"lanczos"``, or the softer ``"triangle"``, as
             training crops are brought to their size.
+        other_sides: further shorter sides at which the photograph is looked at as well; what the
+            network says is the mean of all looks, at the cells of the first.
     """
 
     short_side: int
     multiple: int = 32
     longest: int = 1024
     filter: str = "lanczos"
+    other_sides: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,11 +206,10 @@ def read_card(path: Path) -> Card:
     """
     try:
         record = json.loads(path.read_text())
-        record["size"] = InputSize(**record["size"])
-        parts = {"decoding": Decoding, "patches": Patches}
+        parts = {"size": InputSize, "decoding": Decoding, "patches": Patches}
         parts |= {"refinement": Refinement, "sampling": Sampling}
         for name, kind in parts.items():
-            if record.get(name) is not None:
+            if name == "size" or record.get(name) is not None:
                 values = record[name].items()
                 record[name] = kind(
                     **{k: tuple(v) if isinstance(v, list) else v for k, v in values}
@@ -231,10 +233,13 @@ def _check(card: Card) -> None:
     if not all(isinstance(word, str) for word in words) or not card.system or not card.tag:
         raise ValueError("the name is SYSTEM.TAG, and the description and the kinds are words")
     sizes = (card.stride, card.size.short_side, card.size.multiple, card.size.longest)
+    sizes += card.size.other_sides
     if not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError("stride and sizes are whole numbers above 0")
     if card.size.filter not in ("lanczos", "triangle"):
         raise ValueError("the filter is 'lanczos' or 'triangle'")
+    if card.size.other_sides and (card.patches is not None or card.sampling is not None):
+        raise ValueError("a network of patches and a sampler look at a photograph at one size")
     if (card.decoding is None) != (card.output != "bins"):
         raise ValueError("a decoding belongs to bins, and to nothing else")
     if (card.sampling is None) != (card.output != "sampler"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -25,6 +25,7 @@ from tintype.color.guided import (
     ChromaFit,
     area_mean,
     bicubic,
+    bilinear,
     enlarge,
     fit,
     fit_filter,
@@ -366,13 +367,27 @@ class Colorizer:
     def output(self, gray: Levels) -> NDArray[np.float32]:
         """What the network says of luminance (H, W), undecoded: (channels, h, w).
 
+        Where the card asks for more than one look it is their mean: of logits that is the geometric
+        mean of the distributions, which is sure of a colour only where all of them are.
+
         Raises:
             ValueError: the model samples: it says nothing of the whole picture at once.
         """
         if self._session is None:
             raise ValueError(f"{self.card.name} samples: call chroma or sample")
+        size = self.card.size
+        output = self._look(gray, size)
+        _, rows, columns = output.shape
+        for side in size.other_sides:
+            other = self._look(gray, replace(size, short_side=side))
+            output = output + bilinear(other, (rows, columns))
+        return output / np.float32(1 + len(size.other_sides))
+
+    def _look(self, gray: Levels, size: InputSize) -> NDArray[np.float32]:
+        """What the network says of luminance brought to one size."""
+        assert self._session is not None
         card, run = self.card, self._session.run
-        seen = reduce(gray, card.size)
+        seen = reduce(gray, size)
         if card.patches is None:
             output = run(seen)
         elif self._patch_stride is None:
