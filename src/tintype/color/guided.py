@@ -119,7 +119,7 @@ def bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
         if axis == 1:
             beyond = beyond[:, None]
         near, far = planes.take(first, axis), planes.take(second, axis)
-        planes = near + beyond * (far - near)
+        planes = (near + beyond * (far - near)).astype(np.float32, copy=False)
     return planes
 
 
