@@ -209,7 +209,7 @@ def read_card(path: Path) -> Card:
         parts = {"size": InputSize, "decoding": Decoding, "patches": Patches}
         parts |= {"refinement": Refinement, "sampling": Sampling}
         for name, kind in parts.items():
-            if name == "size" or record.get(name) is not None:
+            if record.get(name) is not None:
                 values = record[name].items()
                 record[name] = kind(
                     **{k: tuple(v) if isinstance(v, list) else v for k, v in values}
