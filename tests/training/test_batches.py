@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tintype.color.spaces import luma
+from tintype.errors import SettingError
 from tintype.systems.colorspace import ab_of_linear, f_of_gray
 from tintype.systems.system import Recipe
 from tintype.training.batches import Batches, develop, plain
@@ -68,6 +71,30 @@ def test_shapes_and_ranges(store):
     assert float(gray.min()) >= 0
     assert float(gray.max()) <= 1
     assert bool(torch.isfinite(linear).all())
+
+
+def test_every_step_draws_one_of_the_sides_for_all_processes(store):
+    recipe = replace(RECIPE, sides=(32, 64))
+    seen = set()
+    for step in range(12):
+        halves = [Batches(store, recipe, seed=0, rank=rank, world=2)(step) for rank in (0, 1)]
+        ((side, other),) = {half.gray.shape[2:] for half in halves}
+        assert side == other
+        assert halves[0].linear.shape == (4, 3, side, side)
+        seen.add(side)
+    assert seen == {32, 64}
+
+
+def test_the_side_of_a_step_changes_how_large_a_scene_is_and_not_what_it_shows(store):
+    large, small = (Batches(store, replace(RECIPE, sides=(side,)), seed=0)(1) for side in (64, 32))
+    reduced = torch.nn.functional.avg_pool2d(large.linear, 2)
+    assert float((reduced - small.linear).abs().mean()) < 0.01
+
+
+@pytest.mark.parametrize("sides", [(0,), (96.0,), ("96",)])
+def test_sides_that_are_none_are_refused(sides):
+    with pytest.raises(SettingError, match="whole numbers of pixels"):
+        Recipe(sides=sides)
 
 
 # Near black Lab is linear in light, not its cube root: there the rule holds roughly.

@@ -12,7 +12,7 @@ from processes import finish, in_two_processes, trained_by_two
 from safetensors.torch import save_file
 from scenes import encoded, scene, write_shard
 
-from tintype.errors import CheckpointError, DataError
+from tintype.errors import CheckpointError, DataError, SettingError
 from tintype.systems import SYSTEMS, build
 from tintype.systems.tint import Tint
 from tintype.training.batches import Batches
@@ -230,6 +230,21 @@ def test_the_callers_signal_handlers_come_back(shard, tmp_path):
 def test_lengths_that_make_no_sense_are_refused(shard, tmp_path, options):
     with pytest.raises(ValueError, match="minutes or steps"):
         train("tint", [shard], tmp_path / "n", preset="test", **options)
+
+
+@pytest.mark.parametrize("changes", [{"crop": 50}, {"sides": (64, 50)}])
+def test_squares_the_network_cannot_see_are_refused(shard, tmp_path, changes):
+    with pytest.raises(SettingError, match="multiple of 32, not 50"):
+        train("tint", [shard], tmp_path / "a", preset="test", steps=1, changes=changes)
+
+
+def test_a_run_goes_on_at_the_sides_it_began_with(shard, tmp_path):
+    changes = {"batch": 2, "sides": (32, 96)}
+    train("tint", [shard], tmp_path / "a", preset="test", steps=1, changes=changes)
+    train("tint", [shard], tmp_path / "a", steps=2, resume=True, changes={"sides": (32, 64)})
+    assert load_checkpoint(tmp_path / "a")[0]["recipe"]["sides"] == [32, 64]
+    train("tint", [shard], tmp_path / "a", steps=3, resume=True)
+    assert load_checkpoint(tmp_path / "a")[0]["recipe"]["sides"] == [32, 64]
 
 
 def test_a_folder_with_a_run_is_not_overwritten(shard, tmp_path):

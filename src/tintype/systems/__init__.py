@@ -99,7 +99,8 @@ def _of_kind(name: str, value: Any, current: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise SettingError(f"{name} takes a value like {current!r}, not {value!r}")
+        like = f"a value like {current!r}" if current != () else "a list"
+        raise SettingError(f"{name} takes {like}, not {value!r}")
     return value
 
 

@@ -47,6 +47,8 @@ class Recipe:
         zoom: smallest side of the cut squares relative to `crop`. They are cut at sides from
             `zoom` * `crop` to `largest` and brought to `crop`, so that the network meets objects
             at more than one scale.
+        sides: sides the squares of a step are brought to instead of `crop`, one of them drawn for
+            each step, so that the network meets pictures of several sizes.
         short_side: shorter side in pixels at which photographs are kept; None keeps them at
             `largest`, so that a crop may hold all of one.
     """
@@ -60,6 +62,7 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.999
     zoom: float = 0.75
+    sides: tuple[int, ...] = ()
     short_side: int | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +70,9 @@ class Recipe:
             raise SettingError(
                 f"the optimiser is 'adamw', 'rmsprop' or 'sgd', not {self.optimiser!r}"
             )
+        object.__setattr__(self, "sides", tuple(self.sides))  # a checkpoint gives back a list
+        if not all(type(side) is int and side > 0 for side in self.sides):
+            raise SettingError(f"sides are whole numbers of pixels, e.g. [96, 160]: {self.sides}")
         if self.kept < self.largest:
             raise SettingError(
                 f"crops of {self.crop} need photographs of a short_side of at least {self.largest}"

@@ -26,7 +26,7 @@ class Batches:
 
     Args:
         store: the photographs, on the device that trains.
-        recipe: side of the crops, photographs per step, smallest zoom.
+        recipe: side or sides of the crops, photographs per step, smallest zoom.
         seed: of every random choice.
         rank, world: this process's part of each batch: it gets ``batch / world`` photographs.
     """
@@ -55,20 +55,24 @@ class Batches:
         return torch.stack(chosen)
 
     def __call__(self, step: int) -> Batch:
-        """One step's gray (n, 1, crop, crop), true colours (n, 3, crop, crop), labels if any."""
-        crop = self.recipe.crop
+        """One step's gray (n, 1, S, S), true colours (n, 3, S, S), labels if any.
+
+        S is the recipe's `crop`, or the one of its `sides` that the step draws.
+        """
         index = self._photographs(step)
         random = torch.Generator().manual_seed(_mix(self.seed, step))
         draw = torch.rand((len(index), 13), generator=random)
-        smallest, largest = self.recipe.zoom * crop, self.recipe.largest
+        smallest, largest = self.recipe.zoom * self.recipe.crop, self.recipe.largest
         grain = torch.randint(1 << 62, (len(index),), generator=random)
-        side = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
+        cut = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
+        sides = self.recipe.sides or (self.recipe.crop,)
+        side = sides[int(torch.randint(len(sides), (), generator=random))]
         mine = self.mine
         index, draw = index[mine], draw[mine]
-        rgb = self.store.crops(index, draw[:, 0], draw[:, 1], side).float() / 255
-        if side != crop:
+        rgb = self.store.crops(index, draw[:, 0], draw[:, 1], cut).float() / 255
+        if cut != side:
             rgb = F.interpolate(
-                rgb, size=(crop, crop), mode="bilinear", align_corners=False, antialias=side > crop
+                rgb, size=(side, side), mode="bilinear", align_corners=False, antialias=cut > side
             ).clamp(0, 1)
         flip = (draw[:, 2] < 0.5).to(rgb.device)
         rgb = torch.where(flip[:, None, None, None], rgb.flip(-1), rgb)

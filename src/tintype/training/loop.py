@@ -213,6 +213,13 @@ def train(
             facts["start"] = _start(system, init)
     if recipe.batch % processes.world:
         raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
+    multiple = system.card()["size"]["multiple"]
+    for side in (recipe.crop, *recipe.sides):
+        if side % multiple:
+            raise SettingError(
+                f"{system.name} sees squares whose side is a multiple of {multiple}, not {side}: "
+                "set another crop, or other sides."
+            )
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
     store = load_photos(data, short_side=recipe.kept, limit=limit, emphasis=emphasis)
