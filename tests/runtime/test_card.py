@@ -11,6 +11,7 @@ from tintype.runtime.card import (
     InputSize,
     Patches,
     Refinement,
+    Sampling,
     find,
     list_models,
     read_card,
@@ -180,12 +181,18 @@ def test_vividness_moves_rebalancing_and_temperature_together():
 
 
 def test_decoding_and_size_that_cannot_be_are_refused(folder):
+    sampler = {"output": "sampler", "decoding": None, "sampling": Sampling(32, 0.2, 0.8)}
     for changes, said in (
         ({"decoding": Decoding(safe_temperature=-1.0)}, "temperature"),
         ({"decoding": Decoding(temperature=0.0, safe_temperature=1.0)}, "temperature"),
         ({"size": InputSize(192, filter="guess")}, "triangle"),
         ({"size": InputSize(192, other_sides=(96, 0))}, "above 0"),
+        ({"size": InputSize(192, other_sides=(True,))}, "above 0"),
+        ({"size": InputSize(192, other_sides=96)}, "its other_sides a list"),
+        ({"size": None}, "the size is a table"),
         ({"size": InputSize(192, other_sides=(96,)), "patches": Patches(64, 4, 4)}, "one size"),
+        ({"size": InputSize(192, other_sides=(96,)), **sampler}, "one size"),
+        ({"size": InputSize(192, other_sides=(96,)), "output": "finer"}, "one size"),
     ):
         write(folder, "mine.small", **changes)
         with pytest.raises(CorruptModelError, match=said):

@@ -136,6 +136,16 @@ def test_a_model_that_looks_at_several_sizes_says_their_mean(tint, monkeypatch):
     assert np.abs(mean - first).max() > 0.1
 
 
+def test_a_coarser_look_at_an_elongated_picture_is_coarser_too(tint, monkeypatch):
+    seen = []
+    run = tint._session.run
+    monkeypatch.setattr(tint._session, "run", lambda gray: seen.append(gray.shape) or run(gray))
+    size = InputSize(160, longest=640, other_sides=(96,))
+    monkeypatch.setattr(tint, "card", replace(tint.card, size=size))
+    tint.output(np.zeros((20, 400), dtype=np.uint8))
+    assert seen == [(32, 640), (32, 384)]
+
+
 @pytest.mark.parametrize("options", [{"vividness": 1.1}, {"vividness": -1}, {"saturation": -0.1}])
 def test_knobs_out_of_range_say_what_the_range_is(tint, options):
     with pytest.raises(ValueError, match="0"):

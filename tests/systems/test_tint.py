@@ -111,6 +111,28 @@ def test_the_encoder_learns_slower_than_the_rest(tint):
     assert len(slow[0]) + len(rest[0]) == len(list(tint.parameters()))
 
 
+def test_dropout_leaves_features_out_in_training_alone():
+    torch.manual_seed(0)
+    tint, _ = build("tint", "test", {"dropout": 0.5})
+    plain, _ = build("tint", "test")
+    plain.load_state_dict(tint.state_dict())
+    gray = batch().gray
+    with torch.no_grad():
+        assert torch.equal(tint.eval()(gray), plain.eval()(gray))
+        for norm in tint.modules():
+            norm.train(not isinstance(norm, torch.nn.BatchNorm2d))
+        whole, levels = tint.pyramid.look(gray)
+        assert not torch.equal(whole, tint.pyramid.look(gray)[0])
+        climbed = tint.pyramid.climb(whole, levels)
+    assert 0.1 < float((climbed.amax((2, 3)) == 0).float().mean()) < 0.6  # whole maps, a quarter
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_dropouts_that_leave_nothing_are_refused(dropout):
+    with pytest.raises(SettingError, match="dropout is a share"):
+        build("tint", "test", {"dropout": dropout})
+
+
 def test_frozen_blocks_are_the_first_and_learn_nothing():
     system, _ = build("tint", "test", {"frozen": 3})
     kept, later, rest = system.parameter_groups()

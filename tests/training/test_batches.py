@@ -91,10 +91,42 @@ def test_the_side_of_a_step_changes_how_large_a_scene_is_and_not_what_it_shows(s
     assert float((reduced - small.linear).abs().mean()) < 0.01
 
 
-@pytest.mark.parametrize("sides", [(0,), (96.0,), ("96",)])
-def test_sides_that_are_none_are_refused(sides):
-    with pytest.raises(SettingError, match="whole numbers of pixels"):
-        Recipe(sides=sides)
+def test_stretched_squares_show_less_of_the_scene_on_one_side(store):
+    # A gray ramp from left to right: stretched it spans fewer levels, from as far left.
+    store = replace(store, pixels=torch.zeros_like(store.pixels))
+    for photo in range(len(store)):
+        height, width = int(store.height[photo]), int(store.width[photo])
+        ramp = torch.arange(width, dtype=torch.uint8).expand(height, width)
+        part = slice(int(store.start[photo]), int(store.start[photo]) + height * width)
+        store.pixels[part] = ramp.reshape(-1, 1)
+
+    def spans(stretch):
+        recipe = replace(RECIPE, zoom=1.125, stretch=stretch)
+        found = []
+        for step in range(24):
+            red = Batches(store, recipe, seed=0)(step).linear[:, 0]
+            found.append(float((red.amax(2) - red.amin(2)).median() / red.amax(2).median()))
+        return found
+
+    plain, stretched = spans(0.0), spans(0.5)
+    less = [b < 0.98 * a for a, b in zip(plain, stretched, strict=True)]
+    assert 4 < sum(less) < 20  # the other steps are stretched from top to bottom
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sides": (0,)}, "whole numbers of pixels"),
+        ({"sides": (96.0,)}, "whole numbers of pixels"),
+        ({"sides": ("96",)}, "whole numbers of pixels"),
+        ({"sides": (96, 160)}, "at most 144"),
+        ({"stretch": 1.0}, "stretch is a share"),
+        ({"stretch": -0.1}, "stretch is a share"),
+    ],
+)
+def test_sides_and_stretches_that_are_none_are_refused(changes, message):
+    with pytest.raises(SettingError, match=message):
+        Recipe(**changes)
 
 
 # Near black Lab is linear in light, not its cube root: there the rule holds roughly.

@@ -112,15 +112,19 @@ def bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.fl
 
 def bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Planes (n, h, w) at another, not much smaller size, (n, height, width)."""
-    for axis, count in enumerate(size, start=1):
-        length = planes.shape[axis]
-        first, beyond = _positions(np.arange(count), count, length)
-        second = np.minimum(first + 1, length - 1)
-        if axis == 1:
-            beyond = beyond[:, None]
-        near, far = planes.take(first, axis), planes.take(second, axis)
-        planes = (near + beyond * (far - near)).astype(np.float32, copy=False)
-    return planes
+    height, width = size
+    rows, columns = _between(height, planes.shape[1]), _between(width, planes.shape[2])
+    return rows @ planes @ columns.T  # for hundreds of planes far quicker than gathering
+
+
+def _between(count: int, length: int) -> NDArray[np.float32]:
+    """What each of ``count`` values takes of ``length`` others, as a matrix."""
+    first, beyond = _positions(np.arange(count), count, length)
+    shares = np.zeros((count, length), dtype=np.float32)
+    each = np.arange(count)
+    shares[each, first] = 1 - beyond
+    shares[each, np.minimum(first + 1, length - 1)] += beyond
+    return shares
 
 
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:

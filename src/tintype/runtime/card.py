@@ -31,8 +31,8 @@ class InputSize:
         longest: no side is brought above this, whatever the aspect ratio.
         filter: how a photograph is reduced to it: ``"lanczos"``, or the softer ``"triangle"``, as
             training crops are brought to their size.
-        other_sides: further shorter sides at which the photograph is looked at as well; what the
-            network says is the mean of all looks, at the cells of the first.
+        other_sides: more values of the shorter side, at which the photograph is looked at as well;
+            what the network says is the mean of all looks, at the cells of the first.
     """
 
     short_side: int
@@ -232,13 +232,15 @@ def _check(card: Card) -> None:
     words = (card.name, card.description, card.space, card.output, card.upsampling, card.licence)
     if not all(isinstance(word, str) for word in words) or not card.system or not card.tag:
         raise ValueError("the name is SYSTEM.TAG, and the description and the kinds are words")
-    sizes = (card.stride, card.size.short_side, card.size.multiple, card.size.longest)
-    sizes += card.size.other_sides
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
+    size = card.size
+    if not isinstance(size, InputSize) or not isinstance(size.other_sides, tuple):
+        raise ValueError("the size is a table, and its other_sides a list")
+    sizes = (card.stride, size.short_side, size.multiple, size.longest, *size.other_sides)
+    if not all(type(size) is int and size > 0 for size in sizes):
         raise ValueError("stride and sizes are whole numbers above 0")
-    if card.size.filter not in ("lanczos", "triangle"):
+    if size.filter not in ("lanczos", "triangle"):
         raise ValueError("the filter is 'lanczos' or 'triangle'")
-    if card.size.other_sides and (card.patches is not None or card.sampling is not None):
+    if size.other_sides and (card.patches is not None or card.output in ("sampler", "finer")):
         raise ValueError("a network of patches and a sampler look at a photograph at one size")
     if (card.decoding is None) != (card.output != "bins"):
         raise ValueError("a decoding belongs to bins, and to nothing else")

@@ -1,6 +1,6 @@
 """The engine: a photograph in, the same photograph in colour out.
 
-    luminance -> network size -> chroma, low resolution -> enlarged along the luminance's edges
+    luminance -> network size or sizes -> chroma, low resolution -> enlarged along its edges
               -> joined with the luminance, gamut-mapped -> the photograph, everything restored
 
 Work at full size goes by strips of rows, several at once on as many threads: beyond the gray plane
@@ -368,7 +368,7 @@ class Colorizer:
         """What the network says of luminance (H, W), undecoded: (channels, h, w).
 
         Where the card asks for more than one look it is their mean: of logits that is the geometric
-        mean of the distributions, which is sure of a colour only where all of them are.
+        mean of the distributions.
 
         Raises:
             ValueError: the model samples: it says nothing of the whole picture at once.
@@ -379,7 +379,9 @@ class Colorizer:
         output = self._look(gray, size)
         _, rows, columns = output.shape
         for side in size.other_sides:
-            other = self._look(gray, replace(size, short_side=side))
+            # As much coarser or finer where the longer side sets the scale.
+            longest = max(1, size.longest * side // size.short_side)
+            other = self._look(gray, replace(size, short_side=side, longest=longest))
             output = output + bilinear(other, (rows, columns))
         return output / np.float32(1 + len(size.other_sides))
 

@@ -93,8 +93,8 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
 
 def _of_kind(name: str, value: Any, current: Any) -> Any:
     """The value, if it is of the kind of the current one; whole numbers serve as any."""
-    if isinstance(current, tuple) and isinstance(value, (tuple, list)) and current:
-        return tuple(_of_kind(name, item, current[0]) for item in value)
+    if isinstance(current, tuple) and isinstance(value, (tuple, list)):
+        return tuple(_of_kind(name, item, current[0]) if current else item for item in value)
     kind = int if current is None else type(current)
     if kind is float and type(value) is int:
         return float(value)

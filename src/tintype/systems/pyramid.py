@@ -25,9 +25,10 @@ _PARTS = ("encoder", "level", "gather", "blocks", "fuse16", "fuse8", "fuse4")
 class TransformerBlock(nn.Module):
     """Pre-norm self-attention and a two-layer perceptron, each with a residual."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
+        self.dropout = dropout
         self.norm1 = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.merge = nn.Linear(channels, channels)
@@ -42,15 +43,17 @@ class TransformerBlock(nn.Module):
         # Written out: at a few dozen tokens the fused kernel's backward pass is slower.
         share = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
         y = (share @ v).transpose(1, 2).reshape(n, tokens, channels)
-        x = x + self.merge(y)
-        return x + self.narrow(F.gelu(self.wide(self.norm2(x))))
+        x = x + F.dropout(self.merge(y), self.dropout, self.training)
+        y = self.narrow(F.gelu(self.wide(self.norm2(x))))
+        return x + F.dropout(y, self.dropout, self.training)
 
 
 class Fuse(nn.Module):
     """One step up: the coarser map enlarged twice, a lateral map added, one 3x3 convolution."""
 
-    def __init__(self, coarse: int, lateral: int, outputs: int) -> None:
+    def __init__(self, coarse: int, lateral: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.reduce = nn.Conv2d(coarse, outputs, 1, bias=False)
         self.lateral = nn.Conv2d(lateral, outputs, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -60,7 +63,9 @@ class Fuse(nn.Module):
     def forward(self, coarse: Tensor, lateral: Tensor) -> Tensor:
         up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="bilinear")
         x = F.relu(self.norm1(up + self.lateral(lateral)))
-        return F.relu(self.norm2(self.conv(x)))
+        x = F.relu(self.norm2(self.conv(x)))
+        # Whole maps: what a single value lacks, its neighbours would tell.
+        return F.dropout2d(x, self.dropout, self.training)
 
 
 class Pyramid(nn.Module):
@@ -72,13 +77,21 @@ class Pyramid(nn.Module):
         heads: attention heads.
         blocks: number of transformer blocks.
         decoder: channels at 1/16, 1/8 and, where features are wanted at that size, 1/4.
+        dropout: share of the features at 1/32 and of the residuals added to them that a step leaves
+            out; of the decoder's maps it is half of that.
 
     Attributes:
         channels: of the features.
     """
 
     def __init__(
-        self, width: float, attention: int, heads: int, blocks: int, decoder: Sequence[int]
+        self,
+        width: float,
+        attention: int,
+        heads: int,
+        blocks: int,
+        decoder: Sequence[int],
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.encoder = MobileNetV2(width)
@@ -87,10 +100,15 @@ class Pyramid(nn.Module):
         # grows without bound, in bfloat16 until nothing else is left, and the encoder's top died.
         self.level = nn.LayerNorm(last)
         self.gather = nn.Linear(last, attention)
-        self.blocks = nn.ModuleList(TransformerBlock(attention, heads) for _ in range(blocks))
-        self.fuse16 = Fuse(attention, sixteenth, decoder[0])
-        self.fuse8 = Fuse(decoder[0], eighth, decoder[1])
-        self.fuse4 = Fuse(decoder[1], fine, decoder[2]) if len(decoder) > 2 else None
+        self.dropout = dropout
+        self.blocks = nn.ModuleList(
+            TransformerBlock(attention, heads, dropout) for _ in range(blocks)
+        )
+        self.fuse16 = Fuse(attention, sixteenth, decoder[0], dropout / 2)
+        self.fuse8 = Fuse(decoder[0], eighth, decoder[1], dropout / 2)
+        self.fuse4 = None
+        if len(decoder) > 2:
+            self.fuse4 = Fuse(decoder[1], fine, decoder[2], dropout / 2)
         self.channels = decoder[-1]
 
     def forward(self, gray: Tensor) -> Tensor:
@@ -116,6 +134,7 @@ class Pyramid(nn.Module):
         *levels, last = self.encoder(gray)
         n, _, height, width = last.shape
         tokens = self.gather(self.level(last.flatten(2).transpose(1, 2)))  # (N, cells, C)
+        tokens = F.dropout(tokens, self.dropout, self.training)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens.transpose(1, 2).reshape(n, -1, height, width), levels

@@ -47,8 +47,11 @@ class Recipe:
         zoom: smallest side of the cut squares relative to `crop`. They are cut at sides from
             `zoom` * `crop` to `largest` and brought to `crop`, so that the network meets objects
             at more than one scale.
+        stretch: how much narrower or lower the cut squares may be on one side, relative to it; what
+            is left is stretched to a square, for photographs are stretched to a network's multiple.
         sides: sides the squares of a step are brought to instead of `crop`, one of them drawn for
-            each step, so that the network meets pictures of several sizes.
+            each step, so that the network meets pictures of several sizes. What is held back is
+            measured at `crop` all the same.
         short_side: shorter side in pixels at which photographs are kept; None keeps them at
             `largest`, so that a crop may hold all of one.
     """
@@ -62,6 +65,7 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.999
     zoom: float = 0.75
+    stretch: float = 0.0
     sides: tuple[int, ...] = ()
     short_side: int | None = None
 
@@ -72,7 +76,14 @@ class Recipe:
             )
         object.__setattr__(self, "sides", tuple(self.sides))  # a checkpoint gives back a list
         if not all(type(side) is int and side > 0 for side in self.sides):
-            raise SettingError(f"sides are whole numbers of pixels, e.g. [96, 160]: {self.sides}")
+            raise SettingError(f"sides are whole numbers of pixels, e.g. [64, 96]: {self.sides}")
+        if max(self.sides, default=0) > self.largest:
+            # Enlarged they would teach that what is large is blurred.
+            raise SettingError(
+                f"sides are at most {self.largest}, as large as squares are cut; set a larger crop."
+            )
+        if not 0 <= self.stretch < 1:
+            raise SettingError("stretch is a share from 0 up to, but not, 1")
         if self.kept < self.largest:
             raise SettingError(
                 f"crops of {self.crop} need photographs of a short_side of at least {self.largest}"

@@ -53,6 +53,8 @@ class TintConfig:
         encoder_rate: factor on the learning rate of an encoder that is started from something.
         frozen: how many of its first blocks then stay as they are, with its stem: those at the
             finest sizes see edges and textures, and their gradients are a third of a step's work.
+        dropout: share of its features that a step leaves out, against learning photographs by
+            heart; see `Pyramid`.
     """
 
     encoder_width: float = 1.0
@@ -66,6 +68,7 @@ class TintConfig:
     hint: float = 0.0
     encoder_rate: float = 0.25
     frozen: int = 0
+    dropout: float = 0.0
 
 
 class Tint(Binned):
@@ -84,11 +87,18 @@ class Tint(Binned):
     def __init__(self, config: TintConfig) -> None:
         super().__init__(config)
         self.pyramid = Pyramid(
-            config.encoder_width, config.attention, config.heads, config.blocks, config.decoder
+            config.encoder_width,
+            config.attention,
+            config.heads,
+            config.blocks,
+            config.decoder,
+            config.dropout,
         )
         most = len(self.pyramid.encoder.blocks)
         if not 0 <= config.frozen <= most:
             raise SettingError(f"frozen is a number of blocks from 0 to {most}")
+        if not 0 <= config.dropout < 1:
+            raise SettingError("dropout is a share from 0 up to, but not, 1")
         self.classify = nn.Conv2d(self.pyramid.channels, BINS, 1)
         self.teacher: tuple[Classifier, ...] = ()  # one, in a tuple: its weights are not ours
         self.hint = None

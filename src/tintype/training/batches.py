@@ -67,10 +67,14 @@ class Batches:
         cut = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
         sides = self.recipe.sides or (self.recipe.crop,)
         side = sides[int(torch.randint(len(sides), (), generator=random))]
+        left, upright = torch.rand(2, generator=random).tolist()
+        shorter = round(cut * (1 - self.recipe.stretch * left))
+        height, width = (cut, shorter) if upright < 0.5 else (shorter, cut)
         mine = self.mine
         index, draw = index[mine], draw[mine]
         rgb = self.store.crops(index, draw[:, 0], draw[:, 1], cut).float() / 255
-        if cut != side:
+        rgb = rgb[..., :height, :width]
+        if (height, width) != (side, side):
             rgb = F.interpolate(
                 rgb, size=(side, side), mode="bilinear", align_corners=False, antialias=cut > side
             ).clamp(0, 1)

@@ -213,13 +213,7 @@ def train(
             facts["start"] = _start(system, init)
     if recipe.batch % processes.world:
         raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
-    multiple = system.card()["size"]["multiple"]
-    for side in (recipe.crop, *recipe.sides):
-        if side % multiple:
-            raise SettingError(
-                f"{system.name} sees squares whose side is a multiple of {multiple}, not {side}: "
-                "set another crop, or other sides."
-            )
+    _try_sides(system, recipe)
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
     store = load_photos(data, short_side=recipe.kept, limit=limit, emphasis=emphasis)
@@ -400,6 +394,21 @@ def _start_from_run(system: System, run: Path) -> str:
             f"{run} does not hold this {system.name} ({error}); give a run of the same preset."
         ) from error
     return f"{run.name} after {facts['step']} steps ({facts['start']})"
+
+
+@torch.no_grad()
+def _try_sides(system: System, recipe: Recipe) -> None:
+    """Show the network squares of every side it will meet: not each of them fits every network."""
+    system.eval()
+    for side in (recipe.crop, *recipe.sides):
+        try:
+            system.measure(plain(torch.full((1, 3, side, side), 0.5)))
+        except RuntimeError as error:
+            raise SettingError(
+                f"{system.name} cannot be trained on squares of {side} pixels ({error}): "
+                "set another crop, or other sides."
+            ) from error
+    system.train()
 
 
 def _bfloat16_pays(device: torch.device) -> bool:
