@@ -79,7 +79,9 @@ def test_every_option_of_the_loop_is_one_it_has() -> None:
 
 def test_exporting_gets_what_the_command_line_says(calls: Any, run: Any) -> None:
     assert run("export", "run", "--name", "tint.small", "--out", "weights").status == 0
-    assert calls[0][0] == (Path("run"), "tint.small", Path("weights"))
+    assert calls[0][0] == ((Path("run"),), "tint.small", Path("weights"))
+    assert run("export", "a", "b", "--name", "tint.small").status == 0
+    assert calls[1][0] == ((Path("a"), Path("b")), "tint.small", Path())
 
 
 @pytest.mark.parametrize(

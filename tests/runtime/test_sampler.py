@@ -36,7 +36,7 @@ def sampler(system, tmp_path_factory):
     facts = {"system": "pixcolor", "config": asdict(system.config), "elapsed": 1.0, "step": 0}
     optimiser = torch.optim.SGD(system.parameters(), 0.1)
     save_checkpoint(folder, facts, {"ema": system.state_dict()}, {"optimiser": optimiser})
-    return Sampler(export(folder, "pixcolor.tiny", folder / "models"), threads=1)
+    return Sampler(export([folder], "pixcolor.tiny", folder / "models"), threads=1)
 
 
 @pytest.fixture(scope="module")

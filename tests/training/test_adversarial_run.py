@@ -38,7 +38,7 @@ def run(shard, teacher, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def card(run, tmp_path_factory):
-    return export(run, "adversarial.tiny", tmp_path_factory.mktemp("models"))
+    return export([run], "adversarial.tiny", tmp_path_factory.mktemp("models"))
 
 
 def lines(run, kind):
@@ -232,7 +232,7 @@ def test_the_shipped_tint_is_a_start(tmp_path):
 
 def test_cic_is_exported_as_a_distribution_that_the_engine_decodes(shard, tmp_path):
     train("cic", [shard], tmp_path / "run", preset="test", steps=3, held_back=4)
-    card = export(tmp_path / "run", "cic.tiny", tmp_path / "models")
+    card = export([tmp_path / "run"], "cic.tiny", tmp_path / "models")
     assert (card.output, card.decoding.temperature, card.decoding.vividness) == ("bins", 0.38, 1.0)
     gray = np.random.default_rng(0).integers(0, 255, (70, 90), dtype=np.uint8)
     assert Colorizer(card.weights, threads=1).colorize(Photo.from_array(gray)).rgb().shape[2] == 3

@@ -22,7 +22,7 @@ def run(shard, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def card(run, tmp_path_factory):
-    return export(run, "tint.tiny", tmp_path_factory.mktemp("models"))
+    return export([run], "tint.tiny", tmp_path_factory.mktemp("models"))
 
 
 def test_exported_file_computes_what_the_network_does_at_any_size(run, card):
@@ -42,7 +42,7 @@ def test_card_tells_where_the_weights_come_from(card):
     assert card.training["photographs"] == 24
     assert card.training["start"] == "from nothing"
     assert len(card.decoding.rebalancing) == 313
-    assert card.size.other_sides == (96,)
+    assert card.size.other_sides == (96, 64)
     assert "research" in card.licence
     verify(card)
     assert find(card.weights) == card
@@ -73,6 +73,39 @@ def test_an_exported_model_can_be_trained_further(run, card, shard, tmp_path):
     assert averaged_system(tmp_path)[1]["start"] == said
 
 
+def test_runs_that_began_alike_are_averaged(card, shard, tmp_path):
+    runs = [tmp_path / name for name in ("a", "b", "c")]
+    for seed, run in enumerate(runs):
+        train("tint", [shard], run, preset="test", steps=2 + seed, seed=seed, init=card.weights)
+    system, _ = averaged_system(*runs)
+    singles = [averaged_system(run)[0].state_dict() for run in runs]
+    for name, tensor in system.state_dict().items():
+        if tensor.is_floating_point():
+            expected = torch.stack([single[name] for single in singles]).mean(0)
+            assert torch.allclose(tensor, expected, atol=1e-6)
+    training = export(runs, "tint.mean", tmp_path / "models").training
+    assert (training["seed"], training["step"]) == (0, 2)
+    assert [(other["seed"], other["step"]) for other in training["averaged_with"]] == [
+        (1, 3),
+        (2, 4),
+    ]
+    assert all("start" not in other for other in training["averaged_with"])  # it is the same
+    assert "test" not in training
+
+
+def test_runs_that_have_no_mean_are_refused(run, card, shard, tmp_path):
+    train("tint", [shard], tmp_path / "a", preset="test", steps=1, init=card.weights)
+    train("cic", [shard], tmp_path / "b", preset="test", steps=1)
+    train("tint", [shard], tmp_path / "c", preset="test", steps=1, seed=1)
+    for other, said in (
+        (tmp_path / "a", "began with other weights"),
+        (tmp_path / "b", "not of the same network"),
+        (tmp_path / "c", "began with other weights"),  # from nothing, like the first
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            averaged_system(run, other)
+
+
 @pytest.mark.parametrize(("name", "preset"), [("tint", "small"), ("patchwise", "test")])
 def test_a_model_of_another_network_is_no_start(card, name, preset):
     with pytest.raises(CheckpointError, match=r"same preset|a model of its own"):
@@ -82,7 +115,7 @@ def test_a_model_of_another_network_is_no_start(card, name, preset):
 def test_a_name_of_another_system_is_refused(run, tmp_path):
     for name in ("tint", "other.small", "tint.", "tint.a/b", "tint.json", "tint.onnx", "tint.a.b"):
         with pytest.raises(CheckpointError, match=r"tint\.TAG"):
-            export(run, name, tmp_path / "out")
+            export([run], name, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

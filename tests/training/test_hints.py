@@ -36,7 +36,7 @@ def test_hints_need_their_teacher_at_the_start_and_when_the_run_goes_on(
 def test_the_exported_network_holds_nothing_of_the_hint(run, tmp_path):
     import onnx
 
-    card = export(run, "tint.tiny", tmp_path)
+    card = export([run], "tint.tiny", tmp_path)
     names = {tensor.name for tensor in onnx.load(card.weights).graph.initializer}
     assert not any(name.startswith("hint") for name in names)
     hinted, _ = averaged_system(run)

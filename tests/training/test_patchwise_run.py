@@ -56,7 +56,7 @@ def test_a_resumed_run_keeps_its_network(run):
 
 
 def test_the_exported_model_colours_a_photograph(run, tmp_path):
-    card = export(run, "patchwise.tiny", tmp_path)
+    card = export([run], "patchwise.tiny", tmp_path)
     assert (card.space, card.output, card.decoding) == ("yuv", "chroma", None)
     assert (card.patches.side, card.patches.frame, card.patches.fringe) == (64, 4, 7)
     gray = np.random.default_rng(0).integers(0, 255, (70, 90), dtype=np.uint8)

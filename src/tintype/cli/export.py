@@ -7,11 +7,12 @@ from pathlib import Path
 from tintype.cli.console import needs_extra
 
 
-def export(run: Path, /, *, name: str, out: Path = Path(), note: str = "") -> int:
+def export(run: Path, /, *others: Path, name: str, out: Path = Path(), note: str = "") -> int:
     """Turn a training run into a model that can be shipped: an ONNX file and its card.
 
     Args:
         run: the folder of the run.
+        others: folders of runs that began with the same weights; the mean of all is exported.
         name: what to call the model: SYSTEM.TAG.
         out: the folder to write both files to.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
@@ -19,5 +20,5 @@ def export(run: Path, /, *, name: str, out: Path = Path(), note: str = "") -> in
     with needs_extra("export", "exporting", ("torch", "safetensors", "onnx", "onnxscript")):
         from tintype.training.export import export as write
 
-        write(run, name, out, note=note)
+        write((run, *others), name, out, note=note)
     return 0

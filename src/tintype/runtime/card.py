@@ -32,7 +32,8 @@ class InputSize:
         filter: how a photograph is reduced to it: ``"lanczos"``, or the softer ``"triangle"``, as
             training crops are brought to their size.
         other_sides: more values of the shorter side, at which the photograph is looked at as well;
-            what the network says is the mean of all looks, at the cells of the first.
+            what the network says is the mean of all looks at the cells of the first, which counts
+            as much as all others together.
     """
 
     short_side: int

@@ -367,8 +367,8 @@ class Colorizer:
     def output(self, gray: Levels) -> NDArray[np.float32]:
         """What the network says of luminance (H, W), undecoded: (channels, h, w).
 
-        Where the card asks for more than one look it is their mean: of logits that is the geometric
-        mean of the distributions.
+        Where the card asks for more than one look it is their mean, in which the first counts as
+        much as all others together: of logits that is a geometric mean of the distributions.
 
         Raises:
             ValueError: the model samples: it says nothing of the whole picture at once.
@@ -382,8 +382,8 @@ class Colorizer:
             # As much coarser or finer where the longer side sets the scale.
             longest = max(1, size.longest * side // size.short_side)
             other = self._look(gray, replace(size, short_side=side, longest=longest))
-            output = output + bilinear(other, (rows, columns))
-        return output / np.float32(1 + len(size.other_sides))
+            output = output + bilinear(other, (rows, columns)) / np.float32(len(size.other_sides))
+        return output / np.float32(2 if size.other_sides else 1)
 
     def _look(self, gray: Levels, size: InputSize) -> NDArray[np.float32]:
         """What the network says of luminance brought to one size."""

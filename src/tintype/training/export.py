@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,40 @@ _LICENCE = (
 _HALF = ".half"  # behind the names of weights kept as float16
 
 
-def averaged_system(run: Path) -> tuple[System, dict[str, Any]]:
+def averaged_system(run: Path, *others: Path) -> tuple[System, dict[str, Any]]:
     """The run's averaged weights in a network ready for inference, and the facts of the run.
 
+    Of several runs it is the mean of their averaged weights ("model soup", Wortsman et al. 2022,
+    arXiv 2203.05482), which is good for something only where they began with the same weights; what
+    tells the others from the first run is then among its facts, under ``"averaged_with"``.
+
     Raises:
-        CheckpointError: the run cannot be read, or is of another version's network.
+        CheckpointError: a run cannot be read, is of another version's network, or began otherwise
+            than the first.
     """
     facts, parts = load_checkpoint(run)
-    system = rebuild(facts["system"], facts["config"])
+    system, mean = rebuild(facts["system"], facts["config"]), parts["ema"]
+    for count, path in enumerate(others, start=2):
+        other, its = load_checkpoint(path)
+        shapes = {name: tensor.shape for name, tensor in its["ema"].items()}
+        if shapes != {name: tensor.shape for name, tensor in mean.items()}:
+            raise CheckpointError(f"{path} is not of the same network as {run}: export it alone.")
+        if other["start"] != facts["start"] or other["start"] == "from nothing":
+            raise CheckpointError(
+                f"{path} began with other weights than {run} (it: {other['start']}): their mean is "
+                "no network; export it alone."
+            )
+        for name, tensor in its["ema"].items():
+            if tensor.is_floating_point():
+                mean[name] = mean[name] + (tensor - mean[name]) / count
+        facts.pop("test", None)  # what it measured is not of the mean
+        other.pop("test", None)
+        known = _training_facts(facts)
+        facts.setdefault("averaged_with", []).append(
+            {k: v for k, v in _training_facts(other).items() if known.get(k) != v}
+        )
     try:
-        system.load_state_dict(parts["ema"])
+        system.load_state_dict(mean)
     except RuntimeError as error:
         raise CheckpointError(
             f"{run} was trained with another version of {facts['system']} ({error}); "
@@ -61,13 +85,13 @@ def averaged_system(run: Path) -> tuple[System, dict[str, Any]]:
     return system.eval(), facts
 
 
-def export(run: Path, name: str, out: Path, *, note: str = "") -> Card:
+def export(runs: Sequence[Path], name: str, out: Path, *, note: str = "") -> Card:
     """Write ``out/NAME.onnx`` and ``out/NAME.json``, after comparing ONNX Runtime with PyTorch.
 
     Weights are kept as float16, which halves the file; computation stays float32.
 
     Args:
-        run: folder of a training run.
+        runs: folder of a training run, or of several to be averaged (`averaged_system`).
         name: ``system.tag``, e.g. ``"tint.small"``.
         out: an existing or new folder.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
@@ -76,11 +100,11 @@ def export(run: Path, name: str, out: Path, *, note: str = "") -> Card:
         The card as written. Its scores are empty: `tintype evaluate` measures them.
 
     Raises:
-        CheckpointError: the run cannot be read, the name is not the run's, or the exported file
-            does not compute what the network does; nothing is left in ``out`` then.
+        CheckpointError: a run cannot be read or averaged, the name is not the run's, or the
+            exported file does not compute what the network does; nothing is left in ``out`` then.
         MissingExtraError: onnx or onnxscript is not installed.
     """
-    system, facts = averaged_system(run)
+    system, facts = averaged_system(*runs)
     if not re.fullmatch(rf"{facts['system']}\.(?!(json|onnx)$)[A-Za-z0-9_-]+", name):
         raise CheckpointError(
             f"{name!r} is no name for this run: it takes the form {facts['system']}.TAG with "
@@ -323,5 +347,5 @@ def _halve(model: Any) -> None:
 
 def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:
     kept = ("preset", "step", "photographs", "start", "teacher", "data", "recipe", "config")
-    kept = (*kept, "test", "torch")
+    kept = (*kept, "seed", "test", "torch", "averaged_with")
     return {**{k: facts[k] for k in kept if k in facts}, "minutes": round(facts["elapsed"] / 60, 1)}
