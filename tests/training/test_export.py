@@ -42,7 +42,7 @@ def test_card_tells_where_the_weights_come_from(card):
     assert card.training["photographs"] == 24
     assert card.training["start"] == "from nothing"
     assert len(card.decoding.rebalancing) == 313
-    assert card.size.other_sides == (96, 64)
+    assert card.size.other_sides == (96,)
     assert "research" in card.licence
     verify(card)
     assert find(card.weights) == card

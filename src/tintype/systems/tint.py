@@ -27,7 +27,7 @@ from tintype.systems.system import Batch, Recipe, slowed
 
 # Decoding, as `tintype.runtime.card.Decoding` has it; docs/tint.md says how it was chosen. At the
 # same colorfulness a higher temperature has less error and a lower one the truer histogram.
-_SAFE, _VIVID, _VIVIDNESS = 1.25, -0.06, 0.85
+_SAFE, _VIVID, _VIVIDNESS = 1.25, -0.06, 0.8
 _TEMPERATURES = 1.25, 0.26  # at vividness 0 and 1
 
 # The teacher was trained at 224 px. At the size of training crops it names a quarter fewer
@@ -211,7 +211,7 @@ class Tint(Binned):
                 "multiple": 32,
                 "longest": 640,
                 "filter": "triangle",
-                "other_sides": (96, 64),
+                "other_sides": (96,),
             },
             "decoding": {
                 "rebalancing": self.rebalancing(),
