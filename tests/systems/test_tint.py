@@ -8,6 +8,7 @@ from noise import batch
 from tintype.color import bins
 from tintype.errors import CheckpointError, SettingError, UnknownModelError
 from tintype.systems import build
+from tintype.systems.pyramid import Pyramid
 from tintype.systems.colorspace import ab_of_linear, linear_to_srgb
 from tintype.systems.mobilenet import Classifier
 from tintype.systems.system import Batch
@@ -121,9 +122,11 @@ def test_dropout_leaves_features_out_in_training_alone():
         assert torch.equal(tint.eval()(gray), plain.eval()(gray))
         for norm in tint.modules():
             norm.train(not isinstance(norm, torch.nn.BatchNorm2d))
-        whole, levels = tint.pyramid.look(gray)
-        assert not torch.equal(whole, tint.pyramid.look(gray)[0])
-        climbed = tint.pyramid.climb(whole, levels)
+        pyramid = tint.pyramid
+        assert isinstance(pyramid, Pyramid)
+        whole, levels = pyramid.look(gray)
+        assert not torch.equal(whole, pyramid.look(gray)[0])
+        climbed = pyramid.climb(whole, levels)
     assert 0.1 < float((climbed.amax((2, 3)) == 0).float().mean()) < 0.6  # whole maps, a quarter
 
 
