@@ -8,9 +8,9 @@ from noise import batch
 from tintype.color import bins
 from tintype.errors import CheckpointError, SettingError, UnknownModelError
 from tintype.systems import build
-from tintype.systems.pyramid import Pyramid
 from tintype.systems.colorspace import ab_of_linear, linear_to_srgb
 from tintype.systems.mobilenet import Classifier
+from tintype.systems.pyramid import Pyramid
 from tintype.systems.system import Batch
 
 
