@@ -376,14 +376,18 @@ class Colorizer:
         if self._session is None:
             raise ValueError(f"{self.card.name} samples: call chroma or sample")
         size = self.card.size
-        output = self._look(gray, size)
-        _, rows, columns = output.shape
+        first = self._look(gray, size)
+        if not size.other_sides:
+            return first
+        _, rows, columns = first.shape
+        others = np.zeros_like(first)
         for side in size.other_sides:
             # As much coarser or finer where the longer side sets the scale.
             longest = max(1, size.longest * side // size.short_side)
             other = self._look(gray, replace(size, short_side=side, longest=longest))
-            output = output + bilinear(other, (rows, columns)) / np.float32(len(size.other_sides))
-        return output / np.float32(2 if size.other_sides else 1)
+            others += bilinear(other, (rows, columns))
+        others /= len(size.other_sides)
+        return (first + others) / np.float32(2)
 
     def _look(self, gray: Levels, size: InputSize) -> NDArray[np.float32]:
         """What the network says of luminance brought to one size."""

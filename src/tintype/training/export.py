@@ -56,6 +56,7 @@ def averaged_system(run: Path, *others: Path) -> tuple[System, dict[str, Any]]:
     """
     facts, parts = load_checkpoint(run)
     system, mean = rebuild(facts["system"], facts["config"]), parts["ema"]
+    told = []
     for count, path in enumerate(others, start=2):
         other, its = load_checkpoint(path)
         shapes = {name: tensor.shape for name, tensor in its["ema"].items()}
@@ -69,12 +70,14 @@ def averaged_system(run: Path, *others: Path) -> tuple[System, dict[str, Any]]:
         for name, tensor in its["ema"].items():
             if tensor.is_floating_point():
                 mean[name] = mean[name] + (tensor - mean[name]) / count
-        facts.pop("test", None)  # what it measured is not of the mean
-        other.pop("test", None)
+        told.append(_training_facts(other))
+    if told:
         known = _training_facts(facts)
-        facts.setdefault("averaged_with", []).append(
-            {k: v for k, v in _training_facts(other).items() if known.get(k) != v}
-        )
+        facts["averaged_with"] = [
+            {k: v for k, v in run_facts.items() if k != "test" and known.get(k) != v}
+            for run_facts in told
+        ]
+        facts.pop("test", None)  # what it measured is not of the mean
     try:
         system.load_state_dict(mean)
     except RuntimeError as error:
@@ -347,5 +350,5 @@ def _halve(model: Any) -> None:
 
 def _training_facts(facts: dict[str, Any]) -> dict[str, Any]:
     kept = ("preset", "step", "photographs", "start", "teacher", "data", "recipe", "config")
-    kept = (*kept, "seed", "test", "torch", "averaged_with")
+    kept += ("seed", "test", "torch", "averaged_with")
     return {**{k: facts[k] for k in kept if k in facts}, "minutes": round(facts["elapsed"] / 60, 1)}

@@ -400,7 +400,7 @@ def _start_from_run(system: System, run: Path) -> str:
 def _try_sides(system: System, recipe: Recipe) -> None:
     """Show the network squares of every side it will meet: not each of them fits every network."""
     system.eval()
-    for side in (recipe.crop, *recipe.sides):
+    for side in {recipe.crop, *recipe.sides}:
         try:
             system.measure(plain(torch.full((1, 3, side, side), 0.5)))
         except RuntimeError as error:
