@@ -1,10 +1,11 @@
 """What colouring costs: the network alone, and the whole command by size of the photograph.
 
-    python benchmarks/engine.py [--megapixels 1 4 12 48]
+    python benchmarks/engine.py [--megapixels 1 4 12 48] [--beside cic.paper.onnx]
 
-Every figure comes from this one run. Times of the whole command are of a fresh process, from its
-start to the file on disk; memory is that process's largest resident set. The last column compares
-each size with the one before: time and memory added per megapixel.
+Every figure comes from this one run; other models' networks run in turns with tint's. Times of the
+whole command are of a fresh process, from its start to the file on disk; memory is that process's
+largest resident set. The last column compares each size with the one before: time and memory added
+per megapixel.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +27,23 @@ from tintype.runtime.card import find
 from tintype.runtime.session import Session
 
 
-def network(runs: int = 20) -> None:
-    """Time of the network at 256 x 256 on one thread, with an equal-sized input each time."""
-    session = Session(find("tint"), threads=1)
+def network(beside: Sequence[str], runs: int = 20) -> None:
+    """Time of networks at 256 x 256 on one thread, in turns, and what multiple of tint's it is."""
+    sessions = {name: Session(find(name), threads=1) for name in ("tint", *beside)}
     gray = np.random.default_rng(0).random((256, 256), dtype=np.float32)
-    times = []
+    times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(runs + 3):
-        started = time.perf_counter()
-        session.run(gray)
-        times.append(time.perf_counter() - started)
-    times = sorted(times[3:])
-    print(
-        f"network at 256 px, one thread: median {1e3 * statistics.median(times):.1f} ms, "
-        f"least {1e3 * times[0]:.1f} ms of {runs} runs"
-    )
+        for name, session in sessions.items():
+            started = time.perf_counter()
+            session.run(gray)
+            times[name].append(1e3 * (time.perf_counter() - started))
+    typical = {name: statistics.median(found[3:]) for name, found in times.items()}
+    print(f"networks at 256 px, one thread, {runs} runs")
+    for name, milliseconds in typical.items():
+        print(
+            f"{milliseconds:>11.1f} ms median, least {min(times[name][3:]):.1f} ms, "
+            f"{milliseconds / typical['tint']:.2f} times tint's   {name}"
+        )
 
 
 def photograph(megapixels: float, path: Path, colour: bool) -> None:
@@ -69,13 +74,20 @@ def command(path: Path, out: Path) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Print the network's time, then a line per size."""
+    """Print the networks' times, then a line per size."""
     parser = argparse.ArgumentParser(description="What colouring costs.")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12, 48])
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument(
+        "--beside",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="other models whose network takes a photograph alone, e.g. an exported cic.paper.onnx",
+    )
     parser.add_argument("--colour", action="store_true", help="sepia JPEGs instead of gray ones")
     options = parser.parse_args()
-    network()
+    network(options.beside)
     kind = "sepia" if options.colour else "gray"
     print(f"whole command, {kind} JPEG, median of {options.runs} runs, {os.cpu_count()} cores")
     print(f"{'megapixels':>11}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}   per further megapixel")

@@ -207,6 +207,17 @@ def test_in_place_destroys_no_colours(run: Any) -> None:
     assert is_red("c.png")
 
 
+def test_in_place_destroys_nothing_else_that_is_not_written_back(run: Any) -> None:
+    pages = b"MPF\0" + bytes(20)
+    Image.new("L", (8, 6), 200).save("a.jpg", extra=b"\xff\xe2\0" + bytes([len(pages) + 2]) + pages)
+    before = Path("a.jpg").read_bytes()
+    result = run("colorize", "a.jpg", "--in-place")
+    assert result.status == 1
+    assert "more pictures than one" in result.err
+    assert "leave out --in-place" in result.err
+    assert Path("a.jpg").read_bytes() == before
+
+
 def test_the_comparison_shows_a_toned_print_in_its_tone(run: Any) -> None:
     sepia_print("a.png")
     run("colorize", "a.png", "--compare")
@@ -239,6 +250,15 @@ def test_a_second_run_keeps_what_exists_and_goes_on(run: Any, painter: type[Pain
     painter.made.clear()
     assert run("colorize", "a.png", "b.png", "--skip-existing").status == 0
     assert painter.made == []  # nothing to do, no model to load
+
+
+def test_a_run_that_was_cut_off_before_the_comparison_is_completed(run: Any) -> None:
+    photograph("a.png")
+    Path("a.colorized.png").write_bytes(b"mended by hand")
+    for _ in range(2):
+        assert run("colorize", "a.png", "--compare", "--skip-existing").status == 0
+        assert Path("a.colorized.png").read_bytes() == b"mended by hand"
+        assert files() == ["a.colorized.png", "a.compare.png", "a.png"]
 
 
 @pytest.mark.parametrize("other", ["--overwrite", "--in-place"])

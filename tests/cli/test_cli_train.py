@@ -82,6 +82,9 @@ def test_exporting_gets_what_the_command_line_says(calls: Any, run: Any) -> None
     assert calls[0][0] == ((Path("run"),), "tint.small", Path("weights"))
     assert run("export", "a", "b", "--name", "tint.small").status == 0
     assert calls[1][0] == ((Path("a"), Path("b")), "tint.small", Path())
+    assert "licence" not in calls[1][1]  # the exporter has its own
+    assert run("export", "a", "--name", "tint.small", "--licence", "CC0").status == 0
+    assert calls[2][1]["licence"] == "CC0"
 
 
 @pytest.mark.parametrize(

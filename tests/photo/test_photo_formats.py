@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -168,6 +170,21 @@ def test_transparency_given_by_one_colour_or_by_the_palette_is_alpha() -> None:
     np.testing.assert_array_equal(photo.alpha, np.asarray(palette))
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_transparency_of_a_png_of_few_levels_is_alpha(depth: int) -> None:
+    row = {1: 0b10_000000, 2: 0b11_01_0000, 4: 0xF5}[depth]  # the highest level, then another
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 2, 1, depth, 0, 0, 0, 0)}
+    chunks |= {b"tRNS": struct.pack(">H", (1 << depth) - 1)}
+    chunks |= {b"IDAT": zlib.compress(bytes([0, row])), b"IEND": b""}
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in chunks.items():
+        data += struct.pack(">I", len(content)) + kind + content
+        data += struct.pack(">I", zlib.crc32(kind + content))
+    photo = Photo.open(data)
+    assert photo.alpha is not None
+    assert photo.alpha.tolist() == [[0, 255]]
+
+
 def test_alpha_survives_bmp() -> None:
     photo = Photo.open(encoded(image("RGBA"), "PNG"))
     again = Photo.open(saved(photo, "BMP"))
@@ -268,6 +285,15 @@ def test_gray_toned_and_colour_are_told_apart() -> None:
     assert Photo.from_array(colours()).kind == "colour"
 
 
+def test_a_stamp_in_colour_makes_a_gray_picture_one_in_colour() -> None:
+    gray = np.random.default_rng(0).integers(40, 200, (600, 800, 1), dtype=np.uint8)
+    scan = np.repeat(gray, 3, axis=2)
+    scan[100:103, 100:103] = (200, 20, 20)  # a speck
+    assert Photo.from_array(scan).kind == "gray"
+    scan[300:330, 300:330] = (200, 20, 20)  # 0.2 % of the picture
+    assert Photo.from_array(scan).kind == "colour"
+
+
 def test_a_toned_picture_gives_its_luma() -> None:
     sepia = Image.new("RGB", (4, 4), (112, 66, 20))
     assert (Photo.open(encoded(sepia, "PNG")).gray == 75).all()
@@ -349,7 +375,7 @@ def test_a_coloured_photograph_keeps_the_luminance_and_what_the_file_carries() -
     photo = Photo.open(encoded(image("L"), "JPEG", dpi=(120, 120)))
     result = coloured(photo)
     assert result.gray is photo.gray
-    assert result.metadata is photo.metadata
+    assert result.metadata == photo.metadata
     assert result.kind == "colour"
     with pytest.raises(ValueError, match="read-only"):
         result.rgb()[0, 0] = 1

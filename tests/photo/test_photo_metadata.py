@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
-from tintype.photo import Photo
+from tintype.photo import Photo, ifd
 from tintype.photo.metadata import exif_directory, settle_exif, settle_xmp, with_iptc
 
 MAKER_NOTE = bytes(range(200, 256)) * 3
@@ -216,6 +217,37 @@ def test_an_orientation_that_only_xmp_has_is_applied() -> None:
     assert b'tiff:Orientation="1"' in photo.metadata.xmp
 
 
+@pytest.mark.parametrize("format", FORMATS[:4])  # Pillow writes no such AVIF
+@pytest.mark.parametrize(
+    ("kind", "length", "value", "turned"),
+    [
+        (3, 2, struct.pack("<2H", 6, 6), True),
+        (4, 1, struct.pack("<I", 6), True),
+        (8, 1, struct.pack("<h", 6), True),
+        (1, 1, b"\6", False),  # others take no byte for an orientation either
+    ],
+)
+def test_an_orientation_of_an_unusual_type_is_applied_once_or_never(
+    kind: int, length: int, value: bytes, turned: bool, format: str
+) -> None:
+    entry = struct.pack("<HHI", 0x0112, kind, length) + value.ljust(4, b"\0")
+    exif = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    if format == "TIFF":
+        plain = encoded("TIFF")
+        at = struct.unpack_from("<I", plain, 4)[0]
+        (count,) = struct.unpack_from("<H", plain, at)
+        entries = [plain[at + 2 + 12 * k :][:12] for k in range(count)]
+        entries = sorted([*entries, entry], key=lambda e: struct.unpack_from("<H", e))
+        data = plain[:4] + struct.pack("<I", len(plain)) + plain[8:]
+        data += struct.pack("<H", count + 1) + b"".join(entries) + bytes(4)
+    else:
+        data = encoded(format, exif=b"Exif\0\0" + exif)
+    photo = Photo.open(data)
+    assert photo.gray.shape == ((40, 24) if turned else (24, 40))
+    again = Photo.open(saved(photo))
+    assert again.gray.shape == photo.gray.shape
+
+
 def test_an_orientation_that_does_not_exist_is_none() -> None:
     photo = Photo.open(encoded("JPEG", exif=b"Exif\0\0" + Block(orientation=9).data))
     assert photo.gray.shape == (24, 40)
@@ -229,6 +261,49 @@ def test_xmp_speaks_of_srgb_afterwards() -> None:
     assert b'ICCProfile="sRGB IEC61966-2.1"' in settled
     assert b'ColorMode="3"' in settled
     assert b'ColorSpace="1"' in settled
+
+
+def test_what_a_gray_file_says_of_its_channels_is_made_true_of_colours() -> None:
+    numbers = {0x0106: 1, 0x0115: 1, 0x0102: 8}
+    exif = b"II*\0" + struct.pack("<IH", 8, len(numbers))
+    exif += b"".join(struct.pack("<HHIHH", tag, 3, 1, n, 0) for tag, n in sorted(numbers.items()))
+    xmp = b'<a tiff:SamplesPerPixel="1"><tiff:PhotometricInterpretation >1</a>'
+    photo = Photo.open(encoded("JPEG", exif=b"Exif\0\0" + exif + bytes(4), xmp=xmp))
+    coloured = photo.with_rgb(photo.rgb()).metadata
+    for carried, expected in ((photo.metadata, (1, 1)), (coloured, (2, 3))):
+        directory = exif_directory(carried.exif)
+        assert directory is not None
+        assert tuple(directory.number(tag, 0) for tag in (0x0106, 0x0115)) == expected
+    assert coloured.xmp is not None
+    assert b'SamplesPerPixel="3"' in coloured.xmp
+    assert b"PhotometricInterpretation >2<" in coloured.xmp
+
+
+def test_pointers_to_directories_without_end_are_not_all_followed(monkeypatch: Any) -> None:
+    pointers = b"".join(struct.pack("<HHII", 0x8769, 4, 1, 8 + 12 * k) for k in range(1000))
+    exif = b"II*\0" + struct.pack("<IH", 8, 1000) + pointers + bytes(4)
+    walked: list[int] = []
+
+    def slots(block: bytes, offset: int, order: str) -> Any:
+        walked.append(offset)
+        return ifd.slots(block, offset, order)
+
+    monkeypatch.setattr(
+        "tintype.photo.metadata.ifd", SimpleNamespace(**{**vars(ifd), "slots": slots})
+    )
+    settle_exif(exif, 1, 1, turned=False)
+    assert 0 < len(walked) <= 4
+
+
+def test_utf_8_text_of_exif_goes_into_every_format() -> None:
+    text = "Großmutter".encode()
+    at = 8 + 2 + 12 + 4
+    exif = b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x010E, 129, len(text), at) + bytes(4) + text
+    source = encoded("JPEG", exif=b"Exif\0\0" + exif)
+    for format in FORMATS:
+        carried = Photo.open(saved(Photo.open(source), format)).metadata.exif
+        assert carried is not None
+        assert text in carried, format
 
 
 def photoshop(*resources: tuple[int, bytes]) -> bytes:
@@ -254,6 +329,14 @@ def test_iptc_goes_from_jpeg_to_tiff_and_back_and_thumbnails_do_not() -> None:
     assert b"old thumbnail" not in tags[34377]
     back = saved(Photo.open(tiff), "JPEG")
     assert opened(back).info["photoshop"][0x0404] == IPTC
+
+
+def test_records_of_other_programs_among_those_of_photoshop_stay() -> None:
+    other = b"MeSa" + struct.pack(">HHI", 0x1B5A, 0, 2) + b"ab"
+    records = photoshop((0x0409, b"old thumbnail")) + other + photoshop((0x0404, IPTC)) + b"rest"
+    photo = Photo.open(jpeg_with((0xED, b"Photoshop 3.0\0" + records)))
+    assert photo.metadata.photoshop == other + photoshop((0x0404, IPTC)) + b"rest"
+    assert photo.metadata.iptc() == IPTC
 
 
 def test_iptc_that_only_a_tiff_tag_holds_is_kept() -> None:
@@ -297,7 +380,7 @@ def test_damaged_exif_does_not_cost_the_photograph(format: str) -> None:
 
 def test_other_pictures_in_a_jpeg_are_missed() -> None:
     photo = Photo.open(jpeg_with((0xE2, b"MPF\0" + bytes(20))))
-    assert any("MPF" in note for note in photo.notes)
+    assert any("MPF" in note for note in photo.left_out)
 
 
 def test_text_of_a_png_is_kept_to_the_byte() -> None:
@@ -321,6 +404,12 @@ def test_text_of_a_png_is_kept_to_the_byte() -> None:
         for part in (b"does not", b"tIME"):
             assert part not in written
         assert opened(written).text["Title"] == "Großmutter"
+
+
+def test_a_long_text_in_a_png_does_not_cost_the_photograph() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Raw profile type 8bim", "0123456789" * 200_000, zip=True)
+    assert Photo.open(encoded("PNG", pnginfo=info)).gray.shape == (24, 40)
 
 
 def test_exif_that_an_old_program_wrote_as_text_is_understood() -> None:
@@ -361,6 +450,12 @@ def test_resolution_goes_into_every_format(source: str, target: str) -> None:
     photo = Photo.open(encoded(source, dpi=(300, 300)))
     again = Photo.open(saved(photo, target))
     assert again.metadata.dpi == pytest.approx((300, 300), rel=1e-3)
+
+
+def test_an_image_whose_resolution_is_nothing_has_none() -> None:
+    image = picture()
+    image.info["dpi"] = (None, None)
+    assert Photo.from_pil(image).metadata.dpi is None
 
 
 def test_a_photograph_without_resolution_gets_none() -> None:

@@ -203,12 +203,12 @@ def test_a_gamma_without_a_profile_is_honoured() -> None:
     plain = io.BytesIO()
     Image.fromarray(RAMP).save(plain, "PNG")
     data = plain.getvalue()
-    for value in (45455, 55556):
+    for value in (45455, 55556, 1, 0xFFFFFFFF):  # the last two are no picture's
         chunk = b"gAMA" + struct.pack(">I", value)
         chunk = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
         marked = data[:33] + chunk + data[33:]
-        expected = RAMP if value == 45455 else np.rint(255 * srgb_encoded((RAMP / 255) ** 1.8))
-        assert np.abs(Photo.open(marked).gray - expected).max() <= (value != 45455)
+        expected = np.rint(255 * srgb_encoded((RAMP / 255) ** 1.8)) if value == 55556 else RAMP
+        assert np.abs(Photo.open(marked).gray - expected).max() <= (value == 55556)
 
 
 def test_a_picture_in_srgb_stays_as_it_is() -> None:

@@ -253,6 +253,7 @@ def test_16_bit_cmyk_is_taken_at_8_and_said() -> None:
     expected = Image.frombytes("CMYK", (W, H), (pixels >> 8).astype(np.uint8).tobytes())
     np.testing.assert_array_equal(photo.gray, np.asarray(expected.convert("RGB").convert("L")))
     assert any("8 bits" in note for note in photo.notes)
+    assert photo.left_out == ("16-bit CMYK is taken at 8 bits",)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint32, np.float32, np.float16])

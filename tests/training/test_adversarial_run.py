@@ -75,13 +75,14 @@ def test_an_interrupted_run_goes_on_to_the_same_weights_on_both_sides(
         def stop(line, stop_at=stop_at):
             record = json.loads(line)
             if record["kind"] == "step" and record["step"] == stop_at < 40:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGINT)
 
         begun = (tmp_path / FILE).exists()
         if begun:
             train("adversarial", [shard], tmp_path, steps=40, resume=True)  # labels are kept
         else:
-            train("adversarial", [shard], tmp_path, teacher=teacher, on_line=stop, **STEPS)
+            with pytest.raises(KeyboardInterrupt):
+                train("adversarial", [shard], tmp_path, teacher=teacher, on_line=stop, **STEPS)
             assert load_checkpoint(tmp_path)[0]["step"] == 20
     assert_same(tmp_path, run)
 

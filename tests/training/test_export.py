@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tintype.errors import CheckpointError, CorruptModelError
 from tintype.runtime.card import find, read_card, verify
@@ -41,9 +42,9 @@ def test_card_tells_where_the_weights_come_from(card):
     assert card.training["step"] == 3
     assert card.training["photographs"] == 24
     assert card.training["start"] == "from nothing"
+    assert "follows from the terms of the photographs" in card.licence
     assert len(card.decoding.rebalancing) == 313
     assert card.size.other_sides == (96,)
-    assert "research" in card.licence
     verify(card)
     assert find(card.weights) == card
     assert sorted(p.name for p in card.path.parent.iterdir()) == [
@@ -83,7 +84,9 @@ def test_runs_that_began_alike_are_averaged(card, shard, tmp_path):
         if tensor.is_floating_point():
             expected = torch.stack([single[name] for single in singles]).mean(0)
             assert torch.allclose(tensor, expected, atol=1e-6)
-    training = export(runs, "tint.mean", tmp_path / "models").training
+    mean = export(runs, "tint.mean", tmp_path / "models", licence="CC0")
+    assert mean.licence == "CC0"
+    training = mean.training
     assert (training["seed"], training["step"]) == (0, 2)
     assert [(other["seed"], other["step"]) for other in training["averaged_with"]] == [
         (1, 3),
@@ -100,10 +103,24 @@ def test_runs_that_have_no_mean_are_refused(run, card, shard, tmp_path):
     for other, said in (
         (tmp_path / "a", "began with other weights"),
         (tmp_path / "b", "not of the same network"),
-        (tmp_path / "c", "began with other weights"),  # from nothing, like the first
+        (tmp_path / "c", "began with other weights"),  # from nothing, as the first did
     ):
         with pytest.raises(CheckpointError, match=said):
             averaged_system(run, other)
+
+
+def test_a_start_that_leaves_the_rest_to_chance_is_not_alike(shard, tmp_path):
+    encoder = {
+        name: tensor.clone()
+        for name, tensor in build("tint", "test")[0].pyramid.encoder.state_dict().items()
+    }
+    encoder["stem.weight"] = encoder["stem.weight"].repeat(1, 3, 1, 1)
+    save_file(encoder, tmp_path / "classifier.safetensors")
+    options = {"preset": "test", "steps": 1, "init": tmp_path / "classifier.safetensors"}
+    for seed in (1, 2):
+        train("tint", [shard], tmp_path / str(seed), seed=seed, **options)
+    with pytest.raises(CheckpointError, match="began with other weights"):
+        averaged_system(tmp_path / "1", tmp_path / "2")
 
 
 @pytest.mark.parametrize(("name", "preset"), [("tint", "small"), ("patchwise", "test")])

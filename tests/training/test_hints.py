@@ -33,6 +33,29 @@ def test_hints_need_their_teacher_at_the_start_and_when_the_run_goes_on(
     assert "hint" in facts["test"]
 
 
+def test_a_teacher_nothing_learns_from_is_refused(shard, teacher, tmp_path):
+    with pytest.raises(CheckpointError, match="leave --teacher out"):
+        train("tint", [shard], tmp_path, teacher=teacher, preset="test", steps=1)
+
+
+def test_a_run_with_hints_is_a_start_for_one_without_and_the_other_way_round(
+    run, shard, teacher, tmp_path
+):
+    options = {"preset": "test", "held_back": 4, "steps": 1}
+    train("tint", [shard], tmp_path / "a", init=run, changes={"batch": 4}, **options)
+    changes = {"batch": 4, "hint": 1.0}
+    train(
+        "tint",
+        [shard],
+        tmp_path / "b",
+        init=tmp_path / "a",
+        teacher=teacher,
+        changes=changes,
+        **options,
+    )
+    assert load_checkpoint(tmp_path / "b")[0]["start"].startswith("a after 1 steps (hinted after")
+
+
 def test_the_exported_network_holds_nothing_of_the_hint(run, tmp_path):
     import onnx
 

@@ -88,8 +88,60 @@ def test_termination_saves_where_it_stands(shard, tmp_path):
     while not (log.exists() and log.read_text()) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    finish(process, tmp_path / "run")
+    assert process.wait() == -signal.SIGTERM
     assert load_checkpoint(tmp_path / "run")[0]["step"] > 0
+
+
+def test_an_interrupted_run_goes_on_to_the_weights_and_decoding_of_a_whole_one(shard, tmp_path):
+    options = {"preset": "test", "held_back": 4, "changes": {"batch": 4}}
+    whole = train("tint", [shard], tmp_path / "whole", steps=3, **options)
+    with pytest.raises(KeyboardInterrupt):
+        train("tint", [shard], tmp_path / "a", steps=3, on_line=interrupt, **options)
+    assert load_checkpoint(tmp_path / "a")[0]["step"] == 1
+    train("tint", [shard], tmp_path / "a", steps=3, resume=True)
+    for name, value in weights(tmp_path / "a").items():
+        assert torch.equal(value, whole.state_dict()[name]), name
+    assert not torch.equal(whole.effective, whole.weights)  # it was calibrated
+
+
+def interrupt(line):
+    """What Ctrl-C does, at the first step."""
+    if json.loads(line)["kind"] == "step":
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_run_under_nohup_outlives_its_terminal(shard, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        options = {"preset": "test", "steps": 2}
+        train("tint", [shard], tmp_path, on_line=lambda _: signal.raise_signal(1), **options)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert load_checkpoint(tmp_path)[0]["step"] == 2
+
+
+def test_a_report_that_is_due_at_the_end_does_not_stand_for_the_last(shard, tmp_path):
+    options = {"preset": "test", "held_back": 4, "report_minutes": 1e-6}
+    system = train("tint", [shard], tmp_path, steps=1, **options)
+    assert not torch.equal(system.effective, system.weights)
+
+
+def test_a_run_that_holds_nothing_back_is_saved(shard, tmp_path):
+    train("tint", [shard], tmp_path, preset="test", steps=1, held_back=0)
+    facts, _ = load_checkpoint(tmp_path)
+    assert facts["step"] == 1
+    assert "test" not in facts
+
+
+def test_a_run_is_saved_before_anybody_is_told_of_it(shard, tmp_path):
+    def gone(line):
+        if json.loads(line)["kind"] == "test":
+            raise OSError("the terminal is closed")
+
+    with pytest.raises(OSError, match="closed"):
+        train("tint", [shard], tmp_path, preset="test", steps=1, held_back=4, on_line=gone)
+    assert load_checkpoint(tmp_path)[0]["step"] == 1
 
 
 @pytest.mark.slow
@@ -239,6 +291,26 @@ def test_lengths_that_make_no_sense_are_refused(shard, tmp_path, options):
 def test_squares_the_network_cannot_see_are_refused(name, shard, tmp_path, changes):
     with pytest.raises(SettingError, match=r"squares of (50|8) pixels .*set another crop"):
         train(name, [shard], tmp_path / "a", preset="test", steps=1, changes=changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch": 0}, "batch is at least 1"),
+        ({"zoom": 2.0}, "zoom is at most"),
+        ({"ema": 1.0}, "ema is from 0"),
+        ({"learning_rate": -1.0}, "learning_rate is above 0"),
+        ({"heads": 3}, "divides attention"),
+    ],
+)
+def test_settings_out_of_range_are_refused(shard, tmp_path, changes, said):
+    with pytest.raises(SettingError, match=said):
+        train("tint", [shard], tmp_path / "a", preset="test", steps=1, changes=changes)
+
+
+def test_a_device_that_is_not_there_is_said(shard, tmp_path):
+    with pytest.raises(SettingError, match="no training on the device 'abacus'"):
+        train("tint", [shard], tmp_path / "a", preset="test", steps=1, device="abacus")
 
 
 def test_a_run_goes_on_at_the_sides_it_began_with(shard, tmp_path):

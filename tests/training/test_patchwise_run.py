@@ -40,9 +40,10 @@ def test_the_log_says_which_loss_has_its_turn(run):
 def test_an_interrupted_run_goes_on_to_the_same_weights(run, shard, tmp_path):
     def stop(line):
         if json.loads(line)["kind"] == "step":
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
 
-    train("patchwise", [shard], tmp_path, on_line=stop, **STEPS)
+    with pytest.raises(KeyboardInterrupt):
+        train("patchwise", [shard], tmp_path, on_line=stop, **STEPS)
     assert load_checkpoint(tmp_path)[0]["step"] == 1
     train("patchwise", [shard], tmp_path, steps=40, resume=True)
     expected = load_checkpoint(run)[1]["ema"]

@@ -89,8 +89,9 @@ def colorize(
         compare: write NAME.compare.EXT too, a picture of before and after side by side.
         recursive: look into the subfolders of folders, except the one of --output.
         overwrite: replace results that exist.
-        skip_existing: leave photographs alone whose results exist.
-        in_place: replace the photographs themselves, except those in colour.
+        skip_existing: leave results alone that exist, and photographs that have all of theirs.
+        in_place: replace the photographs themselves, except those in colour and those whose files
+            hold more than would be written back.
         max_pixels: refuse photographs with more pixels than this.
     """
     _check_words(photos if output is None else [*photos, output])
@@ -135,7 +136,7 @@ def colorize(
             report.vividness, report.refine = held["vividness"], held["refine"]
             report.temperature, report.seed = held["temperature"], held["seed"]
             options = {**held, "saturation": saturation}
-            work = _Work(colorizer, options, max_pixels, overwrite, in_place)
+            work = _Work(colorizer, options, max_pixels, overwrite, in_place, skip_existing)
             _do_all(work, jobs, report, progress)
     return 1 if report.failed else 0
 
@@ -177,13 +178,11 @@ class Report:
         self.left_out = dict(findings.left_out)
 
     def without_existing(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs whose results do not exist yet; the others are reported as skipped."""
+        """The jobs of which a result is missing; the others are reported as skipped."""
         missing = []
         for job in jobs:
-            # A sheet is written after the colourings on it.
-            last = job.sheet or job.output
-            if last is not None and os.path.exists(last):
-                self.skipped.append(Skipped(job.name, f"{last} exists already"))
+            if job.targets and all(map(os.path.exists, job.targets)):
+                self.skipped.append(Skipped(job.name, f"{job.targets[-1]} exists already"))
             else:
                 missing.append(job)
         return missing
@@ -216,6 +215,7 @@ class _Work:
     max_pixels: int | None
     overwrite: bool
     in_place: bool
+    skip_existing: bool
 
     def do(self, job: Job, report: Report, progress: Progress) -> None:
         """Colour one photograph, write the results, and report on it."""
@@ -225,6 +225,11 @@ class _Work:
         if original.kind == "colour" and self.in_place:
             raise UnwritablePhotoError(
                 f"{job.name} is in colour, and its own colours would be lost: "
+                "leave out --in-place, or name another --output"
+            )
+        if original.left_out and self.in_place:
+            raise UnwritablePhotoError(
+                f"{job.name} holds more than would be written back ({original.left_out[0]}): "
                 "leave out --in-place, or name another --output"
             )
         entry: dict[str, Any] = {"input": job.name, "output": None, "compare": None}
@@ -250,7 +255,7 @@ class _Work:
             progress.say(f"{job.name} -> {job.sheet or job.output or '-'}")
         for note in notes:
             progress.say(f"tintype: {job.name}: {note}")
-        if job.compare is not None and coloured is not None:
+        if job.compare is not None and coloured is not None and not self._stays(job.compare):
             self._compare(job, original, coloured, job.compare)
             entry["compare"] = str(job.compare)
             entry["seconds"] = round(time.perf_counter() - started, 3)
@@ -260,9 +265,15 @@ class _Work:
         from tintype.photo.write import check_target
 
         for path in job.targets:
+            if self._stays(path):
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             in_place = self.in_place and path is job.output
             check_target(path, job.source, overwrite=self.overwrite, in_place=in_place)
+
+    def _stays(self, path: Path) -> bool:
+        """Whether a result is there that an earlier run wrote before it was cut off."""
+        return self.skip_existing and path.exists()
 
     def _open(self, job: Job) -> Photo:
         from tintype.photo import DEFAULT_MAX_PIXELS, Photo
@@ -288,6 +299,8 @@ class _Work:
             caption = f"{rank}: {colouring.bits:.2f} bits"
             thumbnails.append((caption, thumbnail(colouring.photo.rgb())))
         assert job.sheet is not None
+        if self._stays(job.sheet):
+            return entries, lost
         try:
             format = _format(job, job.sheet, original)
             contact_sheet(thumbnails).save(job.sheet, format=format, overwrite=self.overwrite)
@@ -303,6 +316,8 @@ class _Work:
             lost = photo.save(encoded)
             write_out(encoded.getvalue())
             return lost
+        if self._stays(path):
+            return ()
         return photo.save(
             path,
             format=_format(job, path, photo),

@@ -7,7 +7,15 @@ from pathlib import Path
 from tintype.cli.console import needs_extra
 
 
-def export(run: Path, /, *others: Path, name: str, out: Path = Path(), note: str = "") -> int:
+def export(
+    run: Path,
+    /,
+    *others: Path,
+    name: str,
+    out: Path = Path(),
+    note: str = "",
+    licence: str | None = None,
+) -> int:
     """Turn a training run into a model that can be shipped: an ONNX file and its card.
 
     Args:
@@ -16,9 +24,12 @@ def export(run: Path, /, *others: Path, name: str, out: Path = Path(), note: str
         name: what to call the model: SYSTEM.TAG.
         out: the folder to write both files to.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
+        licence: what the model may be used for, for the card; if not given, that it follows from
+            the terms of the photographs.
     """
     with needs_extra("export", "exporting", ("torch", "safetensors", "onnx", "onnxscript")):
         from tintype.training.export import export as write
 
-        write((run, *others), name, out, note=note)
+        terms = {} if licence is None else {"licence": licence}
+        write((run, *others), name, out, note=note, **terms)
     return 0

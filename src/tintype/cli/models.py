@@ -86,5 +86,6 @@ def _line(value: object) -> str:
             for key, item in value.items()
         )
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
+        between = "; " if any(isinstance(item, dict) for item in value) else " "
+        return between.join(map(_line, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

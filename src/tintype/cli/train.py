@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import needs_extra
@@ -27,7 +29,7 @@ def train(
     seed: Whole = 0,
     batch: Count | None = None,
     learning_rate: Positive | None = None,
-    held_back: Whole | None = None,
+    held_back: Annotated[Whole, Parameter(validator=Number(gte=0))] | None = None,
     limit: Count | None = None,
     emphasis: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     report_minutes: Positive = 5.0,
@@ -67,7 +69,8 @@ def train(
         raise UsageError("say how long to train: either --minutes or --steps")
 
     def show(line: str) -> None:
-        print(line, file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may be closed: the run is to be saved yet
+            print(line, file=sys.stderr)
 
     changes = {"batch": batch, "learning_rate": learning_rate}
     changes = {name: value for name, value in changes.items() if value is not None}

@@ -14,12 +14,12 @@ from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import metadata, png, profiles
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
-from tintype.photo.pillow import unlimited
+from tintype.photo.pillow import roomy, unlimited
 
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2.
-_SRGB_GAMMA, _SAME_GAMMA = 1 / 2.2, 0.02
+_SRGB_GAMMA, _SAME_GAMMA, _LEAST_GAMMA = 1 / 2.2, 0.02, 0.1
 
 
 class Decoded(NamedTuple):
@@ -41,12 +41,26 @@ class Decoded(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One file to be read: where from, what to call it, how large it may be, and where notes go."""
+    """One file to be read.
+
+    Attributes:
+        file: where from.
+        name: what to call it.
+        max_pixels: how large it may be.
+        notes: gets what could not be read or done as the file asks.
+        left_out: gets those of the notes that tell of something in the file that is not taken.
+    """
 
     file: BinaryIO
     name: str
     max_pixels: int | None
     notes: list[str]
+    left_out: list[str]
+
+    def leave_out(self, note: str) -> None:
+        """Note that something in the file is not taken."""
+        self.notes.append(note)
+        self.left_out.append(note)
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse a picture with more pixels than allowed, or with none."""
@@ -83,7 +97,7 @@ def decode_jpeg(task: Task) -> Decoded:
         elif kind == "APP13" and data.startswith(_PHOTOSHOP_HEADER):
             photoshop += data[len(_PHOTOSHOP_HEADER) :]
         elif kind == "APP2" and data.startswith(b"MPF\0"):
-            task.notes.append("the file holds more pictures than one (MPF): the first is taken")
+            task.leave_out("the file holds more pictures than one (MPF): the first is taken")
     exif = _exif(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
@@ -122,14 +136,18 @@ def decode_png(task: Task) -> Decoded:
 
     width, height, depth, colour_type = png.header(task.file)
     task.check_size(width, height)
-    image = open_image()
-    task.refuse_frames(image)
-    if depth == 16 and colour_type != 0:
-        pixels = png.read_16(image, open_image, colour_type)
-    else:
-        image.load()
-        pixels = np.asarray(image).astype(np.uint16)[..., None] if depth == 16 else image
+    with roomy:
+        image = open_image()
+        task.refuse_frames(image)
+        if depth == 16 and colour_type != 0:
+            pixels = png.read_16(image, open_image, colour_type)
+        else:
+            image.load()
+            pixels = np.asarray(image).astype(np.uint16)[..., None] if depth == 16 else image
     key = image.info.get("transparency")
+    if colour_type == 0 and depth in (2, 4) and isinstance(key, int):
+        # Pillow has spread the levels over 8 bits, but not the one that stands for transparency.
+        image.info["transparency"] = key * 255 // ((1 << depth) - 1)
     if isinstance(pixels, np.ndarray) and key is not None:
         opaque = (pixels != np.asarray(key, dtype=np.uint16)).any(axis=-1, keepdims=True)
         pixels = np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
@@ -150,6 +168,8 @@ def _png_profile(image: Image.Image) -> bytes | None:
     gamma = image.info.get("gamma")
     if icc or not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
         return icc
+    if not _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA:
+        return None  # no picture's
     space = "GRAY" if image.mode in ("1", "L", "LA", "I;16") else "RGB "
     return profiles.make_profile(f"gamma {gamma:.4g}", space, (1 / gamma,))
 

@@ -50,7 +50,7 @@ def decode_tiff(task: Task) -> Decoded:
             samples = (samples << 4 | samples >> 8).astype(np.uint16)
         return Decoded(samples, True, icc, carried, encoding)
     if max(first.numbers(tiff.BITS), default=1) > 8:
-        task.notes.append("this kind of TIFF is taken at 8 bits a channel, though it has more")
+        task.leave_out("this kind of TIFF is taken at 8 bits a channel, though it has more")
     return Decoded(image, True, icc, carried, encoding)
 
 
@@ -69,7 +69,7 @@ def _refuse_pages(task: Task, directories: list[ifd.Directory]) -> None:
     if others:
         task.notes.append("reduced copies and masks in the TIFF are left out")
     if tiff.LAYERS in first.entries:
-        task.notes.append("Photoshop's layers are left out: they hold the picture as it was")
+        task.leave_out("Photoshop's layers are left out: they hold the picture as it was")
 
 
 def _metadata(directory: ifd.Directory) -> Metadata:
@@ -101,12 +101,12 @@ def _samples(task: Task, directory: ifd.Directory) -> NDArray[np.uint16] | Image
     extra = directory.numbers(tiff.EXTRA_SAMPLES)[: channels - colours]
     alpha = next((colours + i for i, kind in enumerate(extra) if kind in (1, 2)), None)
     if channels > colours + (alpha is not None):
-        task.notes.append("a channel that is neither colour nor alpha is left out")
+        task.leave_out("a channel that is neither colour nor alpha is left out")
     picture = samples[..., :colours]
     if photometric == 0:
         picture = ~picture
     if photometric == 5:
-        task.notes.append("16-bit CMYK is taken at 8 bits")
+        task.leave_out("16-bit CMYK is taken at 8 bits")
         return Image.frombytes("CMYK", samples.shape[1::-1], (picture >> 8).astype(np.uint8))
     if alpha is None:
         return picture

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tintype.photo.photo import Photo
 
 _QUALITY = 95
-_MAX_SIDE: dict[Format, int] = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536}
+_MAX_SIDE: dict[Format, int] = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768}
 
 # What a JPEG's segment holds beside the name of what is in it.
 _MAX_EXIF, _MAX_XMP, _MAX_PHOTOSHOP, _MAX_COMMENT = 65527, 65504, 65519, 65533

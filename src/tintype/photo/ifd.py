@@ -17,13 +17,14 @@ GPS_POINTER = 0x8825
 INTEROP_POINTER = 0xA005
 POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROP_POINTER)
 # Which directories may hold which: a file that points elsewhere cannot lead round in circles.
-_CHILDREN = {None: (EXIF_POINTER, GPS_POINTER), EXIF_POINTER: (INTEROP_POINTER,)}
+CHILDREN = {None: (EXIF_POINTER, GPS_POINTER), EXIF_POINTER: (INTEROP_POINTER,)}
 
-BYTE, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
+BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_SHORT, SIGNED_LONG = 1, 3, 4, 5, 7, 8, 9
 
+# 129 is UTF-8 text (Exif 3.0).
 _TYPE_SIZES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
-    16: 8, 17: 8, 18: 8,
+    16: 8, 17: 8, 18: 8, 129: 1,
 }  # fmt: skip
 _NUMBER_FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
 
@@ -165,7 +166,7 @@ def read_directory(
             directory.entries.setdefault(name, Entry(kind, length, value[:size]))
     if len(table) == table_size:
         (directory.next,) = struct.unpack_from(order + pointer_format, table, table_size - inline)
-    for name in _CHILDREN.get(tag, ()):
+    for name in CHILDREN.get(tag, ()):
         try:
             directory.children[name] = read_directory(file, pointers[name], order, big, name)
         except (KeyError, ValueError):

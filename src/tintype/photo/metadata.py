@@ -20,11 +20,20 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002, 0x1001), (0x0101, 0xA003, 0x1002)
 _COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
+# What a picture in colour says of its kind: photometric interpretation RGB, three channels.
+_IN_COLOUR = {0x0106: 2, 0x0115: 3}
+_XMP_IN_COLOUR = {"tiff:PhotometricInterpretation": "2", "tiff:SamplesPerPixel": "3"}
+# The types in which whole numbers are set.
+_WHOLE = {ifd.SHORT: "H", ifd.LONG: "I", ifd.SIGNED_SHORT: "h", ifd.SIGNED_LONG: "i"}
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)([1-8])")
 
 # Photoshop's image resources (Adobe, "Image Resource Blocks"): the two kinds of thumbnail and the
 # profile tell of the picture as it was.
 _STALE_RESOURCES = (0x0409, 0x040C, 0x040F)
 _IPTC_RESOURCE = 0x0404
+_RESOURCE_MARK = b"8BIM"
+_RESOURCE_MARKS = (_RESOURCE_MARK, b"MeSa", b"PHUT", b"AgHg", b"DCSR")  # those of other programs
+_UNKNOWN_RESOURCE = -1
 
 
 @dataclass(frozen=True)
@@ -53,9 +62,11 @@ class Metadata:
         """How the stored pixels lie: 1 upright, 2 to 8 as EXIF numbers the rest."""
         found = 1
         directory = exif_directory(self.exif)
-        if directory and ORIENTATION in directory.entries:
-            found = directory.number(ORIENTATION, 1)
-        elif self.xmp and (match := re.search(rb'tiff:Orientation(?:="|=\'|>)([1-8])', self.xmp)):
+        entry = directory.entries.get(ORIENTATION) if directory else None
+        if directory and entry:
+            if entry.type in _WHOLE:  # what `settle_exif` sets back, and nothing else
+                found = directory.number(ORIENTATION, 1)
+        elif self.xmp and (match := _XMP_ORIENTATION.search(self.xmp)):
             found = int(match[1])
         return found if found in range(1, 9) else 1
 
@@ -67,8 +78,8 @@ class Metadata:
             height: its height.
             turned: whether its sides have changed places on the way.
         """
-        # Programs that know no resolution write 0 or 1.
-        dpi = tuple(map(float, self.dpi or ()))
+        # Programs that know no resolution write 0 or 1, or nothing in its place.
+        dpi = tuple(float(value) for value in self.dpi or () if value)
         dpi = dpi[::-1] if turned else dpi
         return replace(
             self,
@@ -76,6 +87,14 @@ class Metadata:
             xmp=settle_xmp(self.xmp, width, height) if self.xmp else None,
             photoshop=_without_stale(self.photoshop) if self.photoshop else None,
             dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and 1 < min(dpi) <= max(dpi) < 65536 else None,
+        )
+
+    def coloured(self) -> Metadata:
+        """The metadata of the same picture in colour."""
+        return replace(
+            self,
+            exif=_coloured_exif(self.exif) if self.exif else None,
+            xmp=_set_in_xmp(self.xmp, _XMP_IN_COLOUR) if self.xmp else None,
         )
 
     def iptc(self) -> bytes | None:
@@ -134,10 +153,10 @@ def settle_exif(exif: bytes, width: int, height: int, turned: bool) -> bytes:
         order, _, first = ifd.read_header(io.BytesIO(exif))
         numbers = {ORIENTATION: 1, _COLOR_SPACE: 1}
         numbers |= dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
-        directories = [first]
-        for offset in directories:
+        directories: list[tuple[int | None, int]] = [(None, first)]
+        for kind, offset in directories:
             below = _settle_directory(block, offset, order, numbers, turned)
-            directories += [at for at in below if at not in directories]
+            directories += [(tag, below[tag]) for tag in ifd.CHILDREN.get(kind, ()) if tag in below]
         _drop_thumbnail(block, first, order)
     except (ValueError, struct.error):
         pass
@@ -146,17 +165,15 @@ def settle_exif(exif: bytes, width: int, height: int, turned: bool) -> bytes:
 
 def _settle_directory(
     block: bytearray, offset: int, order: str, numbers: dict[int, int], turned: bool
-) -> list[int]:
+) -> dict[int, int]:
     """Settle one directory of a block in place; returns the offsets of those it points to."""
-    below, resolutions = [], []
+    below, resolutions = {}, []
     for slot in ifd.slots(block, offset, order):
-        code = {ifd.SHORT: "H", ifd.LONG: "I"}.get(slot.type)
         if slot.tag in ifd.POINTERS:
-            below += struct.unpack_from(order + "I", block, slot.position)
-        elif slot.tag in numbers and code and slot.length == 1:
-            value = numbers[slot.tag]
-            if code == "I" or value < 65536:
-                struct.pack_into(order + code, block, slot.position, value)
+            (at,) = struct.unpack_from(order + "I", block, slot.position)
+            below.setdefault(slot.tag, at)
+        elif slot.tag in numbers:
+            _set_number(block, slot, order, numbers[slot.tag])
         elif slot.tag in (X_RESOLUTION, Y_RESOLUTION):
             resolutions.append(slot.position)
         elif slot.tag == _INTEROP_INDEX and block[slot.position :][:3] == b"R03":
@@ -166,6 +183,35 @@ def _settle_directory(
         x, y = (slice(at, at + 4) for at in resolutions)
         block[x], block[y] = block[y], block[x]
     return below
+
+
+def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> None:
+    """Set the whole number of a tag, where it has one that can hold the value.
+
+    Of an orientation that is written several times the first counts, so it is set there.
+    """
+    code = _WHOLE.get(slot.type)
+    if code is None or not (slot.length == 1 or (slot.tag == ORIENTATION and slot.length)):
+        return
+    at, size = slot.position, struct.calcsize(code)
+    if size * slot.length > 4:
+        (at,) = struct.unpack_from(order + "I", block, at)
+    sign_bit = int(code.islower())
+    if value < 1 << 8 * size - sign_bit and at + size <= len(block):
+        struct.pack_into(order + code, block, at, value)
+
+
+def _coloured_exif(exif: bytes) -> bytes:
+    """An EXIF block that says of a picture in colour that it is one."""
+    block = bytearray(exif)
+    try:
+        order, _, first = ifd.read_header(io.BytesIO(exif))
+        for slot in ifd.slots(block, first, order):
+            if slot.tag in _IN_COLOUR:
+                _set_number(block, slot, order, _IN_COLOUR[slot.tag])
+    except (ValueError, struct.error):
+        pass
+    return bytes(block)
 
 
 def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
@@ -219,25 +265,34 @@ def fitting_exif(exif: bytes, most: int) -> bytes | None:
 def fitting_xmp(xmp: bytes, most: int) -> bytes | None:
     """An XMP packet of at most so many bytes, if need be without the room it keeps for changes."""
     if len(xmp) > most:
-        xmp = re.sub(rb"\s+(?=<\?xpacket end)", b"\n", xmp)
+        end = xmp.rfind(b"<?xpacket end")
+        if end >= 0:
+            xmp = xmp[:end].rstrip() + b"\n" + xmp[end:]
     return xmp if len(xmp) <= most else None
 
 
 def settle_xmp(xmp: bytes, width: int, height: int) -> bytes:
     """An XMP packet made true of the upright sRGB picture: orientation, sizes and colour space."""
-    values = {
-        "tiff:Orientation": "1",
-        "tiff:ImageWidth": str(width),
-        "tiff:ImageLength": str(height),
-        "exif:PixelXDimension": str(width),
-        "exif:PixelYDimension": str(height),
-        "exif:ColorSpace": "1",
-        "photoshop:ColorMode": "3",
-        "photoshop:ICCProfile": "sRGB IEC61966-2.1",
-    }
+    return _set_in_xmp(
+        xmp,
+        {
+            "tiff:Orientation": "1",
+            "tiff:ImageWidth": str(width),
+            "tiff:ImageLength": str(height),
+            "exif:PixelXDimension": str(width),
+            "exif:PixelYDimension": str(height),
+            "exif:ColorSpace": "1",
+            "photoshop:ColorMode": "3",
+            "photoshop:ICCProfile": "sRGB IEC61966-2.1",
+        },
+    )
+
+
+def _set_in_xmp(xmp: bytes, values: dict[str, str]) -> bytes:
+    """Set simple properties of a packet, where it has them."""
     for name, value in values.items():
         xmp = re.sub(
-            rb"(\b%b\s*=\s*[\"']|<%b>)[^\"'<]*" % (name.encode(), name.encode()),
+            rb"(\b%b\s*=\s*[\"']|<%b\s*>)[^\"'<]*" % (name.encode(), name.encode()),
             lambda match, value=value: match[1] + value.encode(),
             xmp,
         )
@@ -254,7 +309,7 @@ def with_iptc(photoshop: bytes | None, iptc: bytes) -> bytes:
     photoshop = photoshop or b""
     if _IPTC_RESOURCE in dict(resources(photoshop)):
         return photoshop
-    head = b"8BIM" + struct.pack(">H2xI", _IPTC_RESOURCE, len(iptc))
+    head = _RESOURCE_MARK + struct.pack(">H2xI", _IPTC_RESOURCE, len(iptc))
     return photoshop + head + iptc + b"\0" * (len(iptc) % 2)
 
 
@@ -266,10 +321,15 @@ def _without_stale(photoshop: bytes) -> bytes | None:
 
 
 def _split_resources(photoshop: bytes) -> list[tuple[int, bytes, bytes]]:
-    """The number, the whole bytes and the data of each resource."""
+    """The number, the whole bytes and the data of each resource.
+
+    Those of other programs, and what is none from some place on, are of unknown number.
+    """
     parts, at = [], 0
-    while photoshop[at : at + 4] == b"8BIM" and at + 12 <= len(photoshop):
+    while photoshop[at : at + 4] in _RESOURCE_MARKS and at + 12 <= len(photoshop):
         (number,) = struct.unpack_from(">H", photoshop, at + 4)
+        if photoshop[at : at + 4] != _RESOURCE_MARK:
+            number = _UNKNOWN_RESOURCE
         data_at = at + 6 + (photoshop[at + 6] // 2 + 1) * 2 + 4  # after a name of even length
         if data_at > len(photoshop):
             break
@@ -277,4 +337,6 @@ def _split_resources(photoshop: bytes) -> list[tuple[int, bytes, bytes]]:
         end = data_at + size + size % 2
         parts.append((number, photoshop[at:end], photoshop[data_at : data_at + size]))
         at = end
+    if at < len(photoshop):
+        parts.append((_UNKNOWN_RESOURCE, photoshop[at:], b""))
     return parts

@@ -53,6 +53,8 @@ class Photo:
         profile: the name of the profile it was converted from; None where it was sRGB already.
         path: the file; None for bytes, open files and pipes.
         notes: what could not be read or done as the file asks, in words.
+        left_out: those of the notes that tell of something in the file that is not in here, like
+            layers or more pictures: replacing the file would lose it.
     """
 
     gray: Pixels
@@ -65,6 +67,7 @@ class Photo:
     profile: str | None = None
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -90,9 +93,11 @@ class Photo:
             PhotoTooLargeError: it has more pixels than the limit.
         """
         notes: list[str] = []
+        left_out: list[str] = []
         with opened(source) as (file, name, path):
-            format, decoded = read(Task(file, name, max_pixels, notes))
-        return _make(decoded, format, path, keep_colours, notes)
+            format, decoded = read(Task(file, name, max_pixels, notes, left_out))
+        photo = _make(decoded, format, path, keep_colours, notes)
+        return replace(photo, left_out=tuple(left_out))
 
     @classmethod
     def from_array(cls, pixels: ArrayLike) -> Photo:
@@ -218,7 +223,13 @@ class Photo:
         deep = rgb.itemsize == 2 or self.gray.itemsize == 2
         colours = _deepened(rgb) if deep else rgb.view()
         alpha = _deepened(self.alpha) if deep and self.alpha is not None else self.alpha
-        return replace(self, colours=_frozen(colours), alpha=_frozen(alpha), kind="colour")
+        return replace(
+            self,
+            colours=_frozen(colours),
+            alpha=_frozen(alpha),
+            kind="colour",
+            metadata=self.metadata.coloured(),
+        )
 
     def save(
         self,

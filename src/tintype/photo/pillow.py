@@ -13,6 +13,8 @@ from PIL import Image
 
 # Bytes of pixels handed over at a time.
 _STRIP_BYTES = 1 << 20
+# Bytes of one unpacked text or profile of a PNG: scanners and Photoshop write more than a million.
+_MAX_TEXT = 1 << 24
 
 
 class _Shared:
@@ -53,6 +55,19 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _with_room_for_texts() -> Iterator[None]:
+    from PIL import PngImagePlugin
+
+    limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, _MAX_TEXT
+    try:
+        yield
+    finally:
+        PngImagePlugin.MAX_TEXT_CHUNK = limit
+
+
+#: A PNG's texts and profile may be larger inside than Pillow allows; their sum is limited still.
+roomy = _Shared(_with_room_for_texts)
 #: Pillow's limit on pixels is lifted inside: for single calls, and sizes checked against our own.
 unlimited = _Shared(_without_limit)
 #: Warnings are off inside: Pillow's are about metadata, which is read here without its help.

@@ -26,6 +26,8 @@ _GLANCE = 192
 # Chroma in levels of 255: what a JPEG's rounding makes of gray; and how far the chroma of a toned
 # print strays from the one chroma that belongs to each gray.
 _NEUTRAL, _STRAY = 2.5, 3.0
+# A stamp or a mark in colour on a gray picture: so much chroma at more than so many places.
+_STRONG, _FEW = 12.0, 8
 
 _STRIP_PIXELS = 1 << 20
 
@@ -181,8 +183,9 @@ def _kind(colours: NDArray[np.generic]) -> Kind:
     r, g, b = np.moveaxis(colours.astype(np.float32).reshape(-1, 3), -1, 0)
     luma = 0.299 * r + 0.587 * g + 0.114 * b
     chroma = np.stack([0.564 * (b - luma), 0.713 * (r - luma)])
-    if np.quantile(np.abs(chroma).max(axis=0), 0.995) <= _NEUTRAL:
-        return "gray"
+    strength = np.abs(chroma).max(axis=0)
+    if np.quantile(strength, 0.995) <= _NEUTRAL:
+        return "gray" if np.count_nonzero(strength > _STRONG) <= _FEW else "colour"
     level = (luma / 8).astype(np.intp)
     count = np.maximum(np.bincount(level), 1)
     stray = 0.0

@@ -221,7 +221,7 @@ def read_card(path: Path) -> Card:
         card = Card(**record, path=path)
         _check(card)
         return card
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptModelError(
             f"{path} is not a model card this version can read ({error}); "
             "reinstall tintype, or export the model again."
@@ -339,7 +339,8 @@ def find(model: str | os.PathLike[str]) -> Card:
     for error in damaged:
         if f"{name}." in str(error):
             raise error
-    known = sorted({card.system for card in readable} | set(cards))
+    colouring = [card for card in readable if card.output != "finer"]
+    known = sorted({name for card in colouring for name in (card.system, card.name)})
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         hint = f"did you mean {' or '.join(near)}?"

@@ -32,7 +32,7 @@ from tintype.color.guided import (
     working_size,
 )
 from tintype.color.spaces import rgb_to_yuv
-from tintype.errors import CorruptModelError, PhotoError
+from tintype.errors import CorruptModelError, PhotoError, UnknownModelError
 from tintype.photo import Photo
 from tintype.runtime import patches
 from tintype.runtime.card import Card, InputSize, find
@@ -110,7 +110,7 @@ class Colorizer:
             once.
 
     Raises:
-        UnknownModelError: no such model.
+        UnknownModelError: no such model, or one that colours nothing by itself.
         CorruptModelError: its card or weights are damaged, or ask for what this version lacks.
         ValueError: threads is below 1, the model has no patches, or the stride leaves gaps.
 
@@ -130,6 +130,11 @@ class Colorizer:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is a number from 1, not {threads}")
         self.card: Card = find(model)
+        if self.card.output == "finer":
+            raise UnknownModelError(
+                f"{self.card.name} makes the colours of another model finer and has none of its "
+                "own: name the other model, as pixcolor."
+            )
         kind = (self.card.space, self.card.output, self.card.upsampling)
         if kind not in _KINDS:
             raise CorruptModelError(

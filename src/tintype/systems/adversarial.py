@@ -369,6 +369,11 @@ class Adversarial(Binned):
             "chroma": spread(ab) / spread(truth).clamp_min(1),
         }
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the configuration gives the label loss a weight."""
+        return self.config.label > 0
+
     def critic_optimiser(self) -> torch.optim.Optimizer:
         """RMSProp when clipping, as in the Wasserstein GAN; Adam (0, 0.9) with the penalty."""
         parameters, rate = cast(Critic, self.critic).parameters(), self.config.critic_rate

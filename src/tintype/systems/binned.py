@@ -96,7 +96,10 @@ class Binned(System):
     def annealed_mean(self, logits: Tensor, temperature: float) -> Tensor:
         """Chroma (N, 2, h, w) in Lab units of logits (N, 313, h, w); differentiable."""
         share = (logits.float() / temperature).softmax(1)
-        return torch.einsum("nqhw,qc->nchw", share, self.centres)
+        with torch.autocast(
+            share.device.type, enabled=False
+        ):  # bins are apart by less than bfloat16
+            return torch.einsum("nqhw,qc->nchw", share, self.centres)
 
     def prepare(self, ab: Tensor) -> None:
         """Set the rebalancing weights from a sample of the training chroma, (N, 2)."""
@@ -128,7 +131,7 @@ class Binned(System):
         if not found:
             return
         logits, frequency = torch.cat(found), frequency / frequency.sum()
-        log_weights = self.effective.log()
+        log_weights = self.weights.log()  # not where another calibration ended
         for _ in range(_CALIBRATION_ROUNDS):
             predicted = (logits - log_weights).softmax(1).mean(0)
             # The floor keeps bins that hardly occur from being chased to nothing.

@@ -59,7 +59,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         width = inputs * expansion
         self.expand = nn.Conv2d(inputs, width, 1) if expansion > 1 else nn.Identity()
-        self.depthwise = DepthwiseConv(width, stride)
+        self.depthwise: nn.Conv2d = DepthwiseConv(width, stride)
         self.project = nn.Conv2d(width, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
@@ -143,17 +143,36 @@ class MobileNetV2(nn.Module):
         self.to(torch.float32)
 
 
+class _SameConv(nn.Conv2d):
+    """A 3x3 convolution of stride 2 with TensorFlow's "SAME" padding.
+
+    Of an even size only the far side is padded, so every kernel lies a pixel further than with
+    torch's padding of 1.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        height, width = input.shape[-2:]
+        return super().forward(F.pad(input, (width % 2, 1, height % 2, 1)))
+
+
 class Classifier(MobileNetV2):
     """MobileNetV2 as the ImageNet classifier it was published as: colours in, 1,000 classes out.
 
     The teacher of labels and of hints. Its weights are those that `MobileNetV2.start` takes, whole.
+    They were trained by TensorFlow, so its strided convolutions pad as TensorFlow does: padded as
+    the encoder is, which gets used to it in training, it names fewer photographs rightly.
     """
 
     FEATURES: ClassVar[int] = 1280
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, self.stem.out_channels, 3, 2, 1)
+        self.stem = _SameConv(3, self.stem.out_channels, 3, 2)
+        for block in self.blocks:
+            assert isinstance(block, InvertedResidual)
+            if block.depthwise.stride[0] == 2:
+                width = block.depthwise.in_channels
+                block.depthwise = _SameConv(width, width, 3, 2, groups=width)
         self.classifier = nn.Linear(self.channels[-1], 1001)
 
     def forward(self, rgb: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]

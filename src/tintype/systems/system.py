@@ -34,14 +34,16 @@ class Batch(NamedTuple):
 class Recipe:
     """How a preset is trained, unless the command line says otherwise.
 
+    Raises a SettingError where a value makes no sense.
+
     Attributes:
         crop: side of the training squares in pixels.
         batch: photographs per step, over all processes together.
         learning_rate: peak rate, after the warm-up and before the cosine decay.
         optimiser: ``"adamw"``, ``"rmsprop"`` or ``"sgd"`` (with a momentum of 0.9).
         warmup: steps of linear warm-up.
-        weight_decay: on matrices and kernels only: AdamW's decoupled decay, or with SGD an L2
-            penalty.
+        weight_decay: on matrices and kernels only: AdamW's decoupled decay, or with the others an
+            L2 penalty.
         clip: largest gradient norm.
         ema: decay of the averaged weights that are exported.
         zoom: smallest side of the cut squares relative to `crop`. They are cut at sides from
@@ -74,6 +76,7 @@ class Recipe:
             raise SettingError(
                 f"the optimiser is 'adamw', 'rmsprop' or 'sgd', not {self.optimiser!r}"
             )
+        self._check_ranges()
         object.__setattr__(self, "sides", tuple(self.sides))  # a checkpoint gives back a list
         if not all(type(side) is int and side > 0 for side in self.sides):
             raise SettingError(f"sides are whole numbers of pixels, e.g. [64, 96]: {self.sides}")
@@ -82,8 +85,6 @@ class Recipe:
             raise SettingError(
                 f"sides are at most {self.largest}, as large as squares are cut; set a larger crop."
             )
-        if not 0 <= self.stretch < 1:
-            raise SettingError("stretch is a share from 0 up to, but not, 1")
         if self.kept < self.largest:
             raise SettingError(
                 f"crops of {self.crop} need photographs of a short_side of at least {self.largest}"
@@ -98,6 +99,20 @@ class Recipe:
     def kept(self) -> int:
         """Shorter side at which photographs are kept in memory."""
         return self.largest if self.short_side is None else self.short_side
+
+    def _check_ranges(self) -> None:
+        least = {"crop": 1, "batch": 1, "warmup": 0, "weight_decay": 0.0, "zoom": 0.1}
+        for name, smallest in least.items():
+            if not getattr(self, name) >= smallest:
+                raise SettingError(f"{name} is at least {smallest:g}, not {getattr(self, name)!r}")
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise SettingError(f"{name} is above 0, not {getattr(self, name)!r}")
+        for name in ("ema", "stretch"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingError(f"{name} is from 0 up to, but not, 1")
+        if self.zoom > 1.125:
+            raise SettingError("zoom is at most 1.125, that of the largest squares")
 
 
 def slowed(
@@ -181,6 +196,11 @@ class System(nn.Module):
             CheckpointError: nothing of it fits.
         """
         raise CheckpointError(f"{self.name} cannot start from {system}: give a model of its own.")
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its loss has a use for `Batch.labels`."""
+        return False
 
     @property
     def hinted(self) -> bool:

@@ -97,6 +97,8 @@ class Tint(Binned):
         most = len(self.pyramid.encoder.blocks)
         if not 0 <= config.frozen <= most:
             raise SettingError(f"frozen is a number of blocks from 0 to {most}")
+        if not 0 < config.heads <= config.attention or config.attention % config.heads:
+            raise SettingError(f"heads is a number that divides attention, {config.attention}")
         if not 0 <= config.dropout < 1:
             raise SettingError("dropout is a share from 0 up to, but not, 1")
         self.classify = nn.Conv2d(self.pyramid.channels, BINS, 1)
@@ -124,8 +126,8 @@ class Tint(Binned):
 
         ``kl`` is ``ce`` less the entropy of the soft targets, so it does not depend on how softly
         they are encoded. All in nats per pixel of the quarter-size map. Where the configuration
-        asks for it, ``error`` is added in its weight: the squared error of the mean chroma without
-        the rebalancing (vividness 0), relative to that of gray.
+        asks for it, ``error`` is added in its weight: the squared error of the mean chroma at a
+        temperature of 1, the rebalancing taken back out, relative to that of gray.
         """
         target = self.target(batch)
         whole, levels = self.pyramid.look(batch.gray)

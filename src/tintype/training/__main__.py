@@ -6,6 +6,7 @@ The same as ``tintype train``, for machines on which the command line's packages
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tintype.training.settings import read_emphasis, read_settings
 
 
 def main() -> int:
-    """Parse the command line and train; exit status 0, or 1 with a message on stderr."""
+    """Parse the command line and train; exit status 0, 1 with a message on stderr, or 130."""
     parser = argparse.ArgumentParser(prog="python -m tintype.training", description=__doc__)
     parser.add_argument("system")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
@@ -41,13 +42,18 @@ def main() -> int:
     options = vars(parser.parse_args())
     changes = {k: options.pop(k) for k in ("batch", "learning_rate")}
     changes = {k: v for k, v in changes.items() if v is not None}
+
+    def show(line: str) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be closed: the run is to be saved yet
+            print(line, file=sys.stderr, flush=True)
+
     try:
         changes |= read_settings(options.pop("set"))
         train(
             options.pop("system"),
             options.pop("data"),
             options.pop("out"),
-            on_line=lambda line: print(line, file=sys.stderr, flush=True),
+            on_line=show,
             emphasis=read_emphasis(options.pop("emphasis")),
             **options,
             changes=changes,
@@ -55,6 +61,8 @@ def main() -> int:
     except (TintypeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

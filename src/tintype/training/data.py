@@ -153,8 +153,13 @@ def _images(path: Path) -> Iterator[tuple[str, bytes]]:
     elif path.suffix == ".tar":
         with tarfile.open(path) as tar:
             for member in tar:
-                file = tar.extractfile(member)
-                if file is not None and Path(member.name).suffix.lower() in _SUFFIXES:
+                if Path(member.name).suffix.lower() not in _SUFFIXES:
+                    continue
+                try:
+                    file = tar.extractfile(member)
+                except KeyError:  # a link to what is not in the shard
+                    file = None
+                if file is not None:
                     yield member.name, file.read()
     elif path.suffix.lower() in _SUFFIXES:
         yield path.name, path.read_bytes()

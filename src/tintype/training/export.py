@@ -35,8 +35,8 @@ from tintype.systems.system import Graph, System
 from tintype.training.checkpoint import load_checkpoint
 
 _LICENCE = (
-    "Weights for research and personal use: the training photographs come under many terms, "
-    "some of them for non-commercial research only. The code is Apache-2.0."
+    "What the weights may be used for follows from the terms of the photographs they were trained "
+    "on. The code is Apache-2.0."
 )
 
 
@@ -62,10 +62,10 @@ def averaged_system(run: Path, *others: Path) -> tuple[System, dict[str, Any]]:
         shapes = {name: tensor.shape for name, tensor in its["ema"].items()}
         if shapes != {name: tensor.shape for name, tensor in mean.items()}:
             raise CheckpointError(f"{path} is not of the same network as {run}: export it alone.")
-        if other["start"] != facts["start"] or other["start"] == "from nothing":
+        if "begun" not in facts or other.get("begun") != facts["begun"]:
             raise CheckpointError(
-                f"{path} began with other weights than {run} (it: {other['start']}): their mean is "
-                "no network; export it alone."
+                f"{path} began with other weights than {run} (it: {other['start']}), or with an "
+                "earlier tintype: their mean may be no network; export it alone."
             )
         for name, tensor in its["ema"].items():
             if tensor.is_floating_point():
@@ -88,7 +88,9 @@ def averaged_system(run: Path, *others: Path) -> tuple[System, dict[str, Any]]:
     return system.eval(), facts
 
 
-def export(runs: Sequence[Path], name: str, out: Path, *, note: str = "") -> Card:
+def export(
+    runs: Sequence[Path], name: str, out: Path, *, note: str = "", licence: str = _LICENCE
+) -> Card:
     """Write ``out/NAME.onnx`` and ``out/NAME.json``, after comparing ONNX Runtime with PyTorch.
 
     Weights are kept as float16, which halves the file; computation stays float32.
@@ -98,6 +100,7 @@ def export(runs: Sequence[Path], name: str, out: Path, *, note: str = "") -> Car
         name: ``system.tag``, e.g. ``"tint.small"``.
         out: an existing or new folder.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
+        licence: another one: what the model may be used for.
 
     Returns:
         The card as written. Its scores are empty: `tintype evaluate` measures them.
@@ -138,7 +141,7 @@ def export(runs: Sequence[Path], name: str, out: Path, *, note: str = "") -> Car
             stride=fields["stride"],
             size=InputSize(**fields["size"]),
             upsampling=fields["upsampling"],
-            licence=_LICENCE,
+            licence=licence,
             training={**_training_facts(facts), **({"note": note} if note else {})},
             scores={},
             files={},

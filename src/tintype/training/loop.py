@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -134,9 +135,10 @@ def train(
 ) -> System:
     """Train a system until the minutes or the steps are used up, or it is told to stop.
 
-    The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. Ctrl-C or
-    SIGTERM saves a checkpoint and ends the run; ``resume`` goes on from the last one. A run by
-    steps ends with the same weights however often it was interrupted, even by kill -9; a run by
+    The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. Ctrl-C,
+    SIGTERM and a closed terminal save a checkpoint, end the run and then do what they would have
+    done without it (Ctrl-C raises KeyboardInterrupt); ``resume`` goes on from the last one. A run
+    by steps ends with the same weights however often it was interrupted, even by kill -9; a run by
     minutes follows the clock, so it does not.
 
     Args:
@@ -159,8 +161,9 @@ def train(
         device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
         teacher: weights of an ImageNet classifier. Of a system that takes hints (`System.hinted`)
             it is what to learn from, and a resumed run is given it again. For systems that learn
-            labels what it says of the training photographs is kept in the run's
-            ``labels.safetensors``; that file of another run on the same photographs serves as well.
+            labels (`System.labelled`) what it says of the training photographs is kept in the
+            run's ``labels.safetensors``; that file of another run on the same photographs serves
+            as well.
         on_line: told every line of the log, e.g. to print it.
         changes: other values for fields of the recipe or, in a new run, of the system's
             configuration, e.g. ``{"batch": 32}``.
@@ -170,17 +173,17 @@ def train(
 
     Raises:
         CheckpointError: nothing to resume, the folder holds a run already, the run does not fit
-            the data or this version, or it diverged.
+            the data or this version, a teacher is missing or not wanted, or the run diverged.
         DataError: the data cannot be used.
         UnknownModelError: no such system or preset.
-        SettingError: there is no such setting to change, or it does not take that value.
-        ValueError: the length, the batch or the photographs held back make no sense.
+        SettingError: there is no such setting to change, it does not take that value, or the
+            length, the batch, the device or the photographs held back make no sense.
     """
     length = steps if minutes is None else minutes
     if length is None or (minutes is not None and steps is not None) or not length > 0:
-        raise ValueError("say how long to train: either minutes or steps, above 0")
+        raise SettingError("say how long to train: either minutes or steps, above 0")
     if held_back is not None and held_back < 0:
-        raise ValueError("held_back is a number of photographs, from 0")
+        raise SettingError("held_back is a number of photographs, from 0")
     processes = Processes(device)
     run.mkdir(parents=True, exist_ok=True)
 
@@ -198,7 +201,7 @@ def train(
                 f"{', '.join(sorted(fixed))} belongs to the network and stays as the run began; "
                 "start another run to change it."
             )
-        (recipe,) = changed([Recipe(**facts["recipe"])], changes or {})
+        (recipe,) = changed([_recipe(facts, run)], changes or {})
     else:
         if (run / FILE).exists():
             raise CheckpointError(
@@ -211,9 +214,22 @@ def train(
         facts |= {"config": asdict(system.config)}
         if init is not None:
             facts["start"] = _start(system, init)
+        facts["begun"] = _fingerprint(system)
     if recipe.batch % processes.world:
-        raise ValueError(f"a batch of {recipe.batch} cannot be shared by {processes.world} alike")
+        raise SettingError(
+            f"a batch of {recipe.batch} cannot be shared by {processes.world} processes alike"
+        )
     _try_sides(system, recipe)
+    if system.hinted and teacher is None:
+        raise CheckpointError(
+            f"This {system.name} learns from what a classifier sees: give its weights with "
+            "--teacher."
+        )
+    if teacher is not None and not (system.hinted or system.labelled):
+        raise CheckpointError(
+            f"This {system.name} learns neither labels nor hints: leave --teacher out, or give "
+            "their loss a weight with --set."
+        )
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
     store = load_photos(data, short_side=recipe.kept, limit=limit, emphasis=emphasis)
@@ -237,17 +253,12 @@ def train(
         facts["data"]["emphasis"] = dict(emphasis)
     half = _bfloat16_pays(processes.device)
     store, test_store = store.to(processes.device).split(held_back)
-    if system.hinted:
-        if teacher is None:
-            raise CheckpointError(
-                f"This {system.name} learns from what a classifier sees: give its weights with "
-                "--teacher."
-            )
+    if resume and "teacher" in facts and teacher is None:
+        teacher = run / labels.FILE
+    if system.hinted and teacher is not None:
         facts["teacher"] = f"features of {IMAGENET}"
         system.watch(Classifier.read(teacher).to(processes.device))
-    elif resume and "teacher" in facts:
-        teacher = run / labels.FILE
-    if teacher is not None and not system.hinted:
+    elif teacher is not None:
         facts["teacher"] = f"soft labels of {IMAGENET}"
         store.labels = labels.soft_labels(store, teacher, half=half)
         if processes.rank == 0 and teacher != run / labels.FILE:
@@ -293,7 +304,7 @@ def train(
     test = _test_crops(test_store, recipe.crop)
     journal = Journal(run, facts["step"], on_line) if processes.rank == 0 else None
     first_step = step = int(facts["step"])
-    spent, started = float(facts["elapsed"]), time.monotonic()
+    spent, started, seen = float(facts["elapsed"]), time.monotonic(), int(facts["photographs"])
     reported_step, last_report = -1, started
     remarked: set[str] = set()  # once each time it begins, not every time it is still so
 
@@ -303,38 +314,41 @@ def train(
     def report(last: bool = False) -> None:
         nonlocal reported_step, last_report
         reported_step, last_report = step, time.monotonic()
-        facts.update(step=step, elapsed=elapsed(), photographs=step * recipe.batch)
+        shown = seen + (step - first_step) * recipe.batch
+        facts.update(step=step, elapsed=elapsed(), photographs=shown)
         if journal is None and not last:
             return
         _settle(averaged, batches, step)
-        if last:
+        if last and len(test):
             averaged.calibrate(plain(part.float() / 255) for part in test.split(64))
         if journal is None:
             return
         if len(test):
             facts["test"] = _measure(averaged, test)
-            journal.write("test", step, elapsed=facts["elapsed"], **facts["test"])
-            contact_sheet(averaged, fixed_photos(test), run / "contact.png")
         parts = {"model": system.state_dict(), "ema": averaged.state_dict()}
         optimisers = {"optimiser": optimiser}
         if opponent is not None:
             optimisers["critic"] = opponent.optimiser
-        save_checkpoint(run, facts, parts, optimisers)
+        save_checkpoint(run, facts, parts, optimisers)  # before whatever else could fail
+        if len(test):
+            journal.write("test", step, elapsed=facts["elapsed"], **facts["test"])
+            contact_sheet(averaged, fixed_photos(test), run / "contact.png")
 
     with Interruption() as interruption:
         while True:
             progress = (step if minutes is None else elapsed() / 60) / length
             late = time.monotonic() - last_report >= 60 * report_minutes
             progress, stop, due = processes.agree(progress, interruption.asked, late)
-            if due and step > first_step:
-                report()
             if progress >= 1 or stop:
                 break
+            if due and step > first_step:
+                report()
             rate = _schedule(step, progress, recipe)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * group["factor"] * rate
 
-            torch.manual_seed(seed + 7_919 * step)  # dropout and the like depend on the step alone
+            # Dropout and the like depend on the step and the process alone.
+            torch.manual_seed(seed + 7_919 * (step * processes.world + processes.rank))
             system.progress = progress
             played = opponent.play(step, half) if opponent is not None else {}
             batch = _shown(batches(step))
@@ -368,6 +382,7 @@ def train(
     if journal is not None:
         journal.close()
     processes.leave()
+    interruption.pass_on()
     return averaged
 
 
@@ -382,13 +397,43 @@ def _start(system: System, init: Path) -> str:
     return system.initialise(init)
 
 
+def _is_exported(system: System, name: str) -> bool:
+    """Whether a tensor of that name is of what ships, not of what serves training alone."""
+    return name.partition(".")[0] not in system.unexported
+
+
+def _fingerprint(system: System) -> str:
+    """Tells networks apart by the weights that would be exported."""
+    digest = hashlib.sha256()
+    for name, parameter in system.named_parameters():
+        if _is_exported(system, name):
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _recipe(facts: Mapping[str, Any], run: Path) -> Recipe:
+    """The recipe that a checkpoint keeps."""
+    try:
+        return Recipe(**facts["recipe"])
+    except TypeError as error:
+        raise CheckpointError(
+            f"{run} was trained with another version of tintype ({error}): go on with that one, or "
+            "start another run."
+        ) from error
+
+
 def _start_from_run(system: System, run: Path) -> str:
     """Take another run's averaged weights, with what of them is never exported."""
     facts, parts = load_checkpoint(run)
     try:
         if facts["system"] != system.name:
             raise RuntimeError(f"it trained {facts['system']}")
-        system.load_state_dict(parts["ema"])
+        # What serves training alone may be missing on either side.
+        found = system.load_state_dict(parts["ema"], strict=False)
+        for name in (*found.missing_keys, *found.unexpected_keys):
+            if _is_exported(system, name):
+                raise RuntimeError(f"not both have {name}")
     except RuntimeError as error:
         raise CheckpointError(
             f"{run} does not hold this {system.name} ({error}); give a run of the same preset."

@@ -9,6 +9,8 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
+from tintype.errors import SettingError
+
 
 class Processes:
     """The processes that ``torchrun`` started, or this one alone.
@@ -16,6 +18,9 @@ class Processes:
     Args:
         device: ``"cpu"``, ``"cuda"`` or the like; None for CUDA where there is one. Each process
             takes the CUDA device of its local rank.
+
+    Raises:
+        SettingError: torch knows no such device, or cannot use it.
 
     Attributes:
         rank, world: number of this process, and how many there are.
@@ -28,7 +33,14 @@ class Processes:
         self.rank = int(os.environ.get("RANK", "0"))
         if self.world > 1 and name == "cuda":
             name = f"cuda:{os.environ['LOCAL_RANK']}"
-        self.device = torch.device(name)
+        try:
+            self.device = torch.device(name)
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise SettingError(
+                f"there is no training on the device {name!r} here ({reason}): give another."
+            ) from error
         if self.world > 1:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
@@ -53,17 +65,29 @@ class Interruption:
     """Turns Ctrl-C, SIGTERM and a closed terminal into a wish.
 
     The loop grants it after the step in hand. A context manager: the handlers from before are put
-    back at its end.
+    back at its end. A signal that is ignored stays so (``nohup``).
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self._number: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether there was a signal."""
+        return self._number is not None
+
+    def pass_on(self) -> None:
+        """Send the signal again, to whom it would have reached without us."""
+        if self._number is not None:
+            signal.raise_signal(self._number)
 
     def __enter__(self) -> Interruption:
         self._before = {}
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last is not on Windows
             try:
                 number = getattr(signal, name)
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, self._ask)
             except AttributeError:
                 continue
@@ -76,4 +100,4 @@ class Interruption:
             signal.signal(name, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self._number = number
