@@ -129,11 +129,13 @@ def test_a_model_that_looks_at_several_sizes_says_their_mean(tint, monkeypatch):
         monkeypatch.setattr(tint, "card", replace(card, size=size))
         return tint.output(gray)
 
-    first, *others = (said(InputSize(side)) for side in (96, 64, 160))
+    logits = [said(InputSize(side)) for side in (96, 64, 160)]
+    first, *others = (np.exp(look) / np.exp(look).sum(0) for look in logits)
     mean = said(InputSize(96, other_sides=(64, 160)))
     enlarged = [bilinear(other, (first.shape[1], first.shape[2])) for other in others]
-    np.testing.assert_allclose(mean, first / 2 + sum(enlarged) / 4, atol=1e-4)
-    assert np.abs(mean - first).max() > 0.1
+    expected = 0.6 * first + 0.2 * sum(enlarged)
+    np.testing.assert_allclose(np.exp(mean), expected, atol=1e-6)
+    assert np.abs(np.exp(mean) - first).max() > 0.01
 
 
 def test_a_coarser_look_at_an_elongated_picture_is_coarser_too(tint, monkeypatch):

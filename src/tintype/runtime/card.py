@@ -33,7 +33,7 @@ class InputSize:
             training crops are brought to their size.
         other_sides: more values of the shorter side, at which the photograph is looked at as well;
             what the network says is the mean of all looks at the cells of the first, which counts
-            as much as all others together.
+            three fifths.
     """
 
     short_side: int

@@ -57,6 +57,8 @@ _KINDS = {
 _FILTERS = {"lanczos": Image.Resampling.LANCZOS, "triangle": Image.Resampling.BILINEAR}
 
 _STRIP_PIXELS = 1 << 18  # per strip: its arrays stay in the processor's cache
+_FIRST_LOOK = np.float32(0.6)
+_LEAST = np.float32(1e-30)  # probability whose logarithm is still taken
 
 
 #: What a `Photo` can be made of.
@@ -372,8 +374,8 @@ class Colorizer:
     def output(self, gray: Levels) -> NDArray[np.float32]:
         """What the network says of luminance (H, W), undecoded: (channels, h, w).
 
-        Where the card asks for more than one look it is their mean, in which the first counts as
-        much as all others together: of logits that is a geometric mean of the distributions.
+        Where the card asks for more than one look it is their mean, in which the first counts three
+        fifths and the others alike. Of logits it is that of the distributions, as logits again.
 
         Raises:
             ValueError: the model samples: it says nothing of the whole picture at once.
@@ -384,15 +386,18 @@ class Colorizer:
         first = self._look(gray, size)
         if not size.other_sides:
             return first
+        distributions = self.card.decoding is not None
+        if distributions:
+            first = _softmax(first)
         _, rows, columns = first.shape
         others = np.zeros_like(first)
         for side in size.other_sides:
             # As much coarser or finer where the longer side sets the scale.
             longest = max(1, size.longest * side // size.short_side)
             other = self._look(gray, replace(size, short_side=side, longest=longest))
-            others += bilinear(other, (rows, columns))
-        others /= len(size.other_sides)
-        return (first + others) / np.float32(2)
+            others += bilinear(_softmax(other) if distributions else other, (rows, columns))
+        mean = _FIRST_LOOK * first + (1 - _FIRST_LOOK) / len(size.other_sides) * others
+        return np.log(np.maximum(mean, _LEAST)) if distributions else mean
 
     def _look(self, gray: Levels, size: InputSize) -> NDArray[np.float32]:
         """What the network says of luminance brought to one size."""
@@ -479,6 +484,12 @@ class Colorizer:
             picture = join_luma(guide, planes, self.card.space, dtype=np.uint16)
             planes = rgb_to_yuv(picture.astype(np.float32) / 65535)[..., 1:]
         return fit_filter(planes, guide, refinement.radius, refinement.eps)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distributions along the first axis."""
+    shares = np.exp(logits - logits.max(axis=0))
+    return shares / shares.sum(axis=0)
 
 
 def _check_saturation(saturation: float) -> None:

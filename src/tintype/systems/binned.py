@@ -116,8 +116,9 @@ class Binned(System):
         """Find the weights that must be taken out for every bin to be as likely as it is frequent.
 
         A pixel is weighted by its nearest bin alone, so the network does not see quite the weights
-        it was given. These are the biases of the logits that fit photographs held back best (the
-        maximum of their likelihood is where predicted and true frequencies of the bins agree).
+        it was given. The biases of the logits that fit photographs held back best (the maximum of
+        their likelihood is where predicted and true frequencies of the bins agree) are noisy, for
+        rare bins occur in few of them: what takes effect is the geometric mean of both.
 
         Args:
             batches: photographs the network was not trained on, without augmentation.
@@ -136,7 +137,7 @@ class Binned(System):
             predicted = (logits - log_weights).softmax(1).mean(0)
             # The floor keeps bins that hardly occur from being chased to nothing.
             log_weights += ((predicted + 1e-5) / (frequency + 1e-5)).log()
-        self.effective.copy_(log_weights.exp())
+        self.effective.copy_(((log_weights + self.weights.log()) / 2).exp())
 
     def rebalancing(self) -> list[float]:
         """The weights that decoding takes out, for the card."""
