@@ -57,7 +57,7 @@ _KINDS = {
 _FILTERS = {"lanczos": Image.Resampling.LANCZOS, "triangle": Image.Resampling.BILINEAR}
 
 _STRIP_PIXELS = 1 << 18  # per strip: its arrays stay in the processor's cache
-_FIRST_LOOK = np.float32(0.6)
+_FIRST_LOOK = 0.6  # its share in the mean of several
 _LEAST = np.float32(1e-30)  # probability whose logarithm is still taken
 
 
@@ -396,7 +396,9 @@ class Colorizer:
             longest = max(1, size.longest * side // size.short_side)
             other = self._look(gray, replace(size, short_side=side, longest=longest))
             others += bilinear(_softmax(other) if distributions else other, (rows, columns))
-        mean = _FIRST_LOOK * first + (1 - _FIRST_LOOK) / len(size.other_sides) * others
+        first *= _FIRST_LOOK
+        others *= (1 - _FIRST_LOOK) / len(size.other_sides)
+        mean = first + others
         return np.log(np.maximum(mean, _LEAST)) if distributions else mean
 
     def _look(self, gray: Levels, size: InputSize) -> NDArray[np.float32]:
