@@ -74,7 +74,7 @@ def command(path: Path, out: Path) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Print the networks' times, then a line per size."""
+    """Print a line per size, then the networks' times."""
     parser = argparse.ArgumentParser(description="What colouring costs.")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 4, 12, 48])
     parser.add_argument("--runs", type=int, default=3)
@@ -87,7 +87,6 @@ def main() -> None:
     )
     parser.add_argument("--colour", action="store_true", help="sepia JPEGs instead of gray ones")
     options = parser.parse_args()
-    network(options.beside)
     kind = "sepia" if options.colour else "gray"
     print(f"whole command, {kind} JPEG, median of {options.runs} runs, {os.cpu_count()} cores")
     print(f"{'megapixels':>11}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}   per further megapixel")
@@ -104,6 +103,8 @@ def main() -> None:
                 further = f"   {(wall - last[1]) / more:.3f} s, {(peak - last[2]) / more:.1f} MB"
             print(f"{megapixels:>11g}{wall:>9.2f}{cpu:>9.2f}{peak:>9.0f}{further}", flush=True)
             last = (megapixels, wall, peak)
+    # At the end: a child's largest resident set begins with what its parent holds.
+    network(options.beside)
 
 
 if __name__ == "__main__":
