@@ -254,11 +254,26 @@ def test_a_second_run_keeps_what_exists_and_goes_on(run: Any, painter: type[Pain
 
 def test_a_run_that_was_cut_off_before_the_comparison_is_completed(run: Any) -> None:
     photograph("a.png")
-    Path("a.colorized.png").write_bytes(b"mended by hand")
+    Image.new("RGB", (8, 6), (0, 0, 255)).save("a.colorized.png")  # mended by hand
+    before = Path("a.colorized.png").read_bytes()
+    result = run("colorize", "a.png", "--compare", "--skip-existing", "--json")
+    assert result.status == 0
+    (done,) = result.json["photos"]
+    assert done["notes"] == ["a.colorized.png was there and is kept"]
     for _ in range(2):
-        assert run("colorize", "a.png", "--compare", "--skip-existing").status == 0
-        assert Path("a.colorized.png").read_bytes() == b"mended by hand"
-        assert files() == ["a.colorized.png", "a.compare.png", "a.png"]
+        assert Path("a.colorized.png").read_bytes() == before
+        with Image.open("a.compare.png") as both:
+            assert both.getpixel((12, 3)) == (0, 0, 255)
+        again = run("colorize", "a.png", "--compare", "--skip-existing", "--json")
+        assert [item["input"] for item in again.json["skipped"]] == ["a.png"]
+
+
+def test_a_kept_result_of_another_size_is_not_compared(run: Any) -> None:
+    photograph("a.png")
+    photograph("a.colorized.png", (3, 3))
+    result = run("colorize", "a.png", "--compare", "--skip-existing")
+    assert result.status == 1
+    assert "a.colorized.png is 3 × 3 pixels" in result.err
 
 
 @pytest.mark.parametrize("other", ["--overwrite", "--in-place"])

@@ -90,6 +90,8 @@ def test_results_of_samples_are_no_photographs_of_their_own(run: Any) -> None:
     result = run("colorize", "album", "-m", "pixcolor", "--samples", "2", "--skip-existing")
     assert (result.status, files()) == (0, before)
     assert len(before) == 4
+    result = run("colorize", "album", "-m", "pixcolor", "--samples", "3", "--skip-existing")
+    assert (result.status, files()) == (0, before)  # ranks of three would not fit those of two
 
 
 def test_an_existing_sample_is_not_replaced_unasked(run: Any) -> None:

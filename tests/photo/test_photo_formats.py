@@ -17,6 +17,7 @@ from PIL import Image
 
 from tintype.errors import PhotoError, UnreadablePhotoError
 from tintype.photo import Photo
+from tintype.photo.decode import is_deep_avif
 
 LOSSLESS: list[tuple[str, dict[str, Any]]] = [
     ("PNG", {}),
@@ -183,6 +184,16 @@ def test_transparency_of_a_png_of_few_levels_is_alpha(depth: int) -> None:
     photo = Photo.open(data)
     assert photo.alpha is not None
     assert photo.alpha.tolist() == [[0, 255]]
+
+
+def test_an_avif_of_more_than_8_bits_is_noticed() -> None:
+    data = encoded(image("L"), "AVIF", quality=95)
+    at = data.index(b"av1C")
+    deep = bytearray(data)
+    deep[at + 6] |= 0x40  # high_bitdepth
+    assert not is_deep_avif(io.BytesIO(data))
+    assert is_deep_avif(io.BytesIO(bytes(deep)))
+    assert not is_deep_avif(io.BytesIO(data[: at + 5]))
 
 
 def test_alpha_survives_bmp() -> None:

@@ -120,8 +120,8 @@ def test_stretched_squares_show_less_of_the_scene_on_one_side(store):
         ({"sides": (96.0,)}, "whole numbers of pixels"),
         ({"sides": ("96",)}, "whole numbers of pixels"),
         ({"sides": (96, 160)}, "at most 144"),
-        ({"stretch": 1.0}, "stretch is a share"),
-        ({"stretch": -0.1}, "stretch is a share"),
+        ({"stretch": 1.0}, "stretch is from 0"),
+        ({"stretch": -0.1}, "stretch is from 0"),
     ],
 )
 def test_sides_and_stretches_that_are_none_are_refused(changes, message):

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -88,7 +89,8 @@ def test_termination_saves_where_it_stands(shard, tmp_path):
     while not (log.exists() and log.read_text()) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    assert process.wait() == -signal.SIGTERM
+    said = Path(f"{tmp_path / 'run'}.stderr")
+    assert process.wait(timeout=120) == -signal.SIGTERM, said.read_text()
     assert load_checkpoint(tmp_path / "run")[0]["step"] > 0
 
 
@@ -298,6 +300,7 @@ def test_squares_the_network_cannot_see_are_refused(name, shard, tmp_path, chang
     [
         ({"batch": 0}, "batch is at least 1"),
         ({"zoom": 2.0}, "zoom is at most"),
+        ({"zoom": 1.125, "crop": 100}, "zoom is at most 1.12:"),
         ({"ema": 1.0}, "ema is from 0"),
         ({"learning_rate": -1.0}, "learning_rate is above 0"),
         ({"heads": 3}, "divides attention"),

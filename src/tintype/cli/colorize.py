@@ -21,7 +21,7 @@ from tintype.cli.inputs import Failure, Findings, Skipped, find
 from tintype.cli.options import Count, Flag, Json, Samples, Threads, Whole
 from tintype.cli.outputs import Job, plan
 from tintype.cli.termination import interruption_behind
-from tintype.errors import TintypeError, UnwritablePhotoError
+from tintype.errors import TintypeError, UnreadablePhotoError, UnwritablePhotoError
 
 if TYPE_CHECKING:
     from tintype.photo import Photo
@@ -181,8 +181,10 @@ class Report:
         """The jobs of which a result is missing; the others are reported as skipped."""
         missing = []
         for job in jobs:
-            if job.targets and all(map(os.path.exists, job.targets)):
-                self.skipped.append(Skipped(job.name, f"{job.targets[-1]} exists already"))
+            # A sheet is written after the colourings on it.
+            done = [job.sheet] if job.sheet else job.targets
+            if done and all(map(os.path.exists, done)):
+                self.skipped.append(Skipped(job.name, f"{done[-1]} exists already"))
             else:
                 missing.append(job)
         return missing
@@ -237,6 +239,9 @@ class _Work:
         if job.samples:
             entry["samples"], lost = self._sample(job, original)
             entry["sheet"] = str(job.sheet)
+        elif job.output is not None and self._stays(job.output):
+            coloured = self._result(job.output, original)
+            entry["output"], lost = str(job.output), (f"{job.output} was there and is kept",)
         else:
             coloured = self.colorizer.colorize(original, **self.options)
             entry["output"] = str(job.output or "-")
@@ -255,8 +260,9 @@ class _Work:
             progress.say(f"{job.name} -> {job.sheet or job.output or '-'}")
         for note in notes:
             progress.say(f"tintype: {job.name}: {note}")
-        if job.compare is not None and coloured is not None and not self._stays(job.compare):
-            self._compare(job, original, coloured, job.compare)
+        if job.compare is not None and coloured is not None:
+            if not self._stays(job.compare):
+                self._compare(job, original, coloured, job.compare)
             entry["compare"] = str(job.compare)
             entry["seconds"] = round(time.perf_counter() - started, 3)
 
@@ -274,6 +280,18 @@ class _Work:
     def _stays(self, path: Path) -> bool:
         """Whether a result is there that an earlier run wrote before it was cut off."""
         return self.skip_existing and path.exists()
+
+    def _result(self, path: Path, original: Photo) -> Photo:
+        """What an earlier run made of a photograph."""
+        from tintype.photo import Photo
+
+        result = Photo.open(path, max_pixels=self.max_pixels)
+        if result.gray.shape != original.gray.shape:
+            raise UnreadablePhotoError(
+                f"{path} is {result.width} × {result.height} pixels and the photograph "
+                f"{original.width} × {original.height}: no comparison; move that file away"
+            )
+        return result
 
     def _open(self, job: Job) -> Photo:
         from tintype.photo import DEFAULT_MAX_PIXELS, Photo

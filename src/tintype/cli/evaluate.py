@@ -116,14 +116,16 @@ def evaluate(
             from tintype.evaluation.report import write_report
 
             write_report(html, table, gallery, strips=strips)
-    if json:
-        print_json(table.to_json())
-    else:
-        print_line(table.text())
-    if record:
-        from tintype.evaluation.table import record as write
+    try:
+        if json:
+            print_json(table.to_json())
+        else:
+            print_line(table.text())
+    finally:  # whether anybody reads or not
+        if record:
+            from tintype.evaluation.table import record as write
 
-        write(table, record)
+            write(table, record)
     return 1 if findings.failed or table.skipped else 0
 
 

@@ -19,6 +19,7 @@ from tintype.photo.pillow import roomy, unlimited
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2.
+_AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
 _SRGB_GAMMA, _SAME_GAMMA, _LEAST_GAMMA = 1 / 2.2, 0.02, 0.1
 
 
@@ -231,7 +232,18 @@ def decode_avif(task: Task) -> Decoded:
     task.check_size(*image.size)
     task.refuse_frames(image)
     image.load()
+    if is_deep_avif(task.file):
+        task.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
     return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
+
+
+def is_deep_avif(file: BinaryIO) -> bool:
+    """Whether an AVIF has 10 or 12 bits a channel, by the configuration of its codec."""
+    file.seek(0)
+    head = file.read(_AVIF_HEAD)
+    at = head.find(b"av1C")
+    # AV1 in ISOBMFF, section 2.3.3: tier, high_bitdepth and more in the third byte.
+    return at >= 0 and len(head) > at + 6 and bool(head[at + 6] & 0x40)
 
 
 def decode_bmp(task: Task) -> Decoded:

@@ -66,8 +66,10 @@ def _refuse_pages(task: Task, directories: list[ifd.Directory]) -> None:
         raise UnreadablePhotoError(
             f"{task.name} has {pages} pages: save the one you want as a file of its own"
         )
-    if others:
-        task.notes.append("reduced copies and masks in the TIFF are left out")
+    if any(page.number(tiff.SUBFILE_TYPE, 0) & 4 for page in others):
+        task.leave_out("masks in the TIFF are left out")
+    elif others:
+        task.notes.append("reduced copies in the TIFF are left out")
     if tiff.LAYERS in first.entries:
         task.leave_out("Photoshop's layers are left out: they hold the picture as it was")
 

@@ -171,7 +171,7 @@ def _settle_directory(
     for slot in ifd.slots(block, offset, order):
         if slot.tag in ifd.POINTERS:
             (at,) = struct.unpack_from(order + "I", block, slot.position)
-            below.setdefault(slot.tag, at)
+            below[slot.tag] = at  # the last one counts, as in `ifd.read_directory`
         elif slot.tag in numbers:
             _set_number(block, slot, order, numbers[slot.tag])
         elif slot.tag in (X_RESOLUTION, Y_RESOLUTION):

@@ -52,8 +52,8 @@ class Decoding:
     from `safe` at vividness 0 to `vivid` at 1. Of what comes out the annealed mean is taken.
 
     Attributes:
-        rebalancing: the weights of the bins in training, as they took effect; empty where there
-            were none.
+        rebalancing: the weights of the bins that count as those of the training
+            (`Binned.calibrate`); empty where there were none.
         safe, vivid: r at either end; 1 gives every bin the probability with which it occurs, below
             0 rare bins weigh even more than in training.
         temperature: of the annealed mean at vividness 1; 1 is the plain mean.

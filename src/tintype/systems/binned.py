@@ -53,7 +53,7 @@ class Binned(System):
     Attributes:
         centres: of the bins, (313, 2) in Lab units.
         weights: how much more a pixel counts whose true colour is in that bin: 1 until `prepare`.
-        effective: the weights as they took effect, which decoding takes back out; see `calibrate`.
+        effective: the weights that decoding takes back out; see `calibrate`.
     """
 
     centres: Tensor
@@ -96,9 +96,8 @@ class Binned(System):
     def annealed_mean(self, logits: Tensor, temperature: float) -> Tensor:
         """Chroma (N, 2, h, w) in Lab units of logits (N, 313, h, w); differentiable."""
         share = (logits.float() / temperature).softmax(1)
-        with torch.autocast(
-            share.device.type, enabled=False
-        ):  # bins are apart by less than bfloat16
+        # In float32: bfloat16 cannot tell neighbouring means apart.
+        with torch.autocast(share.device.type, enabled=False):
             return torch.einsum("nqhw,qc->nchw", share, self.centres)
 
     def prepare(self, ab: Tensor) -> None:
@@ -113,12 +112,12 @@ class Binned(System):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Find the weights that must be taken out for every bin to be as likely as it is frequent.
+        """Set `effective` halfway between the loss's weights and those that fit photographs best.
 
         A pixel is weighted by its nearest bin alone, so the network does not see quite the weights
-        it was given. The biases of the logits that fit photographs held back best (the maximum of
-        their likelihood is where predicted and true frequencies of the bins agree) are noisy, for
-        rare bins occur in few of them: what takes effect is the geometric mean of both.
+        it was given. Those that fit photographs held back (taken out, every bin is as likely as it
+        is frequent, which is where the likelihood has its maximum) are noisy, for rare bins occur
+        in few of them: `effective` becomes the geometric mean of the fitted and the loss's own.
 
         Args:
             batches: photographs the network was not trained on, without augmentation.

@@ -111,8 +111,10 @@ class Recipe:
         for name in ("ema", "stretch"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingError(f"{name} is from 0 up to, but not, 1")
-        if self.zoom > 1.125:
-            raise SettingError("zoom is at most 1.125, that of the largest squares")
+        if self.zoom * self.crop > self.largest:
+            raise SettingError(
+                f"zoom is at most {self.largest / self.crop:g}: the largest squares'"
+            )
 
 
 def slowed(

@@ -31,8 +31,8 @@ _SAFE, _VIVID, _VIVIDNESS = 1.25, -0.06, 0.8
 _TEMPERATURES = 1.25, 0.26  # at vividness 0 and 1
 
 # The teacher was trained at 224 px. At the size of training crops it names a quarter fewer
-# photographs rightly, at 1.5 times that hardly any (0.49, 0.67, 0.68 at 128, 192, 224 px, with
-# kernels a pixel off where they belong).
+# photographs rightly, at 1.5 times that hardly any (0.49, 0.67, 0.68 at 128, 192, 224 px,
+# measured while its strided kernels lay a pixel off).
 _TEACHER_ZOOM = 1.5
 
 

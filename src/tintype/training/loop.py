@@ -137,9 +137,10 @@ def train(
 
     The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. Ctrl-C,
     SIGTERM and a closed terminal save a checkpoint, end the run and then do what they would have
-    done without it (Ctrl-C raises KeyboardInterrupt); ``resume`` goes on from the last one. A run
-    by steps ends with the same weights however often it was interrupted, even by kill -9; a run by
-    minutes follows the clock, so it does not.
+    done without it: Ctrl-C raises KeyboardInterrupt, the others end the process unless it handles
+    them. ``resume`` goes on from the last checkpoint. A run by steps ends with the same weights
+    however often it was interrupted, even by kill -9; a run by minutes follows the clock, so it
+    does not.
 
     Args:
         system_name: e.g. ``"tint"``.
@@ -429,10 +430,12 @@ def _start_from_run(system: System, run: Path) -> str:
     try:
         if facts["system"] != system.name:
             raise RuntimeError(f"it trained {facts['system']}")
-        # What serves training alone may be missing on either side.
+        # A part that serves training alone may be missing on either side.
+        known = system.state_dict()
         found = system.load_state_dict(parts["ema"], strict=False)
+        own, its = ({k.partition(".")[0] for k in state} for state in (known, parts["ema"]))
         for name in (*found.missing_keys, *found.unexpected_keys):
-            if _is_exported(system, name):
+            if _is_exported(system, name) or name.partition(".")[0] in own & its:
                 raise RuntimeError(f"not both have {name}")
     except RuntimeError as error:
         raise CheckpointError(
