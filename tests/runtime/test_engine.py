@@ -8,6 +8,7 @@ from PIL import Image
 
 from tintype.color.guided import bilinear
 from tintype.color.spaces import gray_of_lightness, rgb_to_lab
+from tintype.errors import UnknownModelError
 from tintype.photo import Photo
 from tintype.runtime.card import InputSize
 from tintype.runtime.engine import Colorizer, colorize, network_size, reduce
@@ -162,6 +163,14 @@ def test_anything_a_photograph_can_be_made_of_is_taken(tint, tmp_path):
     expected = colorize(path).rgb()
     for source in sources:
         assert np.array_equal(tint.colorize(source).rgb(), expected)
+
+
+def test_a_second_stage_colours_nothing_by_itself():
+    with pytest.raises(UnknownModelError, match="name the other model"):
+        Colorizer("refinement")
+    with pytest.raises(UnknownModelError) as unknown:
+        Colorizer("xyzzy")
+    assert "refinement" not in str(unknown.value)
 
 
 def test_threads_below_one_are_refused():
