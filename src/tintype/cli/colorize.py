@@ -317,8 +317,6 @@ class _Work:
             caption = f"{rank}: {colouring.bits:.2f} bits"
             thumbnails.append((caption, thumbnail(colouring.photo.rgb())))
         assert job.sheet is not None
-        if self._stays(job.sheet):
-            return entries, lost
         try:
             format = _format(job, job.sheet, original)
             contact_sheet(thumbnails).save(job.sheet, format=format, overwrite=self.overwrite)

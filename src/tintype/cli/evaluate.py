@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
 from tintype.cli.inputs import find
-from tintype.cli.options import Flag, Json, Samples, Threads, Whole
+from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
 
 if TYPE_CHECKING:
     from tintype.evaluation.networks import Networks
@@ -30,7 +30,7 @@ def evaluate(
     crop: Flag = False,
     samples: Samples = 2,
     html: Path | None = None,
-    strips: Annotated[Whole, Parameter(validator=Number(gte=0))] = 24,
+    strips: FromZero = 24,
     classifier: Path | None = None,
     fid_weights: Path | None = None,
     lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),

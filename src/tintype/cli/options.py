@@ -23,6 +23,7 @@ Json = Annotated[
     Parameter(negative="", show_default=False, help="print one JSON object on standard output."),
 ]
 Whole = Annotated[int, Parameter(converter=whole)]
+FromZero = Annotated[int, Parameter(converter=whole, validator=Number(gte=0))]
 Count = Annotated[int, Parameter(converter=whole, validator=Number(gte=1))]
 Samples = Annotated[int, Parameter(converter=whole, validator=Number(gte=1, lte=64))]
 Positive = Annotated[float, Parameter(validator=Number(gt=0))]

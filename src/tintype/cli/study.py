@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
 from tintype.cli.inputs import find
-from tintype.cli.options import Count, Flag, Json, Threads, Whole, whole
+from tintype.cli.options import Count, Flag, FromZero, Json, Threads, Whole, whole
 from tintype.errors import DataError, TintypeError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ study = App(
 )
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
-FromZero = Annotated[int, Parameter(converter=whole, validator=Number(gte=0))]
 NotNegative = Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))]
 Share = Annotated[float, Parameter(validator=Number(gte=0, lte=1))]
 Database = Annotated[

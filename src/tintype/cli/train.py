@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import needs_extra
-from tintype.cli.options import Count, Flag, Positive, Whole
+from tintype.cli.options import Count, Flag, FromZero, Positive, Whole
 
 
 def train(
@@ -29,7 +28,7 @@ def train(
     seed: Whole = 0,
     batch: Count | None = None,
     learning_rate: Positive | None = None,
-    held_back: Annotated[Whole, Parameter(validator=Number(gte=0))] | None = None,
+    held_back: FromZero | None = None,
     limit: Count | None = None,
     emphasis: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     report_minutes: Positive = 5.0,

@@ -18,8 +18,8 @@ from tintype.photo.pillow import roomy, unlimited
 
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
-# Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2.
 _AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
+# Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
 _SRGB_GAMMA, _SAME_GAMMA, _LEAST_GAMMA = 1 / 2.2, 0.02, 0.1
 
 

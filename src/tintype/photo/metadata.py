@@ -6,9 +6,11 @@ nothing in the block may move.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tintype.photo import ifd
@@ -148,18 +150,30 @@ def settle_exif(exif: bytes, width: int, height: int, turned: bool) -> bytes:
     Orientation becomes 1, sizes the picture's own, colour space sRGB; the thumbnail, which shows
     the picture as it was, goes. A damaged block stays as it is, as far as it is damaged.
     """
-    block = bytearray(exif)
-    try:
-        order, _, first = ifd.read_header(io.BytesIO(exif))
-        numbers = {ORIENTATION: 1, _COLOR_SPACE: 1}
-        numbers |= dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
+    numbers = {ORIENTATION: 1, _COLOR_SPACE: 1}
+    numbers |= dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
+
+    def settle(block: bytearray, first: int, order: str) -> None:
         directories: list[tuple[int | None, int]] = [(None, first)]
         for kind, offset in directories:
             below = _settle_directory(block, offset, order, numbers, turned)
             directories += [(tag, below[tag]) for tag in ifd.CHILDREN.get(kind, ()) if tag in below]
         _drop_thumbnail(block, first, order)
-    except (ValueError, struct.error):
-        pass
+
+    return _changed(exif, settle)
+
+
+def _changed(exif: bytes, change: Callable[[bytearray, int, str], None]) -> bytes:
+    """An EXIF block changed in place, as far as it is not damaged.
+
+    Args:
+        exif: the block.
+        change: gets the bytes to change, the offset of the first directory, and the byte order.
+    """
+    block = bytearray(exif)
+    with contextlib.suppress(ValueError, struct.error):
+        order, _, first = ifd.read_header(io.BytesIO(exif))
+        change(block, first, order)
     return bytes(block)
 
 
@@ -203,15 +217,13 @@ def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> Non
 
 def _coloured_exif(exif: bytes) -> bytes:
     """An EXIF block that says of a picture in colour that it is one."""
-    block = bytearray(exif)
-    try:
-        order, _, first = ifd.read_header(io.BytesIO(exif))
+
+    def colour(block: bytearray, first: int, order: str) -> None:
         for slot in ifd.slots(block, first, order):
             if slot.tag in _IN_COLOUR:
                 _set_number(block, slot, order, _IN_COLOUR[slot.tag])
-    except (ValueError, struct.error):
-        pass
-    return bytes(block)
+
+    return _changed(exif, colour)
 
 
 def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
@@ -236,20 +248,18 @@ def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
 
 def without_orientation(exif: bytes) -> bytes:
     """An EXIF block that says nothing of orientation, for a format with a place of its own."""
-    block = bytearray(exif)
-    try:
-        order, _, first = ifd.read_header(io.BytesIO(exif))
+
+    def drop(block: bytearray, first: int, order: str) -> None:
         (count,) = struct.unpack_from(order + "H", block, first)
-        for slot in ifd.slots(exif, first, order):
+        for slot in ifd.slots(block, first, order):
             if slot.tag == ORIENTATION:
                 # The entries behind it and the link to the next directory move up by one.
                 entry, end = slot.position - 8, first + 2 + 12 * count + 4
                 block[entry : end - 12] = block[entry + 12 : end]
                 struct.pack_into(order + "H", block, first, count - 1)
                 break
-    except (ValueError, struct.error):
-        pass
-    return bytes(block)
+
+    return _changed(exif, drop)
 
 
 def fitting_exif(exif: bytes, most: int) -> bytes | None:

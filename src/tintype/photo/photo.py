@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -96,8 +97,7 @@ class Photo:
         left_out: list[str] = []
         with opened(source) as (file, name, path):
             format, decoded = read(Task(file, name, max_pixels, notes, left_out))
-        photo = _make(decoded, format, path, keep_colours, notes)
-        return replace(photo, left_out=tuple(left_out))
+        return _make(decoded, format, path, keep_colours, notes, left_out)
 
     @classmethod
     def from_array(cls, pixels: ArrayLike) -> Photo:
@@ -272,7 +272,12 @@ class Photo:
 
 
 def _make(
-    decoded: Decoded, format: Format | None, path: Path | None, keep: bool, notes: list[str]
+    decoded: Decoded,
+    format: Format | None,
+    path: Path | None,
+    keep: bool,
+    notes: list[str],
+    left_out: Sequence[str] = (),
 ) -> Photo:
     """Turn a file's contents upright, take them apart and settle what they say."""
     orientation = decoded.metadata.orientation()
@@ -293,6 +298,7 @@ def _make(
         profile=planes.profile,
         path=path,
         notes=tuple(notes),
+        left_out=tuple(left_out),
     )
 
 

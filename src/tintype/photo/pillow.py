@@ -6,10 +6,11 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 # Bytes of pixels handed over at a time.
 _STRIP_BYTES = 1 << 20
@@ -40,12 +41,13 @@ class _Shared:
 
 
 @contextmanager
-def _without_limit() -> Iterator[None]:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+def _set(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
     try:
         yield
     finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        setattr(module, name, before)
 
 
 @contextmanager
@@ -55,21 +57,10 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _with_room_for_texts() -> Iterator[None]:
-    from PIL import PngImagePlugin
-
-    limit, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, _MAX_TEXT
-    try:
-        yield
-    finally:
-        PngImagePlugin.MAX_TEXT_CHUNK = limit
-
-
 #: A PNG's texts and profile may be larger inside than Pillow allows; their sum is limited still.
-roomy = _Shared(_with_room_for_texts)
+roomy = _Shared(lambda: _set(PngImagePlugin, "MAX_TEXT_CHUNK", _MAX_TEXT))
 #: Pillow's limit on pixels is lifted inside: for single calls, and sizes checked against our own.
-unlimited = _Shared(_without_limit)
+unlimited = _Shared(lambda: _set(Image, "MAX_IMAGE_PIXELS", None))
 #: Warnings are off inside: Pillow's are about metadata, which is read here without its help.
 quiet = _Shared(_without_warnings)
 

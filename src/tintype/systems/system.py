@@ -171,6 +171,10 @@ class System(nn.Module):
         self.critic = None
         self.progress = 0.0
 
+    def exports(self, name: str) -> bool:
+        """Whether a tensor of that name is of what ships, not of what serves training alone."""
+        return name.partition(".")[0] not in self.unexported
+
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """The terms of the loss; the loop descends on ``"loss"`` and logs the others.
 

@@ -198,7 +198,7 @@ def start_from_exported(system: System, weights: Path) -> str:
                 if name in found and id(tensor) in names
             }
         for name, _ in system.named_parameters():
-            if name not in state and name.partition(".")[0] not in system.unexported:
+            if name not in state and system.exports(name):
                 raise KeyError(name)
         system.load_state_dict(state, strict=False)
     except CheckpointError:

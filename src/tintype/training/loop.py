@@ -398,16 +398,11 @@ def _start(system: System, init: Path) -> str:
     return system.initialise(init)
 
 
-def _is_exported(system: System, name: str) -> bool:
-    """Whether a tensor of that name is of what ships, not of what serves training alone."""
-    return name.partition(".")[0] not in system.unexported
-
-
 def _fingerprint(system: System) -> str:
     """Tells networks apart by the weights that would be exported."""
     digest = hashlib.sha256()
     for name, parameter in system.named_parameters():
-        if _is_exported(system, name):
+        if system.exports(name):
             digest.update(name.encode())
             digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -435,7 +430,7 @@ def _start_from_run(system: System, run: Path) -> str:
         found = system.load_state_dict(parts["ema"], strict=False)
         own, its = ({k.partition(".")[0] for k in state} for state in (known, parts["ema"]))
         for name in (*found.missing_keys, *found.unexpected_keys):
-            if _is_exported(system, name) or name.partition(".")[0] in own & its:
+            if system.exports(name) or name.partition(".")[0] in own & its:
                 raise RuntimeError(f"not both have {name}")
     except RuntimeError as error:
         raise CheckpointError(
