@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import CheckpointError
+from tintype.systems.efficientnet import EfficientNetLite
 from tintype.systems.mobilenet import MobileNetV2
 
 _PARTS = ("encoder", "level", "gather", "blocks", "fuse16", "fuse8", "fuse4")
@@ -68,10 +70,34 @@ class Fuse(nn.Module):
         return F.dropout2d(x, self.dropout, self.training)
 
 
+class HintEncoder(nn.Module):
+    """Features of known colors at one scale; zero where nothing is known, and at first all zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 3, padding=1, bias=False)
+        self.project = nn.Conv2d(32, channels, 1, bias=False)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, hints: Tensor) -> Tensor:
+        return self.project(F.relu(self.conv(hints)))
+
+
+def reduce_hints(hints: Tensor, factor: int) -> Tensor:
+    """Reduce hints (N, 3, h, w: a, b, mask) by a factor: mean of the known ab, largest mask."""
+    mask = hints[:, 2:]
+    known = F.avg_pool2d(hints[:, :2] * mask, factor)
+    share = F.avg_pool2d(mask, factor).clamp_min(1e-4)
+    return torch.cat((known / share, F.max_pool2d(mask, factor)), 1)
+
+
 class Pyramid(nn.Module):
     """Encoder, transformer blocks and decoder.
 
     Args:
+        encoder: ``"mobilenet_v2"``, ``"efficientnet_lite0"`` or ``"efficientnet_lite2"``.
+        finer_blocks: transformer blocks at 1/16, after the decoder's first step.
+        hints: whether `forward` takes known colors.
         width: factor on MobileNetV2's channels; ImageNet weights fit 1.0 only.
         attention: channels of the transformer blocks at 1/32.
         heads: attention heads.
@@ -92,9 +118,15 @@ class Pyramid(nn.Module):
         blocks: int,
         decoder: Sequence[int],
         dropout: float = 0.0,
+        encoder: str = "mobilenet_v2",
+        finer_blocks: int = 0,
+        hints: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = MobileNetV2(width)
+        if encoder == "mobilenet_v2":
+            self.encoder: MobileNetV2 | EfficientNetLite = MobileNetV2(width)
+        else:
+            self.encoder = EfficientNetLite(encoder, width)
         fine, eighth, sixteenth, last = self.encoder.channels
         # Normalised before the projection, not after it: a batch norm there forgives a mean that
         # grows without bound, in bfloat16 until nothing else is left, and the encoder's top died.
@@ -110,30 +142,44 @@ class Pyramid(nn.Module):
         if len(decoder) > 2:
             self.fuse4 = Fuse(decoder[1], fine, decoder[2], dropout / 2)
         self.channels = decoder[-1]
+        self.finer_blocks = nn.ModuleList(
+            TransformerBlock(decoder[0], heads, dropout) for _ in range(finer_blocks)
+        )
+        self.hints = None
+        if hints:
+            widths = (fine, eighth, sixteenth, attention)
+            self.hints = nn.ModuleList(HintEncoder(channels) for channels in widths)
 
-    def forward(self, gray: Tensor) -> Tensor:
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Features.
 
         Args:
             gray: luminance in [0, 1], (N, 1, H, W), H and W multiples of 32.
+            hints: known colors, (N, 3, H/4, W/4): a / 110, b / 110 and a mask of 0 and 1.
 
         Returns:
             (N, C, H/4, W/4), or at 1/8 of the size without a decoder for 1/4.
         """
-        return self.climb(*self.look(gray))
+        return self.climb(*self.look(gray, hints))
 
-    def look(self, gray: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def look(self, gray: Tensor, hints: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """The way down: features of the whole picture at 1/32, and the encoder's to climb back on.
 
         Args:
-            gray: as `forward` takes it.
+            gray, hints: as `forward` takes them.
 
         Returns:
             (N, attention, H/32, W/32), and the encoder's features at 1/4, 1/8 and 1/16.
         """
-        *levels, last = self.encoder(gray)
+        added: list[Tensor] = []
+        if hints is not None and self.hints is not None:
+            scales = [hints, *(reduce_hints(hints, factor) for factor in (2, 4, 8))]
+            added = [part(scale) for part, scale in zip(self.hints, scales, strict=True)]
+        *levels, last = self.encoder(gray, added[:3]) if added else self.encoder(gray)
         n, _, height, width = last.shape
         tokens = self.gather(self.level(last.flatten(2).transpose(1, 2)))  # (N, cells, C)
+        if added:
+            tokens = tokens + added[3].flatten(2).transpose(1, 2)
         tokens = F.dropout(tokens, self.dropout, self.training)
         for block in self.blocks:
             tokens = block(tokens)
@@ -142,7 +188,14 @@ class Pyramid(nn.Module):
     def climb(self, x: Tensor, levels: list[Tensor]) -> Tensor:
         """The way up: features as `forward` returns them, of what `look` does."""
         fine, eighth, sixteenth = levels
-        x = self.fuse8(self.fuse16(x, sixteenth), eighth)
+        x = self.fuse16(x, sixteenth)
+        if self.finer_blocks:
+            n, channels, height, width = x.shape
+            tokens = x.flatten(2).transpose(1, 2)
+            for block in self.finer_blocks:
+                tokens = block(tokens)
+            x = tokens.transpose(1, 2).reshape(n, channels, height, width)
+        x = self.fuse8(x, eighth)
         return x if self.fuse4 is None else self.fuse4(x, fine)
 
     def adopt(self, weights: Mapping[str, Tensor]) -> None:

@@ -54,6 +54,9 @@ class Recipe:
         sides: sides the squares of a step are brought to instead of `crop`, one of them drawn for
             each step, so that the network meets pictures of several sizes. What is held back is
             measured at `crop` all the same.
+        faded: share of the photographs whose tonal range is narrowed, as in a faded print.
+        cooldown: share of the run, at its end, in which the rate falls to 1 % by half a cosine; it
+            is constant before.
         short_side: shorter side in pixels at which photographs are kept; None keeps them at
             `largest`, so that a crop may hold all of one.
     """
@@ -69,6 +72,8 @@ class Recipe:
     zoom: float = 0.75
     stretch: float = 0.0
     sides: tuple[int, ...] = ()
+    faded: float = 0.0
+    cooldown: float = 1.0
     short_side: int | None = None
 
     def __post_init__(self) -> None:

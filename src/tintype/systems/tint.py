@@ -10,6 +10,7 @@ has a third.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -56,6 +57,9 @@ class TintConfig:
             finest sizes see edges and textures, and their gradients are a third of a step's work.
         dropout: share of its features that a step leaves out, against learning photographs by
             heart; see `Pyramid`.
+        encoder: ``"mobilenet_v2"``, ``"efficientnet_lite0"`` or ``"efficientnet_lite2"``.
+        finer_blocks: transformer blocks at 1/16.
+        hints: whether the network takes known colors, and is trained with some.
     """
 
     encoder_width: float = 1.0
@@ -70,6 +74,48 @@ class TintConfig:
     encoder_rate: float = 0.25
     frozen: int = 0
     dropout: float = 0.0
+    encoder: str = "mobilenet_v2"
+    finer_blocks: int = 0
+    hints: bool = False
+
+
+def hint_map(ab: Tensor, mask: Tensor) -> Tensor:
+    """Known ab (N, h, w, 2) and where they are known (N, h, w) as the network takes them."""
+    mask = mask.unsqueeze(1).to(ab.dtype)
+    return torch.cat((ab.permute(0, 3, 1, 2) / 110 * mask, mask), 1)
+
+
+def draw_hints(target: Tensor) -> Tensor:
+    """Draw what a person may know of the true ab (N, h, w, 2), as `hint_map` gives it.
+
+    Of ten photographs four have no hint, five have points in number from 1 to 400 (log-uniform)
+    and size from 1 to 4 cells, and one a whole field that is slightly wrong, as the last frame of
+    a film or a faded print gives it (Zhang et al. 2017, arXiv 1705.02999, section 3.1).
+    """
+    n, height, width, _ = target.shape
+    draw = torch.rand((n, 6), device=target.device)
+    ab = target.permute(0, 3, 1, 2)
+    count = torch.exp(draw[:, 1] * math.log(400))
+    hints = torch.zeros_like(torch.cat((ab, ab[:, :1]), 1))
+    for size, share in ((1, 0.6), (2, 0.25), (4, 0.15)):
+        mean = F.avg_pool2d(ab, size)
+        chance = (count / mean[0, 0].numel()).view(n, 1, 1, 1)
+        mask = (torch.rand_like(mean[:, :1]) < chance).to(ab.dtype)
+        points = torch.cat((mean / 110 * mask, mask), 1)
+        points = F.interpolate(points, size=(height, width), mode="nearest")
+        begin = {1: 0.0, 2: 0.6, 4: 0.85}[size]
+        chosen = (draw[:, 2] >= begin) & (draw[:, 2] < begin + share)
+        hints = torch.where(chosen.view(n, 1, 1, 1), points, hints)
+    # The field: soft, shifted a little, paler or stronger, with a cast; on a part of the picture.
+    soft = F.interpolate(F.avg_pool2d(ab, 4), size=(height, width), mode="bilinear")
+    shift = torch.randint(-2, 3, (2,)).tolist()
+    soft = soft.roll(shift, (2, 3)) * (0.4 + 0.8 * draw[:, 3]).view(n, 1, 1, 1)
+    soft = (soft + 6 * torch.randn((n, 2, 1, 1), device=ab.device)) / 110
+    column = torch.arange(width, device=ab.device) < (width * (0.3 + draw[:, 4, None]))
+    mask = column[:, None, None, :].expand(n, 1, height, width).to(ab.dtype)
+    field = torch.cat((soft * mask, mask), 1)
+    kind = draw[:, 0].view(n, 1, 1, 1)
+    return torch.where(kind < 0.1, field, torch.where(kind < 0.6, hints, 0.0))
 
 
 class Tint(Binned):
@@ -79,6 +125,25 @@ class Tint(Binned):
     unexported: ClassVar[tuple[str, ...]] = ("hint",)
     presets: ClassVar[dict[str, tuple[Any, Recipe]]] = {
         "small": (TintConfig(), Recipe()),
+        "lite0": (
+            TintConfig(
+                decoder=(256, 128, 64),
+                cap=5.0,
+                frozen=3,
+                dropout=0.1,
+                encoder="efficientnet_lite0",
+                finer_blocks=1,
+                hints=True,
+            ),
+            Recipe(
+                learning_rate=7e-4,
+                warmup=300,
+                ema=0.9995,
+                stretch=0.2,
+                sides=(96, 128),
+                faded=0.5,
+            ),
+        ),
         "test": (
             TintConfig(encoder_width=0.25, attention=32, heads=2, blocks=1, decoder=(16, 16, 16)),
             Recipe(crop=64, batch=8, warmup=5, ema=0.9),
@@ -94,6 +159,9 @@ class Tint(Binned):
             config.blocks,
             config.decoder,
             config.dropout,
+            config.encoder,
+            config.finer_blocks,
+            config.hints,
         )
         most = len(self.pyramid.encoder.blocks)
         if not 0 <= config.frozen <= most:
@@ -111,16 +179,17 @@ class Tint(Binned):
             nn.init.zeros_(guess.weight)
             self.hint = nn.Sequential(nn.LayerNorm(config.attention), guess)
 
-    def forward(self, gray: Tensor) -> Tensor:
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         """Logits over the ab bins.
 
         Args:
             gray: luminance in [0, 1], (N, 1, H, W), H and W multiples of 32.
+            hints: known colors, as `Pyramid.forward` takes them.
 
         Returns:
             Logits (N, 313, H/4, W/4).
         """
-        return self.classify(self.pyramid(gray))
+        return self.classify(self.pyramid(gray, hints))
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Rebalanced cross-entropy (``loss``) and, for comparing runs, the plain one (``ce``).
@@ -131,7 +200,8 @@ class Tint(Binned):
         temperature of 1, the rebalancing taken back out, relative to that of gray.
         """
         target = self.target(batch)
-        whole, levels = self.pyramid.look(batch.gray)
+        hints = draw_hints(target) if self.config.hints and self.training else None
+        whole, levels = self.pyramid.look(batch.gray, hints)
         logits = self.classify(self.pyramid.climb(whole, levels))
         found = self.cross_entropy(logits, target)
         terms = {"loss": (found.nats * found.weight).mean(), **found.terms()}
@@ -145,6 +215,29 @@ class Tint(Binned):
             unseen = self._unseen(whole, batch.linear)
             terms["loss"] = terms["loss"] + self.config.hint * unseen
             terms["hint"] = unseen.detach()
+        return terms
+
+    def measure(self, batch: Batch) -> dict[str, Tensor]:
+        """Terms of the loss without hints; with them the share of the error of gray that is left.
+
+        ``safe`` is the RMSE of the mean chroma over that of gray, the rebalancing taken out;
+        ``safe_hinted`` the same with ten hints or so a photograph.
+        """
+        terms = self.loss(batch)
+        target = self.target(batch)
+
+        def miss(hints: Tensor | None) -> Tensor:
+            logits = self(batch.gray, hints).float() - self.effective.log()[:, None, None]
+            guess = self.annealed_mean(logits, 1.0).permute(0, 2, 3, 1)
+            return (guess - target).square().sum((1, 2, 3)).mean()
+
+        gray = target.square().sum((1, 2, 3)).mean()
+        terms["safe"] = (miss(None) / gray).sqrt()
+        if self.config.hints:
+            random = torch.Generator(target.device).manual_seed(0)
+            places = torch.rand(target.shape[:3], generator=random, device=target.device)
+            mask = places < 10 / places[0].numel()
+            terms["safe_hinted"] = (miss(hint_map(target, mask)) / gray).sqrt()
         return terms
 
     def _unseen(self, whole: Tensor, linear: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--init", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-back", type=int)
+    parser.add_argument("--store", type=Path, dest="decoded")
     parser.add_argument("--report-minutes", type=float, default=5.0)
     parser.add_argument("--device")
     parser.add_argument("--limit", type=int)

@@ -61,7 +61,7 @@ class Batches:
         """
         index = self._photographs(step)
         random = torch.Generator().manual_seed(_mix(self.seed, step))
-        draw = torch.rand((len(index), 13), generator=random)
+        draw = torch.rand((len(index), 16), generator=random)
         smallest, largest = self.recipe.zoom * self.recipe.crop, self.recipe.largest
         grain = torch.randint(1 << 62, (len(index),), generator=random)
         cut = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
@@ -80,7 +80,7 @@ class Batches:
             ).clamp(0, 1)
         flip = (draw[:, 2] < 0.5).to(rgb.device)
         rgb = torch.where(flip[:, None, None, None], rgb.flip(-1), rgb)
-        batch = develop(rgb, draw[:, 3:].to(rgb.device), grain[mine].tolist())
+        batch = develop(rgb, draw[:, 3:].to(rgb.device), grain[mine].tolist(), self.recipe.faded)
         if self.store.labels is None:
             return batch
         return batch._replace(labels=self.store.labels[index.to(rgb.device)].float())
@@ -104,7 +104,7 @@ def _mix(seed: int, step: int) -> int:
     return (seed * 1_000_003 + step) % (1 << 62)
 
 
-def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int]) -> Batch:
+def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int], faded: float = 0.0) -> Batch:
     """Photograph the scene in black and white: all with jittered tones, some on old film.
 
     Old film sees colours in other shares than BT.601 (orthochromatic emulsions hardly see red; a
@@ -115,8 +115,9 @@ def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int]) -> Batch:
 
     Args:
         rgb: gamma-encoded scenes in [0, 1], (N, 3, H, W).
-        draw: uniform numbers in [0, 1), (N, 10).
+        draw: uniform numbers in [0, 1), (N, 13).
         grain: seed of each photograph's grain.
+        faded: share of the photographs whose tonal range is narrowed; their colors stay.
     """
     column = [d[:, None, None, None] for d in draw.unbind(1)]
     film = column[0] < _FILM
@@ -142,6 +143,12 @@ def develop(rgb: Tensor, draw: Tensor, grain: Sequence[int]) -> Batch:
 
     # Sharpness: whoever reduced the photograph chose a filter, softer or harder.
     gray = gray + _SHARPNESS * (2 * column[9] - 1) * (gray - _softened(gray))
+
+    if faded:
+        # As little as a sixth of the range is left, anywhere between black and white.
+        narrow = column[10] < faded
+        left = 1 - 0.85 * column[11]
+        gray = torch.where(narrow, gray * left + column[12] * (1 - left), gray)
 
     old = film.flatten().nonzero().flatten()
     if len(old):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from tintype.errors import DataError
 from tintype.systems.colorspace import ab_of_linear, f_of_gray, srgb_to_linear
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+_SHARDS = (".tar", ".tar.gz", ".tgz")
 _SRGB = ImageCms.createProfile("sRGB")
 _THUMB = 16  # side of the copy on which the amount of colour is judged
 
@@ -120,7 +123,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             for listed in _manifest(path):
                 listed = Path(listed).as_posix()
                 for name, data in _images(path.parent / listed):
-                    if Path(listed).suffix != ".tar":  # else the names inside the shard are enough
+                    if not listed.endswith(_SHARDS):  # else the names inside the shard are enough
                         name = listed if name == Path(listed).name else f"{listed}/{name}"
                     yield name, data
         else:
@@ -150,7 +153,7 @@ def _images(path: Path) -> Iterator[tuple[str, bytes]]:
         for file in sorted(path.rglob("*")):
             if file.suffix.lower() in _SUFFIXES:
                 yield file.relative_to(path).as_posix(), file.read_bytes()
-    elif path.suffix == ".tar":
+    elif path.name.endswith(_SHARDS):
         with tarfile.open(path) as tar:
             for member in tar:
                 if Path(member.name).suffix.lower() not in _SUFFIXES:
@@ -258,6 +261,7 @@ def load_photos(
     least_colour: float = 2.0,
     limit: int | None = None,
     emphasis: Mapping[str, float] | None = None,
+    kept: Path | None = None,
 ) -> PhotoStore:
     """Read every photograph behind the paths into memory.
 
@@ -270,17 +274,82 @@ def load_photos(
         limit: stop after this many.
         emphasis: folder inside a path -> how often its photographs are drawn, relative to those of
             folders that are not named; ``"cats"`` and ``"cats/black"`` are such folders.
+        kept: file for the decoded photographs. Where it exists, they are taken from it, mapped
+            into memory; else it is made.
 
     Raises:
         DataError: a path is no training data, nothing usable is left, no photograph lies in a
-            folder that is emphasised, or a factor is not above 0.
+            folder that is emphasised, a factor is not above 0, or the file holds other photographs.
     """
     for folder, factor in (emphasis or {}).items():
         if not (math.isfinite(factor) and factor > 0):
             raise DataError(f"The emphasis on {folder} is {factor}: give a number above 0.")
+    asked = {
+        "paths": [Path(p).name for p in paths],
+        "bytes": [Path(p).stat().st_size if Path(p).is_file() else 0 for p in paths],
+        "short_side": short_side,
+        "least_color": least_colour,
+        "limit": limit,
+    }
+    if kept is not None and kept.exists():
+        pixels, index = _map_file(kept, asked)
+    elif kept is not None:
+        partial = kept.with_name(f".{kept.name}.partial")
+        with open(partial, "wb") as file:
+            index = _decode_all(paths, short_side, least_colour, limit, file.write) | asked
+            text = json.dumps(index).encode()
+            file.write(text + len(text).to_bytes(8, "little"))
+        os.replace(partial, kept)
+        pixels, index = _map_file(kept, asked)
+    else:
+        blocks: list[np.ndarray] = []
+        index = _decode_all(paths, short_side, least_colour, limit, blocks.append)
+        pixels = torch.empty((sum(len(block) for block in blocks), 3), dtype=torch.uint8)
+        filled = 0
+        for k, block in enumerate(blocks):
+            pixels[filled : filled + len(block)] = torch.from_numpy(block)
+            filled += len(block)
+            blocks[k] = block[:0].copy()  # freed at once
+    if not index["names"]:
+        raise DataError(
+            f"No usable colour photograph behind {', '.join(map(str, paths))} (left out: "
+            f"{index['dropped']}); give tar shards or folders of colour photographs."
+        )
+    height, width = torch.tensor(index["sizes"]).unbind(1)
+    start = (height * width).cumsum(0) - height * width
+    frequency = _frequencies(index["names"], emphasis or {})
+    return PhotoStore(pixels, start, height, width, index["dropped"], None, frequency)
+
+
+def _map_file(path: Path, asked: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """Map a file of decoded photographs into memory; its index is at its end."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(end - length)
+            index = json.loads(file.read(length))
+        if any(index[key] != value for key, value in asked.items()):
+            raise ValueError("it was made of other data")
+        pixels = np.memmap(path, np.uint8, "c", shape=((end - length) // 3, 3))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} does not hold these photographs, decoded ({error}): remove it, or name "
+            "another file with --store."
+        ) from error
+    return torch.from_numpy(pixels), index
+
+
+def _decode_all(
+    paths: Sequence[Path],
+    short_side: int,
+    least_colour: float,
+    limit: int | None,
+    keep: Callable[[np.ndarray], Any],
+) -> dict[str, Any]:
+    """Hand on the pixels of all usable photographs, (n, 3) a chunk; return names and sizes."""
     names: list[str] = []
-    blocks: list[Tensor] = []
-    sizes: list[Tensor] = []
+    sizes: list[tuple[int, int]] = []
     dropped: dict[str, int] = {}
     members = (member for path in paths for member in _members(Path(path)))
     if limit is not None:
@@ -298,28 +367,13 @@ def load_photos(
                 continue
             thumbs = torch.from_numpy(np.stack([thumb for _, _, thumb in decoded]))
             coloured = (colour_left(thumbs) >= least_colour).tolist()
-            kept = [photo for photo, keep in zip(decoded, coloured, strict=True) if keep]
+            kept = [photo for photo, good in zip(decoded, coloured, strict=True) if good]
             if len(kept) < len(decoded):
                 toned = dropped.get("without colour", 0) + len(decoded) - len(kept)
                 dropped["without colour"] = toned
             # One block a chunk: small arrays freed one by one would stay in the allocator.
             if kept:
-                pixels = [pixels for _, pixels, _ in kept]
-                blocks.append(torch.from_numpy(np.concatenate([p.reshape(-1, 3) for p in pixels])))
-                sizes.append(torch.tensor([p.shape[:2] for p in pixels]))
+                keep(np.concatenate([pixels.reshape(-1, 3) for _, pixels, _ in kept]))
+                sizes += [pixels.shape[:2] for _, pixels, _ in kept]
                 names += [name for name, _, _ in kept]
-    if not blocks:
-        raise DataError(
-            f"No usable colour photograph behind {', '.join(map(str, paths))} (left out: "
-            f"{dropped}); give tar shards or folders of colour photographs."
-        )
-    frequency = _frequencies(names, emphasis or {})
-    height, width = torch.cat(sizes).unbind(1)
-    area = height * width
-    pixels = torch.empty((int(area.sum()), 3), dtype=torch.uint8)
-    filled = 0
-    for k, block in enumerate(blocks):
-        pixels[filled : filled + len(block)] = block
-        filled += len(block)
-        blocks[k] = block[:0].clone()  # freed at once
-    return PhotoStore(pixels, area.cumsum(0) - area, height, width, dropped, None, frequency)
+    return {"names": names, "sizes": sizes, "dropped": dropped}

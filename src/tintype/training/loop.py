@@ -125,6 +125,7 @@ def train(
     init: Path | None = None,
     seed: int = 0,
     held_back: int | None = None,
+    decoded: Path | None = None,
     limit: int | None = None,
     emphasis: Mapping[str, float] | None = None,
     report_minutes: float = 5.0,
@@ -155,6 +156,8 @@ def train(
         seed: of every random choice.
         held_back: photographs at the end of the data that are measured on and never trained on;
             by default a twentieth, at most 1,000.
+        decoded: file in which the decoded photographs are kept, and found again by later runs; it
+            is mapped into memory, not read.
         limit: use this many photographs only.
         emphasis: folder inside the data -> how often its photographs are drawn, relative to the
             others, so that a small set that matters is not drowned by a large one.
@@ -233,7 +236,7 @@ def train(
         )
     facts |= {"recipe": asdict(recipe), "torch": torch.__version__}
 
-    store = load_photos(data, short_side=recipe.kept, limit=limit, emphasis=emphasis)
+    store = load_photos(data, short_side=recipe.kept, limit=limit, emphasis=emphasis, kept=decoded)
     keep_large_blocks()
     if held_back is None:
         held_back = min(1000, len(store) // 20)
@@ -476,9 +479,10 @@ def _optimiser(system: System, recipe: Recipe, factors: Sequence[float]) -> torc
 
 
 def _schedule(step: int, progress: float, recipe: Recipe) -> float:
-    """Linear warm-up, then half a cosine down to 1 % of the peak."""
+    """Linear warm-up, the peak, and at the end half a cosine down to 1 % of it."""
     warm = min(1.0, (step + 1) / max(1, recipe.warmup))
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+    fall = 1.0 if progress >= 1 else max(0.0, progress - 1 + recipe.cooldown) / recipe.cooldown
+    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall)))
 
 
 @torch.no_grad()
