@@ -1,0 +1,239 @@
+"""Model cards: what a model takes and gives, where it comes from, how good it is.
+
+A model is ``NAME.onnx`` with its card ``NAME.json`` beside it, and further graphs
+``NAME.PART.onnx`` where it has them; NAME is ``system.tag``. This module needs the standard library
+alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tintype.errors import CorruptModelError
+
+FORMAT = 2  #: of the cards that this version writes and reads
+
+_SPACES = ("lab", "yuv", "ycbcr")
+_KINDS = ("chroma", "sampler")
+_SHAPES = ("aspect", "square")
+_RESAMPLES = ("lanczos", "triangle", "bicubic", "bilinear")
+_ENLARGE = ("guided", "bilinear")
+_LARGEST_CARD = 1 << 20  # bytes
+_LARGEST_SIDE = 1 << 14  # pixels
+_NAME = re.compile(r"[A-Za-z0-9_-]+\.(?!(json|onnx)$)[A-Za-z0-9_-]+")
+_FILE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.onnx")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size at which a network sees a photograph.
+
+    Attributes:
+        short_side: the shorter side in pixels.
+        longest: no side is longer than this.
+        multiple: both sides are multiples of this.
+        shape: ``"aspect"`` keeps the photograph's shape, ``"square"`` stretches it to a square.
+        resample: how the photograph is reduced: ``"lanczos"``, ``"triangle"``, ``"bicubic"``
+            (all antialiased), or ``"bilinear"`` (not antialiased).
+    """
+
+    short_side: int
+    longest: int = 1024
+    multiple: int = 32
+    shape: str = "aspect"
+    resample: str = "lanczos"
+
+
+@dataclass(frozen=True)
+class GuidedFilter:
+    """A guided filter (He et al. 2010) that belongs to a model, the luminance its guide.
+
+    Attributes:
+        radius: of the windows, in pixels.
+        eps: variance of the luminance in [0, 1] below which a window is averaged.
+    """
+
+    radius: int
+    eps: float
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user or the runtime needs to know of a model.
+
+    Attributes:
+        name: ``system.tag``.
+        description: one sentence.
+        paper: authors, year and identifier; empty for a model of our own.
+        licence: of the weights.
+        space: of the chroma: ``"lab"`` (a, b), ``"yuv"`` (analogue U, V) or ``"ycbcr"`` (full-range
+            Cb, Cr); always centred: neutral is 0.
+        kind: ``"chroma"`` (one answer) or ``"sampler"`` (many).
+        size: at which the network sees a photograph.
+        enlarge: how the chroma is brought to the photograph's size: ``"guided"`` or ``"bilinear"``.
+        files: file name -> SHA-256. ``NAME.onnx``; of a distribution ``NAME.decode.onnx`` too; of a
+            sampler ``above``, ``row``, ``cache`` and, where it has a second stage, ``refine``.
+        filter: a guided filter that is part of the model.
+        states: of a sampler: what it carries from row to row, name -> shape; a size is a number,
+            ``"samples"`` or ``"width"``. All are zero before the first row.
+        normalise: whether the network sees a copy whose tones are stretched.
+        options: the options it takes, with their defaults, e.g. ``{"vividness": 0.8}``.
+        training: data, start, steps, compute, commands.
+        scores: measured, with their protocol.
+        format: of the card.
+        path: where it was read from; not part of the JSON.
+    """
+
+    name: str
+    description: str
+    paper: str
+    licence: str
+    space: str
+    kind: str
+    size: Size
+    enlarge: str
+    files: dict[str, str]
+    filter: GuidedFilter | None = None
+    states: dict[str, tuple[int | str, ...]] = field(default_factory=dict)
+    normalise: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+    path: Path = field(default=Path(), compare=False)
+
+    @property
+    def system(self) -> str:
+        """The first half of the name."""
+        return self.name.partition(".")[0]
+
+    @property
+    def tag(self) -> str:
+        """The second half of the name."""
+        return self.name.partition(".")[2]
+
+    def file(self, part: str = "") -> Path:
+        """Return the path of one of its graphs; the main one has no part."""
+        return self.path.with_suffix(f".{part}.onnx" if part else ".onnx")
+
+    def has(self, part: str) -> bool:
+        """Tell whether the model has such a graph, e.g. ``"decode"``."""
+        return self.file(part).name in self.files
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON, whole or not at all."""
+        record = asdict(self)
+        del record["path"]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+        os.replace(temporary, path)
+
+
+def read_card(path: Path) -> Card:
+    """Read a card from its JSON file.
+
+    Raises:
+        CorruptModelError: the file is no card, one of another version, or its values are out of
+            range.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LARGEST_CARD + 1)
+        if len(text) > _LARGEST_CARD:
+            raise ValueError("it is larger than a card can be")
+        record = json.loads(text, parse_constant=_refuse_constant)
+        if record.get("format") != FORMAT:
+            raise ValueError(
+                f"its format is {record.get('format', 1)}; this version reads {FORMAT}"
+            )
+        known = {f.name for f in fields(Card)} - {"path"}
+        if surplus := set(record) - known:
+            raise ValueError(f"unknown: {', '.join(sorted(map(str, surplus)))[:200]}")
+        record["size"] = Size(**record["size"])
+        if record.get("filter") is not None:
+            record["filter"] = GuidedFilter(**record["filter"])
+        states = record.get("states", {})
+        record["states"] = {name: tuple(shape) for name, shape in states.items()}
+        card = Card(**record, path=path)
+        _check(card)
+        return card
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptModelError(
+            f"{path} is not a model card this version can read ({error}); "
+            "reinstall tintype, or export the model again."
+        ) from error
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number a card may hold")
+
+
+def _check(card: Card) -> None:
+    """Refuse values with which the runtime would fail later, and less clearly."""
+    words = (card.name, card.description, card.paper, card.licence)
+    if not all(isinstance(word, str) and word.isprintable() for word in words):
+        raise ValueError("name, description, paper and licence are printable words")
+    if not _NAME.fullmatch(card.name):
+        raise ValueError("the name is SYSTEM.TAG, of letters, digits, - and _")
+    for name, choices in (("space", _SPACES), ("kind", _KINDS), ("enlarge", _ENLARGE)):
+        if getattr(card, name) not in choices:
+            raise ValueError(f"{name} is one of {', '.join(choices)}")
+    _check_size(card.size)
+    if card.filter is not None:
+        if card.space != "yuv":
+            raise ValueError("a guided filter is for chroma in yuv")
+        if not (type(card.filter.radius) is int and 0 < card.filter.radius <= 1000):
+            raise ValueError("the filter's radius is a number of pixels from 1 to 1000")
+        if not _between(card.filter.eps, 1e-12, 1e3):
+            raise ValueError("the filter's eps is a number above 0")
+    if not all(isinstance(table, dict) for table in (card.options, card.training, card.scores)):
+        raise TypeError("options, training and scores are tables")
+    if type(card.normalise) is not bool:
+        raise TypeError("normalise is true or false")
+    ranges = {"vividness": (0, 1), "temperature": (1e-3, 10)}
+    for option, (low, high) in ranges.items():
+        if option in card.options and not _between(card.options[option], low, high):
+            raise ValueError(f"{option} is a number from {low} to {high}")
+    for file, checksum in card.files.items():
+        if not (_FILE.fullmatch(file) and file.startswith(f"{card.name}.")):
+            raise ValueError(f"files are called {card.name}.onnx or {card.name}.PART.onnx")
+        if not (isinstance(checksum, str) and re.fullmatch("[0-9a-f]{64}", checksum)):
+            raise ValueError("each file has a SHA-256 of 64 hexadecimal digits")
+    for shape in card.states.values():
+        if len(shape) > 8 or not all(
+            size in ("samples", "width") or (type(size) is int and 0 <= size <= 1 << 16)
+            for size in shape
+        ):
+            raise ValueError("the sizes of states are numbers, 'samples' or 'width'")
+    if (card.kind == "sampler") != bool(card.states):
+        raise ValueError("a sampler has states, and no other kind has")
+
+
+def _check_size(size: Size) -> None:
+    sides = (size.short_side, size.multiple, size.longest)
+    if not all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in sides):
+        raise ValueError(f"sizes are whole numbers from 1 to {_LARGEST_SIDE}")
+    if size.multiple > size.short_side or size.short_side > size.longest:
+        raise ValueError("the multiple is at most the short side, and that at most the longest")
+    if size.shape not in _SHAPES or size.resample not in _RESAMPLES:
+        raise ValueError(
+            f"shape is one of {', '.join(_SHAPES)}, resample of {', '.join(_RESAMPLES)}"
+        )
+
+
+def _between(value: Any, low: float, high: float) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and low <= value <= high
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,126 @@
+"""The published systems of automatic colorization, and our own; needs torch.
+
+One paper, one file. `MODELS` is the one list of them; importing this package imports none: `build`
+loads the module it needs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tintype.errors import CheckpointError, SettingError, UnknownModelError
+
+if TYPE_CHECKING:
+    from tintype.models.base import ColorModel, TrainConfig
+
+#: System name -> (module, class). Every class has ``presets``, a dict from preset name to its
+#: frozen dataclass of hyper-parameters and its recipe.
+MODELS: dict[str, tuple[str, str]] = {
+    "adversarial": ("tintype.models.adversarial", "Adversarial"),
+    "cic": ("tintype.models.cic", "Cic"),
+    "patchwise": ("tintype.models.patchwise", "Patchwise"),
+    "pixcolor": ("tintype.models.pixcolor", "PixColor"),
+    "tint": ("tintype.models.tint", "Tint"),
+    "tint_sampler": ("tintype.models.tint_sampler", "TintSampler"),
+}
+
+
+def model_class(name: str) -> type[ColorModel]:
+    """The class of a system by its name.
+
+    Raises:
+        UnknownModelError: no system has that name; the message lists those there are.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(MODELS)}."
+        raise UnknownModelError(f"No system is called {name!r}; {hint}")
+    module, attribute = MODELS[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def build(
+    name: str, preset: str = "small", /, changes: Mapping[str, Any] | None = None
+) -> tuple[ColorModel, TrainConfig]:
+    """A freshly initialised system and the recipe its preset is trained by.
+
+    Args:
+        name: a key of `MODELS`, e.g. ``"tint"``.
+        preset: one of the system's presets: ``"paper"`` (where there is a paper), ``"small"``
+            (the size we train and ship) or ``"test"`` (seconds to train).
+        changes: other values for fields of the preset's configuration or recipe.
+
+    Raises:
+        UnknownModelError: no such system, or it has no such preset.
+        SettingError: no field has that name, or it does not take that value.
+    """
+    cls = model_class(name)
+    if preset not in cls.presets:
+        raise UnknownModelError(
+            f"{name!r} has no preset {preset!r}; it has: {', '.join(cls.presets)}."
+        )
+    config, recipe = changed(cls.presets[preset], changes or {})
+    return cls(config), recipe
+
+
+def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
+    """Configurations and recipes with other values in some of their fields.
+
+    Args:
+        settings: dataclasses whose fields have names of their own.
+        changes: field name -> value, of the kind of the value it replaces.
+
+    Raises:
+        SettingError: none has such a field, or it does not take that value.
+    """
+    owner = {field.name: part for part in settings for field in dataclasses.fields(part)}
+    values = []
+    for name, value in changes.items():
+        if name not in owner:
+            near = difflib.get_close_matches(name, owner, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(owner)}."
+            raise SettingError(f"No setting is called {name!r}; {hint}")
+        values.append((name, _of_kind(name, value, getattr(owner[name], name))))
+    return [
+        dataclasses.replace(part, **{name: v for name, v in values if owner[name] is part})
+        for part in settings
+    ]
+
+
+def _of_kind(name: str, value: Any, current: Any) -> Any:
+    """The value, if it is of the kind of the current one; whole numbers serve as any."""
+    if isinstance(current, tuple) and isinstance(value, (tuple, list)):
+        return tuple(_of_kind(name, item, current[0]) if current else item for item in value)
+    kind = int if current is None else type(current)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        like = f"a value like {current!r}" if current != () else "a list"
+        raise SettingError(f"{name} takes {like}, not {value!r}")
+    return value
+
+
+def rebuild(name: str, config: dict[str, Any]) -> ColorModel:
+    """A system of the hyper-parameters that a checkpoint keeps, whatever its presets are today.
+
+    Args:
+        name: a key of `MODELS`.
+        config: the fields of the system's configuration, as JSON gives them back.
+
+    Raises:
+        UnknownModelError: no such system.
+        CheckpointError: this version's configuration has other fields.
+    """
+    cls = model_class(name)
+    kind = type(next(iter(cls.presets.values()))[0])
+    try:
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        return cls(kind(**fields))
+    except TypeError as error:
+        raise CheckpointError(
+            f"The run was trained with another version of {name} ({error}); use that version."
+        ) from error
