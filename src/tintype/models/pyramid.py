@@ -1,0 +1,230 @@
+"""The feature pyramid that `tint` and `tint_sampler` share: gray to features at 1/4 or 1/8.
+
+    gray -> encoder -> 1/32: transformer -> 1/16: transformer -> 1/8 -> 1/4
+                ^            ^ hints            ^ laterals of the encoder at each step up
+                hints at 1/4, 1/8, 1/16
+
+- encoder: an ImageNet classifier (`backbones.py`), all of it fine-tuned;
+- transformer blocks (Vaswani et al. 2017, pre-norm), so that every place sees the whole picture;
+- decoder: a feature pyramid with additive lateral connections (Lin et al. 2017, arXiv 1612.03144);
+- hints, known colors, enter as in Zhang et al. 2017 (arXiv 1705.02999), at every scale, through
+  layers that begin at zero: without hints they change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tintype.errors import CheckpointError, SettingError
+from tintype.models.backbones import Backbone
+from tintype.models.base import scaled_lr_groups
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm self-attention and a two-layer perceptron, each with a residual."""
+
+    def __init__(self, channels: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.norm1 = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.fc1 = nn.Linear(channels, 2 * channels)
+        self.fc2 = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, tokens, channels = x.shape
+        qkv = self.qkv(self.norm1(x)).reshape(n, tokens, 3, self.heads, channels // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (N, heads, tokens, channels / heads)
+        # Written out: at a few dozen tokens the fused kernel's backward pass is slower.
+        attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+        y = (attention @ v).transpose(1, 2).reshape(n, tokens, channels)
+        x = x + F.dropout(self.proj(y), self.dropout, self.training)
+        y = self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        return x + F.dropout(y, self.dropout, self.training)
+
+
+class UpBlock(nn.Module):
+    """Enlarge a coarse map twice, add a lateral map, and convolve once (3x3)."""
+
+    def __init__(self, coarse: int, lateral: int, outputs: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.reduce = nn.Conv2d(coarse, outputs, 1, bias=False)
+        self.lateral = nn.Conv2d(lateral, outputs, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, coarse: Tensor, lateral: Tensor) -> Tensor:
+        up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="bilinear")
+        x = F.relu(self.norm1(up + self.lateral(lateral)))
+        x = F.relu(self.norm2(self.conv(x)))
+        # Whole maps: what a single value lacks, its neighbors would tell.
+        return F.dropout2d(x, self.dropout, self.training)
+
+
+class HintEncoder(nn.Module):
+    """Features of known colors at one scale; zero where nothing is known, and at first all zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 3, padding=1, bias=False)
+        self.project = nn.Conv2d(32, channels, 1, bias=False)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, hints: Tensor) -> Tensor:
+        return self.project(F.relu(self.conv(hints)))
+
+
+def reduce_hints(hints: Tensor, factor: int) -> Tensor:
+    """Reduce hints (N, 3, h, w) by a factor: the mean of the known ab, the largest mask."""
+    mask = hints[:, 2:]
+    known = F.avg_pool2d(hints[:, :2] * mask, factor)
+    share = F.avg_pool2d(mask, factor).clamp_min(1e-4)
+    return torch.cat((known / share, F.max_pool2d(mask, factor)), 1)
+
+
+@dataclass(frozen=True)
+class PyramidConfig:
+    """Sizes of the network that `tint` and `tint_sampler` share.
+
+    Attributes:
+        encoder: ``"efficientnet_lite0"``, ``"efficientnet_lite2"`` or ``"mobilenet_v2"``.
+        encoder_width: factor on its channels; ImageNet weights fit 1.0 only.
+        symmetric: its padding; see `Backbone`.
+        attention: channels of the transformer blocks at 1/32.
+        heads: of all attention.
+        blocks: transformer blocks at 1/32 and at 1/16.
+        decoder: channels at 1/16, 1/8 and, where features are wanted at that size, 1/4.
+        dropout: share of the features at 1/32 and of the residuals added to them that a step
+            leaves out; of the decoder's maps it is half of that.
+        hints: whether the network takes known colors.
+    """
+
+    encoder: str = "efficientnet_lite0"
+    encoder_width: float = 1.0
+    symmetric: bool = False
+    attention: int = 384
+    heads: int = 8
+    blocks: tuple[int, int] = (2, 1)
+    decoder: tuple[int, ...] = (256, 128, 64)
+    dropout: float = 0.1
+    hints: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.heads <= self.attention or self.attention % self.heads:
+            raise SettingError(f"heads is a number that divides attention, {self.attention}")
+        if not 0 <= self.dropout < 1:
+            raise SettingError("dropout is a share from 0 up to, but not, 1")
+
+
+class Pyramid(nn.Module):
+    """Encoder, transformer blocks and decoder: gray to features at 1/4 or 1/8.
+
+    Attributes:
+        channels: of the features.
+    """
+
+    def __init__(self, config: PyramidConfig) -> None:
+        super().__init__()
+        wide, dropout, decoder = config.attention, config.dropout, config.decoder
+        self.encoder = Backbone(config.encoder, config.encoder_width, symmetric=config.symmetric)
+        fourth, eighth, sixteenth, last = self.encoder.channels
+        # Normalized before the projection, not after it: a batch norm there forgives a mean that
+        # grows without bound, in bfloat16 until nothing else is left, and the encoder's top died.
+        self.norm = nn.LayerNorm(last)
+        self.project = nn.Linear(last, wide)
+        self.dropout = dropout
+        self.blocks32 = self._blocks(config.blocks[0], wide, config)
+        self.up16 = UpBlock(wide, sixteenth, decoder[0], dropout / 2)
+        self.blocks16 = self._blocks(config.blocks[1], decoder[0], config)
+        self.up8 = UpBlock(decoder[0], eighth, decoder[1], dropout / 2)
+        self.up4 = None
+        if len(decoder) > 2:
+            self.up4 = UpBlock(decoder[1], fourth, decoder[2], dropout / 2)
+        self.channels = decoder[-1]
+        self.hints = None
+        if config.hints:
+            widths = (fourth, eighth, sixteenth, wide)
+            self.hints = nn.ModuleList(HintEncoder(channels) for channels in widths)
+
+    @staticmethod
+    def _blocks(count: int, channels: int, config: PyramidConfig) -> nn.ModuleList:
+        return nn.ModuleList(
+            TransformerBlock(channels, config.heads, config.dropout) for _ in range(count)
+        )
+
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        """Return features (N, C, H/4, W/4), or at 1/8 without a decoder for 1/4.
+
+        Args:
+            gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
+            hints: known colors, (N, 3, H/4, W/4): a / 110, b / 110 and a mask of 0 and 1.
+        """
+        return self.decode(*self.encode(gray, hints))
+
+    def encode(self, gray: Tensor, hints: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Return features of the whole picture (N, C, H/32, W/32), and the encoder's finer ones."""
+        added: list[Tensor] = []
+        if hints is not None and self.hints is not None:
+            scales = [hints, *(reduce_hints(hints, factor) for factor in (2, 4, 8))]
+            added = [part(scale) for part, scale in zip(self.hints, scales, strict=True)]
+        *levels, last = self.encoder(gray, added[:3])
+        x = self.project(self.norm(last.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        x = F.dropout(x, self.dropout, self.training)
+        if added:
+            x = x + added[3]
+        return self._attend(self.blocks32, x), levels
+
+    def decode(self, x: Tensor, levels: Sequence[Tensor]) -> Tensor:
+        """Return features as `forward` does, of what `encode` gives."""
+        fourth, eighth, sixteenth = levels
+        x = self._attend(self.blocks16, self.up16(x, sixteenth))
+        x = self.up8(x, eighth)
+        return x if self.up4 is None else self.up4(x, fourth)
+
+    @staticmethod
+    def _attend(blocks: nn.ModuleList, x: Tensor) -> Tensor:
+        """Pass a map (N, C, h, w) through transformer blocks as h * w tokens."""
+        if not len(blocks):
+            return x
+        n, channels, height, width = x.shape
+        tokens = x.flatten(2).transpose(1, 2)  # (N, h w, C)
+        for block in blocks:
+            tokens = block(tokens)
+        return tokens.transpose(1, 2).reshape(n, channels, height, width)
+
+    def load_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the pyramid of an exported `tint`, as far as this one goes.
+
+        Raises:
+            CheckpointError: it has other sizes.
+        """
+        own = [name for name in self.state_dict() if not name.endswith("num_batches_tracked")]
+        try:
+            taken = {name: weights[f"pyramid.{name}"] for name in own}
+            self.load_state_dict(taken, strict=False)
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"That tint has other sizes ({error}).") from error
+
+    def groups(
+        self, rate: float, freeze: int, parameters: Sequence[nn.Parameter]
+    ) -> list[tuple[list[nn.Parameter], float]]:
+        """Group parameters: first blocks that stay, the encoder at a lower rate, the rest."""
+        blocks = self.encoder.blocks
+        if not 0 <= freeze <= len(blocks):
+            raise SettingError(f"freeze_blocks is a number from 0 to {len(blocks)}")
+        encoder, rest = scaled_lr_groups(self.encoder, rate, parameters)
+        if not freeze:
+            return [encoder, rest]
+        first = nn.ModuleList((self.encoder.stem, *blocks[:freeze]))
+        frozen, (later, _) = scaled_lr_groups(first, 0.0, encoder[0])
+        return [frozen, (later, rate), rest]
