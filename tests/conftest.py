@@ -1,6 +1,7 @@
-"""One thread per test process, and no test left out where all have to run."""
+"""Start every test process alike, and leave no test out where all have to run."""
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -8,6 +9,10 @@ import pytest
 
 # pytest-xdist runs as many processes as there are cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a shell starts in the background ignores Ctrl-C, and tests of interruptions would fail.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Whether a test that would be skipped fails instead, as in CI, where everything can be had.
 REQUIRE_ALL = bool(os.environ.get("TINTYPE_REQUIRE_ALL"))

@@ -44,8 +44,9 @@ def pytest_in(folder: Path, *words: str, **variables: str) -> subprocess.Complet
     )
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "TINTYPE_"))}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a second less
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", *words, "."],
+        [sys.executable, "-m", "pytest", "-ra", "-p", "xdist", *words, "."],
         cwd=folder,
         env=environment | variables,
         capture_output=True,
