@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from study.browser import CHROMIUM, DESKTOP, DRIVER, PHONE, browser, tap
+from study.material import small_study
 from study.serving import served
 
 from tintype.study.manifest import Study
@@ -30,6 +31,15 @@ pytestmark = [
         not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
     ),
 ]
+
+
+#: Two pairs each for practice, for the measure and for the catch: each way from one to the next.
+PAIRS = 6
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return small_study(tmp_path, photos=6, practice=2, trials=2, catch=2)
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ class Hands:
     def until(self, condition: Callable[[Any], Any]) -> Any:
         # A page may go on to the next between finding an element and reading it.
         passing = (NoSuchElementException, StaleElementReferenceException)
-        return WebDriverWait(self.driver, 15, 0.02, passing).until(condition)
+        return WebDriverWait(self.driver, 60, 0.02, passing).until(condition)
 
     def seen(self, name: str) -> bool:
         return self.driver.execute_script(
@@ -175,7 +185,7 @@ def test_a_whole_session(
     assert code == rater.code
     assert complaints == []
     assert rater.finished
-    assert [answer.choice for answer in rater.answers] == ["right", "left"] * 5
+    assert [answer.choice for answer in rater.answers] == ["right", "left"] * (PAIRS // 2)
     for answer in rater.answers:
         assert answer.presentations == 1
         assert answer.measured.layout == ("column" if size == PHONE else "row")
@@ -244,7 +254,7 @@ def test_a_reload_and_the_back_button_resume(study: Study, address: str, tmp_pat
         assert driver.current_url.endswith("/trial")
         hands.finish()
     rater = the_rater(study)
-    assert [answer.position for answer in rater.answers] == list(range(10))
+    assert [answer.position for answer in rater.answers] == list(range(PAIRS))
     assert rater.answers[1].presentations >= 2
 
 
@@ -273,10 +283,10 @@ def test_a_session_without_script(study: Study, address: str, tmp_path: Path) ->
         driver.get(address)
         driver.find_element(By.NAME, "agree").click()
         driver.find_element(By.CSS_SELECTOR, "button.go").click()
-        wait = WebDriverWait(driver, 15)
+        wait = WebDriverWait(driver, 60)
         wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, "a.go"))
         driver.find_element(By.CSS_SELECTOR, "a.go").click()
-        for position in range(10):
+        for position in range(PAIRS):
             place = f".plain input[name=position][value='{position}']"
             wait.until(lambda d, place=place: d.find_elements(By.CSS_SELECTOR, place))
             assert len(driver.find_elements(By.CSS_SELECTOR, "noscript img")) == 2

@@ -27,7 +27,7 @@ LOST = (OSError, http.client.HTTPException)  # what a rater meets when the serve
 @pytest.fixture
 def long_study(tmp_path: Path) -> Study:
     """More trials than are answered in a second or two."""
-    return small_study(tmp_path / "long", photos=64, trials=60, catch=2, practice=2)
+    return small_study(tmp_path / "long", photos=32, trials=30, catch=2, practice=2)
 
 
 @pytest.mark.slow

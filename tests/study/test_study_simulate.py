@@ -30,7 +30,7 @@ def test_the_analysis_recovers_the_true_rates(tmp_path: Path) -> None:
     study = small_study(tmp_path, photos=24, trials=20, practice=0)
     inside = []
     for seed in range(4):
-        truth, report = rehearsed(study, Population(50, RATES, careless=0.0, seed=seed))
+        truth, report = rehearsed(study, Population(30, RATES, careless=0.0, seed=seed))
         for score in report.systems:
             assert score.score == pytest.approx(truth[score.system], abs=0.08)
             assert score.clustered is not None
@@ -46,7 +46,7 @@ def test_equal_systems_are_seldom_found_different(tmp_path: Path) -> None:
     study = small_study(tmp_path, photos=20, trials=16, practice=0, catch=0)
     found = 0
     for seed in range(10):
-        _, report = rehearsed(study, Population(16, {"one": 0.3, "two": 0.3}, seed=seed))
+        _, report = rehearsed(study, Population(8, {"one": 0.3, "two": 0.3}, seed=seed))
         (pair,) = report.comparisons
         assert pair.p_holm is not None
         found += pair.p_holm < 0.05
