@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tintype.color.spaces import lab_to_rgb, lightness
+from tintype.color.spaces import gray_to_lightness, lab_to_rgb
 from tintype.systems.system import System
 from tintype.training.batches import plain
 
@@ -29,7 +29,7 @@ def contact_sheet(system: System, rgb: Tensor, path: Path) -> None:
         ab = F.interpolate(system.chroma(gray).float(), size=gray.shape[2:], mode="bilinear")
     planes = gray[:, 0].float().cpu().numpy()
     lab = np.concatenate(
-        (lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
+        (gray_to_lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
     )
     rows = (
         np.repeat(planes[..., None], 3, -1),
