@@ -255,7 +255,7 @@ class Colorizer:
         """
         sampler = self._samples()
         photo = _photo(photo)
-        if photo.kind != "colour":
+        if photo.kind != "color":
             named = photo.path or "the photograph"
             raise PhotoError(f"{named} has no colours of its own: give a photograph in colour")
         height, width = network_size(photo.height, photo.width, self.card.size)
