@@ -26,7 +26,7 @@ def check_true(photo: Photo) -> None:
         PhotoError: it has no colours, or is partly transparent.
     """
     name = photo.path or "the photograph"
-    if photo.kind != "colour":
+    if photo.kind != "color":
         raise PhotoError(f"{name} is {photo.kind}: it has no true colours to be found out")
     if photo.alpha is not None and int(photo.alpha.min()) < np.iinfo(photo.alpha.dtype).max:
         raise PhotoError(f"{name} is partly transparent: flatten it first")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tintype.color.spaces import lab_to_rgb, lightness
+from tintype.color.spaces import gray_to_lightness, lab_to_rgb
 from tintype.models.base import ColorModel
 from tintype.training.augment import to_batch
 
@@ -29,7 +29,7 @@ def contact_sheet(model: ColorModel, rgb: Tensor, path: Path) -> None:
         ab = F.interpolate(model.predict(gray).float(), size=gray.shape[2:], mode="bilinear")
     planes = gray[:, 0].float().cpu().numpy()
     lab = np.concatenate(
-        (lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
+        (gray_to_lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
     )
     rows = (
         np.repeat(planes[..., None], 3, -1),
