@@ -18,10 +18,10 @@ SCORES = {
         {
             "model": "gray",
             "ab_rmse": 15.5,
-            "of_gray": 1.0,
+            "rmse_vs_gray": 1.0,
             "psnr": 23.0,
             "colorful": 0.0,
-            "difference": 40.0,
+            "delta_cf": 40.0,
             "hist_a": 0.1,
             "hist_b": 0.2,
         }

@@ -23,7 +23,7 @@ NETWORKS = Networks(
     label=warmth,
     distance=lambda rgb, truth: float(np.abs(rgb.astype(float) - truth).mean() / 255),
     features=lambda rgb: rgb.reshape(-1, 3).mean(0).astype(np.float32),
-    notes={"agree": "of the test", "fid": "means of RGB", "lpips": "mean distance"},
+    notes={"label_agreement": "of the test", "fid": "means of RGB", "lpips": "mean distance"},
 )
 
 

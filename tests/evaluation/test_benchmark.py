@@ -20,7 +20,7 @@ from tintype.runtime.card import WEIGHTS_VARIABLE, find, verify
 
 def test_gray_comes_first_and_says_what_doing_nothing_scores(table, photos):
     gray = table.rows[0]
-    assert (gray.model, gray["of_gray"], gray["colorful"]) == ("gray", 1.0, 0.0)
+    assert (gray.model, gray["rmse_vs_gray"], gray["colorful"]) == ("gray", 1.0, 0.0)
     assert "seconds" not in gray.figures
     truths = [np.asarray(Image.open(path)) for path in photos]
     grays = [np.asarray(Image.open(path).convert("L"))[..., None] for path in photos]
@@ -28,13 +28,13 @@ def test_gray_comes_first_and_says_what_doing_nothing_scores(table, photos):
     expected = np.mean([psnr(g.repeat(3, -1), t) for g, t in zip(grays, truths, strict=True)])
     assert gray["psnr"] == pytest.approx(expected, abs=0.1)
     assert table.truth["colorful"] == pytest.approx(np.mean([colorfulness(t) for t in truths]))
-    assert gray["difference"] == pytest.approx(table.truth["colorful"])
+    assert gray["delta_cf"] == pytest.approx(table.truth["colorful"])
 
 
 def test_models_follow_in_the_order_asked_for(table):
     assert [row.model for row in table.rows] == ["gray", "ceiling", "tint", "tint@0", "tint@1"]
     _, ceiling, default, safe, vivid = table.rows
-    assert ceiling["of_gray"] < 0.2
+    assert ceiling["rmse_vs_gray"] < 0.2
     assert min(ceiling["hist_a"], ceiling["hist_b"]) > 0.85
     assert safe["colorful"] < default["colorful"] < vivid["colorful"]
     assert 0 < safe["hist_a"] <= 1
@@ -46,16 +46,16 @@ def test_every_figure_lies_in_its_interval_or_near_it(table):
         assert set(row.intervals) == set(row.figures) - {"fid"}
         for name, (low, high) in row.intervals.items():
             assert low <= high
-            if not name.startswith(("hist", "shift")):  # biased under resampling
+            if not name.startswith(("hist", "delta_cf_of_means")):  # biased under resampling
                 assert low - 1e-9 <= row[name] <= high + 1e-9, name
-    assert table.rows[0].intervals["of_gray"] == (1, 1)
+    assert table.rows[0].intervals["rmse_vs_gray"] == (1, 1)
 
 
 def test_networks_measure_labels_distances_and_features(table, photos):
     gray, ceiling, *models = table.rows
-    assert table.truth["agree"] == 1
-    assert gray["agree"] == 0  # no gray picture is redder than it is blue
-    assert ceiling["agree"] == 1
+    assert table.truth["label_agreement"] == 1
+    assert gray["label_agreement"] == 0  # no gray picture is redder than it is blue
+    assert ceiling["label_agreement"] == 1
     assert ceiling["lpips"] < min(row["lpips"] for row in models)
     assert 0 <= ceiling["fid"] < gray["fid"]
     assert "rank-deficient" in table.notes["fid"]
@@ -209,7 +209,7 @@ def test_error_measures_by_hand(tmp_path):
     assert gray["hist_a"] == pytest.approx(0.5)
     assert gray["hist_b"] == pytest.approx(0.5)
     # Both colours are alike frequent here, so rarity weighs them alike.
-    assert gray["rebalanced"] == pytest.approx(gray["ab_rmse"], rel=0.05)
+    assert gray["rebalanced_rmse"] == pytest.approx(gray["ab_rmse"], rel=0.05)
     assert gray["auc"] == pytest.approx(100 * (1 - np.hypot(a, b) / 150 / 2), abs=0.1)
     assert gray["auc_reb"] == pytest.approx(gray["auc"])
     # Of the five columns around the edge, three are green.
@@ -224,22 +224,24 @@ def test_a_rare_colour_weighs_more_when_rebalanced(tmp_path):
     rgb[0] = (60, 200, 60)
     Image.fromarray(rgb).save(tmp_path / "rare.png")
     gray = evaluate([tmp_path / "rare.png"], []).rows[0]
-    assert gray["rebalanced"] > 1.5 * gray["ab_rmse"]
+    assert gray["rebalanced_rmse"] > 1.5 * gray["ab_rmse"]
     a, b = rgb_to_lab(np.float32([60, 200, 60]) / 255)[1:]
     # Gray and green count alike: half of the pixels are right, half are off by the chroma.
     assert gray["auc_reb"] == pytest.approx(100 * (1 - np.hypot(a, b) / 150 / 2), abs=0.1)
 
 
-def test_both_kinds_of_difference(tmp_path):
-    # One photograph without, one with much colour: their differences to a mean model differ.
+def test_delta_cf_per_photograph_and_of_means(tmp_path):
+    # One photograph without, one with much colour: a mean model has another delta_cf on each.
     for name, blue in (("dull", 120), ("bright", 20)):
         rgb = np.full((8, 8, 3), 128, np.uint8)
         rgb[..., 2] = blue
         Image.fromarray(rgb).save(tmp_path / f"{name}.png")
     gray = evaluate(sorted(tmp_path.iterdir()), []).rows[0]
-    assert gray["shift"] == pytest.approx(gray["difference"])  # gray is below on every photograph
-    assert gray["shift"] == pytest.approx(0.3 * (8 + 108) / 2)
-    assert gray["shift_abs"] == pytest.approx(gray["shift"])
+    assert gray["delta_cf_of_means"] == pytest.approx(
+        gray["delta_cf"]
+    )  # gray is below on every photograph
+    assert gray["delta_cf_of_means"] == pytest.approx(0.3 * (8 + 108) / 2)
+    assert gray["delta_cf_of_means_abs"] == pytest.approx(gray["delta_cf_of_means"])
 
 
 def test_what_goes_on_cards_is_brief(table):

@@ -124,7 +124,7 @@ def test_the_classifier_labels_pictures(tmp_path):
     networks = load(classifier=tmp_path / "c.safetensors")
     assert networks.label is not None
     assert 0 <= networks.label(PICTURE) < 1000
-    assert "MobileNetV2" in networks.notes["agree"]
+    assert "MobileNetV2" in networks.notes["label_agreement"]
 
 
 def test_a_file_that_was_cut_off_is_named_wherever_that_was(tmp_path):

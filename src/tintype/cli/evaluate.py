@@ -43,15 +43,15 @@ def evaluate(
     The first row, gray, is the photographs without any colour; the second row,
     ceiling, is the true colours on the given lightness: the best there can be.
 
-    ab_rmse: the error of a and b in CIE Lab; of_gray: its ratio to that of gray.
+    ab_rmse: the error of a and b in CIE Lab; rmse_vs_gray: its ratio to that of gray.
     de2000: the mean colour difference CIEDE2000.
     auc_reb: per cent of the area under the share of pixels by error, every colour
     weighing alike; more is better.
     psnr, ssim: of RGB; more is better.
-    colorful: how colourful the results are; difference: how far from the truth.
+    colorful: colorfulness (CF); delta_cf: how far it is from the truth, per photograph.
     hist_a, hist_b: how well the histograms of a and b are met, at best 1.
     seconds: of work on each photograph.
-    agree, lpips, fid: with the weights of a network that you bring.
+    label_agreement, lpips, fid: with the weights of a network that you bring.
 
     --json and --html have all measures, 95 % intervals and each photograph's
     figures; docs/evaluation.md defines them.

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 #: Lengthy fields, for programs rather than for readers: --json has them.
 _LONG = ("decoding",)
-_FIGURES = ("ab_rmse", "of_gray", "psnr", "colorful", "difference", "hist_a", "hist_b", "auc_reb")
+_FIGURES = (
+    "ab_rmse",
+    "rmse_vs_gray",
+    "psnr",
+    "colorful",
+    "delta_cf",
+    "hist_a",
+    "hist_b",
+    "auc_reb",
+)
 
 
 def models(name: str | None = None, /, *, json: Json = False) -> int:

@@ -124,7 +124,7 @@ def evaluate(
     if memory:
         _measure_memory(rows, contestants, measured, protocol, threads)
     true = truths.figures(truths, truths, resampled(len(measured)))
-    own = ("colorful", "colorful_abs", "agree")
+    own = ("colorful", "colorful_abs", "label_agreement")
     return Table(
         rows=rows,
         photos=[str(path) for path in measured],

@@ -30,9 +30,9 @@ class Measure:
 _ROWS: tuple[tuple[str, str, str, Literal["more", "less", ""], int, str], ...] = (
     # Error
     ("ab_rmse", "ab RMSE", "Error", "less", 2, "Root mean square error over a and b, CIE Lab."),
-    ("of_gray", "of gray", "Error", "less", 3, "ab RMSE over that of doing nothing."),
+    ("rmse_vs_gray", "vs gray", "Error", "less", 3, "ab RMSE over that of the gray picture."),
     ("edge_rmse", "at edges", "Error", "less", 2, "ab RMSE near the true chroma's strong edges."),
-    ("rebalanced", "rebalanced", "Error", "less", 2, "ab RMSE with rare colours weighing more."),
+    ("rebalanced_rmse", "rebalanced", "Error", "less", 2, "ab RMSE with rare colours weighted up."),
     ("de2000", "ΔE₀₀", "Error", "less", 2, "Mean CIEDE2000 difference."),
     ("auc", "AuC %", "Error", "more", 1, "Area under the share of pixels by ab error, 0 to 150."),
     ("auc_reb", "AuC reb. %", "Error", "more", 1, "AuC with every colour weighing alike."),
@@ -42,15 +42,18 @@ _ROWS: tuple[tuple[str, str, str, Literal["more", "less", ""], int, str], ...] =
     ("lpips", "LPIPS", "Structure", "less", 3, "Version 0.1, AlexNet."),
     # Colour
     ("colorful", "colorful", "Colour", "", 1, "Colorfulness, Hasler and Süsstrunk 2003."),
-    ("difference", "mean |Δ|", "Colour", "less", 1, "Mean |difference| of colorful to the truth."),
-    ("shift", "|Δ mean|", "Colour", "less", 1, "|Difference| of mean colorful to the truth."),
-    ("colorful_abs", "c. abs", "Colour", "", 1, "Colorfulness as DDColor's code has it."),
-    ("difference_abs", "c. abs mean |Δ|", "Colour", "less", 1, "As mean |Δ|, of colorful_abs."),
-    ("shift_abs", "c. abs |Δ mean|", "Colour", "less", 1, "As |Δ mean|: Delta CF of DDColor."),
+    ("delta_cf", "ΔCF", "Colour", "less", 1, "Mean over photographs of |ΔCF| to the truth."),
+    ("delta_cf_of_means", "ΔCF of means", "Colour", "less", 1, "|ΔCF| of means over the set."),
+    ("colorful_abs", "CF abs", "Colour", "", 1, "Colorfulness as DDColor's code has it."),
+    ("delta_cf_abs", "ΔCF abs", "Colour", "less", 1, "As ΔCF, of colorful_abs."),
+    (
+        *("delta_cf_of_means_abs", "ΔCF abs of means", "Colour", "less", 1),
+        "As ΔCF of means, of colorful_abs: Delta CF of DDColor.",
+    ),
     ("hist_a", "hist a", "Colour", "more", 3, "Intersection of the histograms of a."),
     ("hist_b", "hist b", "Colour", "more", 3, "Intersection of the histograms of b."),
     # Meaning
-    ("agree", "same label", "Meaning", "more", 3, "Photographs with the true photograph's label."),
+    ("label_agreement", "same label", "Meaning", "more", 3, "Share with the truth's label."),
     ("fid", "FID", "Meaning", "less", 2, "Fréchet Inception distance to the same photographs."),
     # Diversity
     ("ms_ssim", "MS-SSIM", "Diversity", "", 3, "Between samples: below 1 is diverse."),
@@ -65,6 +68,6 @@ MEASURES = {row[0]: Measure(*row) for row in _ROWS}
 
 #: What is looked at first, in this order: a terminal has room for so many, and cards keep them.
 BRIEF = (
-    *("ab_rmse", "of_gray", "psnr", "colorful", "difference", "hist_a", "hist_b", "auc_reb"),
-    *("agree", "fid", "lpips", "de2000", "seconds", "ssim"),
+    *("ab_rmse", "rmse_vs_gray", "psnr", "colorful", "delta_cf", "hist_a", "hist_b", "auc_reb"),
+    *("label_agreement", "fid", "lpips", "de2000", "seconds", "ssim"),
 )

@@ -75,7 +75,7 @@ class Observations:
             "colorful_abs": colorfulness(rgb, absolute=True),
         }
         if self._networks.label:
-            seen["agree"] = float(self._networks.label(rgb) == truth.label)
+            seen["label_agreement"] = float(self._networks.label(rgb) == truth.label)
         if self._networks.distance:
             seen["lpips"] = self._networks.distance(rgb, truth.rgb)
         if self._networks.features:
@@ -127,14 +127,16 @@ class Observations:
         rmse, gray_rmse = np.sqrt(mean(self.value("square"))), np.sqrt(mean(gray.value("square")))
         found = {name: mean(self.value(name)) for name in self.values if "square" not in name}
         found["ab_rmse"] = rmse
-        found["of_gray"] = np.divide(rmse, gray_rmse, out=np.ones_like(rmse), where=gray_rmse > 0)
+        found["rmse_vs_gray"] = np.divide(
+            rmse, gray_rmse, out=np.ones_like(rmse), where=gray_rmse > 0
+        )
         found["edge_rmse"] = np.sqrt(mean(self.value("edge_square")))
-        found["rebalanced"] = np.sqrt(mean(squares @ rare) / mean(share @ rare))
+        found["rebalanced_rmse"] = np.sqrt(mean(squares @ rare) / mean(share @ rare))
         found["auc"], found["auc_reb"] = auc(weights @ close, weights @ share, truths.pixels)
         for kind in ("", "_abs"):
             own, true = self.value(f"colorful{kind}"), truths.value(f"colorful{kind}")
-            found[f"difference{kind}"] = mean(np.abs(own - true))
-            found[f"shift{kind}"] = np.abs(mean(own) - mean(true))
+            found[f"delta_cf{kind}"] = mean(np.abs(own - true))
+            found[f"delta_cf_of_means{kind}"] = np.abs(mean(own) - mean(true))
         own, true = (
             (weights @ np.stack(o._histograms).reshape(len(share), -1)).reshape(len(weights), 2, -1)
             for o in (self, truths)

@@ -59,7 +59,7 @@ def load(
     label = distance = features = None
     if classifier is not None:
         label = _labels(classifier)
-        notes["agree"] = (
+        notes["label_agreement"] = (
             "MobileNetV2 1.0 (ImageNet), central 87.5 % of the shorter side at "
             f"{_LABELLED} px; {classifier.name}"
         )

@@ -21,7 +21,16 @@ from tintype.evaluation.table import REFERENCES, Row, Table, cell
 _HERE = Path(__file__).parent
 _CASES = 3  # best and worst photographs of each model
 _SEED = 0  # of the photographs that are shown
-_CHARTED = ("ab_rmse", "auc_reb", "de2000", "difference", "hist_a", "hist_b", "agree", "fid")
+_CHARTED = (
+    "ab_rmse",
+    "auc_reb",
+    "de2000",
+    "delta_cf",
+    "hist_a",
+    "hist_b",
+    "label_agreement",
+    "fid",
+)
 
 #: What stands in the table before the models, and what it is.
 _SAYS = {
