@@ -11,7 +11,7 @@ import pytest
 from tintype.runtime.card import Card, Decoding, InputSize, read_card
 
 SCORES = {
-    "set": "the test's",
+    "dataset": "the test's",
     "photographs": 2,
     "true_colorful": 40.0,
     "rows": [

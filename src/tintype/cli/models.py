@@ -76,7 +76,7 @@ def _describe(card: Card) -> None:
     print_table(rows)
     scores = record["scores"]
     if scores:
-        print_line(f"\n{scores['photographs']} photographs of {scores['set']}:")
+        print_line(f"\n{scores['photographs']} photographs of {scores['dataset']}:")
         # Cards of earlier versions have fewer.
         names = ["model", *(k for k in _FIGURES if all(k in row for row in scores["rows"]))]
         cells = [[_figure(row[key]) for key in names] for row in scores["rows"]]
