@@ -16,8 +16,8 @@ from study.material import small_study
 from study.serving import RemoteRater, served
 
 from tintype.errors import DataError
+from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.plan import pairs_of_slot, plan
 from tintype.study.serve import is_public, serve
 from tintype.study.storage import Store
 
@@ -34,7 +34,7 @@ def long_study(tmp_path: Path) -> Study:
 def test_a_killed_server_has_lost_no_answer_it_acknowledged(
     long_study: Study, database: str
 ) -> None:
-    total = len(plan(long_study, 0))
+    total = len(assign_trials(long_study, 0))
     raters: list[RemoteRater] = []
 
     def work(rater: RemoteRater, seed: int) -> None:
@@ -118,7 +118,7 @@ def test_two_processes_serve_one_study(study: Study, database: str) -> None:
     store = Store(study, database)
     found = store.raters()
     store.close()
-    total = len(plan(study, 0))
+    total = len(assign_trials(study, 0))
     assert [(rater.finished, len(rater.answers)) for rater in found] == [(True, total)] * 8
     given = Counter(
         (answer.photo, answer.system)
@@ -126,7 +126,9 @@ def test_two_processes_serve_one_study(study: Study, database: str) -> None:
         for answer in rater.answers
         if answer.kind == "trial"
     )
-    assert given == Counter(pair for slot in range(8) for pair in pairs_of_slot(study, slot))
+    assert given == Counter(
+        pair for assignment in range(8) for pair in pairs_of_assignment(study, assignment)
+    )
 
 
 @pytest.mark.slow

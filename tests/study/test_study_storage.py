@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from study.material import small_study
 
 from tintype.errors import DataError
+from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.plan import pairs_of_slot, plan
 from tintype.study.records import Measured
 from tintype.study.storage import Pair, Session, Store
 
@@ -43,7 +43,7 @@ def test_what_was_answered_is_what_is_kept(study: Study, database: str) -> None:
     pairs = answer_all(store, session)
     (rater,) = store.raters()
     assert rater.finished
-    assert [pair.trial for pair in pairs] == plan(study, 0)
+    assert [pair.trial for pair in pairs] == assign_trials(study, 0)
     for pair, answer in zip(pairs, rater.answers, strict=True):
         asked = (answer.kind, answer.photo, answer.system, answer.true_side)
         assert asked == tuple(vars(pair.trial).values())
@@ -90,7 +90,7 @@ def test_of_answers_that_arrive_at_once_one_counts(study: Study, database: str) 
     stores = [Store(study, database) for _ in range(2)]
     _, session = stores[0].enrol()
     stores[0].present(session)
-    total = len(plan(study, 0))
+    total = len(assign_trials(study, 0))
     for position in range(total):
         barrier = threading.Barrier(6)
 
@@ -110,7 +110,7 @@ def test_of_answers_that_arrive_at_once_one_counts(study: Study, database: str) 
         store.close()
 
 
-def test_raters_who_come_at_once_get_shares_of_their_own(study: Study, database: str) -> None:
+def test_raters_who_come_at_once_get_assignments_of_their_own(study: Study, database: str) -> None:
     stores = [Store(study, database) for _ in range(2)]
     sessions: list[Session] = []
 
@@ -128,14 +128,16 @@ def test_raters_who_come_at_once_get_shares_of_their_own(study: Study, database:
         for pair in answer_all(stores[0], session)
         if pair.trial.kind == "trial"
     )
-    expected = Counter(pair for slot in range(16) for pair in pairs_of_slot(study, slot))
+    expected = Counter(
+        pair for assignment in range(16) for pair in pairs_of_assignment(study, assignment)
+    )
     assert given == expected
     assert max(given.values()) - min(given.values()) <= 1
     for store in stores:
         store.close()
 
 
-def test_the_share_of_whoever_gave_up_or_withdrew_goes_to_the_next(
+def test_the_assignment_of_whoever_gave_up_or_withdrew_goes_to_the_next(
     study: Study, database: str
 ) -> None:
     clock = Clock()
@@ -151,12 +153,12 @@ def test_the_share_of_whoever_gave_up_or_withdrew_goes_to_the_next(
         return {(t.photo, t.system) for t in trials if t.kind == "trial"}
 
     clock.now += HOUR // 2
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 1))
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 3))
+    assert pairs(store.enrol()[1]) == set(pairs_of_assignment(study, 1))
+    assert pairs(store.enrol()[1]) == set(pairs_of_assignment(study, 3))
     clock.now += HOUR
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 0))
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 4))
-    assert pairs(gone) == set(pairs_of_slot(study, 0))  # and may still come back
+    assert pairs(store.enrol()[1]) == set(pairs_of_assignment(study, 0))
+    assert pairs(store.enrol()[1]) == set(pairs_of_assignment(study, 4))
+    assert pairs(gone) == set(pairs_of_assignment(study, 0))  # and may still come back
     store.close()
 
 

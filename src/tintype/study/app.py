@@ -23,8 +23,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tintype.errors import TintypeError
 from tintype.study.analysis import analyse
+from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Study, owner_token
-from tintype.study.plan import Side, Trial
 from tintype.study.presentation import answers_csv, report_json, report_page, report_policy
 from tintype.study.protection import Buckets, Protection, address_of
 from tintype.study.records import Layout, Measured

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tintype.study.assignment import Side
 from tintype.study.manifest import Kind
-from tintype.study.plan import Side
 
 #: How the pair lay on the rater's screen: beside each other, or the left one above.
 Layout = Literal["row", "column"]

@@ -15,8 +15,8 @@ from statistics import NormalDist
 import numpy as np
 
 from tintype.errors import DataError
+from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Study
-from tintype.study.plan import Side, Trial
 from tintype.study.records import Measured
 from tintype.study.storage import DATABASES, Store
 

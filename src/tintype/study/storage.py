@@ -2,7 +2,7 @@
 
 An answer is on the disk before `Store.answer` returns, and with it the next pair is given out.
 Whatever two processes or two requests may do at once is decided by the database: each trial has
-one answer at most, and each share of the work one rater at a time.
+one answer at most, and each assignment one rater at a time.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 
 from tintype.errors import DataError, MissingExtraError
+from tintype.study.assignment import Side, Trial, assign_trials
 from tintype.study.manifest import Study
-from tintype.study.plan import Side, Trial, plan
 from tintype.study.records import Answer, Measured, Rater
 
 #: Real raters, or a rehearsal; a database holds one kind only.
@@ -35,7 +35,7 @@ Source = Literal["real", "simulated"]
 #: Files in the study's folder.
 DATABASES: dict[Source, str] = {"real": "answers.sqlite", "simulated": "simulated.sqlite"}
 
-#: A rater who was not heard of for so long is taken to have given up, and another gets the share.
+#: A rater without a request for so long has abandoned the assignment: another one gets it.
 _ABANDONED_MS = 60 * 60 * 1000
 
 _CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none that is taken for another
@@ -56,12 +56,12 @@ _sessions = sa.Table(
     sa.Column("secret", sa.String(64), nullable=False, unique=True),  # SHA-256 of the cookie
     sa.Column("form_key", sa.String(32), nullable=False),
     sa.Column("code", sa.String(16), nullable=False, unique=True),
-    sa.Column("slot", sa.Integer, nullable=False),
+    sa.Column("assignment", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("seen_ms", sa.BigInteger, nullable=False),
     sa.Column("finished", sa.Boolean, nullable=False, default=False),
     sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
-    sa.UniqueConstraint("slot", "attempt"),
+    sa.UniqueConstraint("assignment", "attempt"),
 )
 
 _trials = sa.Table(
@@ -188,33 +188,33 @@ class Store:
         self._engine.dispose()
 
     def enrol(self) -> tuple[str, Session]:
-        """A new session, with its share of the work, and the secret for its cookie.
+        """Start a session with an assignment; return the secret for its cookie, and the session.
 
-        The share is the first that nobody has finished or is at work on; else a new one.
+        The assignment is the first that nobody has finished or is working on, else a new one.
         """
         secret = secrets.token_urlsafe(32)
         while True:
             try:
                 with self._begin() as connection:
-                    slot, attempt = self._share(connection)
+                    assignment, attempt = self._next_assignment(connection)
                     row = {
                         "secret": _hashed(secret),
                         "form_key": secrets.token_hex(16),
                         "code": "".join(secrets.choice(_CODE_LETTERS) for _ in range(10)),
-                        "slot": slot,
+                        "assignment": assignment,
                         "attempt": attempt,
                         "seen_ms": self._now(),
                     }
                     done = connection.execute(_sessions.insert().values(row))
                     assert done.inserted_primary_key is not None
                     number = done.inserted_primary_key[0]
-                    trials = plan(self.study, slot, attempt)
+                    trials = assign_trials(self.study, assignment, attempt)
                     connection.execute(
                         _trials.insert(),
                         [_trial_row(number, place, trial) for place, trial in enumerate(trials)],
                     )
                 return secret, Session(number, row["form_key"], row["code"], False, False)
-            except IntegrityError:  # another process took the share: there is a next one
+            except IntegrityError:  # another process took the assignment: try the next one
                 continue
 
     def session(self, secret: str) -> Session | None:
@@ -358,18 +358,22 @@ class Store:
             )
         return True
 
-    def _share(self, connection: sa.Connection) -> tuple[int, int]:
-        """Which slot a new rater gets, and which attempt at it that is."""
+    def _next_assignment(self, connection: sa.Connection) -> tuple[int, int]:
+        """Return the assignment of a new rater, and the number of the attempt at it."""
         if not self._sqlite:
             connection.execute(sa.text("LOCK TABLE tintype_sessions IN SHARE ROW EXCLUSIVE MODE"))
         columns = _sessions.c
         present = columns.finished | (columns.seen_ms >= self._now() - _ABANDONED_MS)
         taken = sa.func.sum(sa.case((present & ~columns.withdrawn, 1), else_=0))
-        slots = sa.select(columns.slot, sa.func.max(columns.attempt)).group_by(columns.slot)
-        free = connection.execute(slots.having(taken == 0).order_by(columns.slot).limit(1)).first()
+        assignments = sa.select(columns.assignment, sa.func.max(columns.attempt)).group_by(
+            columns.assignment
+        )
+        free = connection.execute(
+            assignments.having(taken == 0).order_by(columns.assignment).limit(1)
+        ).first()
         if free is not None:
             return free[0], free[1] + 1
-        last = connection.execute(sa.select(sa.func.max(columns.slot))).scalar()
+        last = connection.execute(sa.select(sa.func.max(columns.assignment))).scalar()
         return (0 if last is None else last + 1), 0
 
     def _session(self, connection: sa.Connection, secret: str) -> Session | None:
