@@ -8,7 +8,7 @@ import pytest
 from study.material import small_study
 
 from tintype.errors import DataError
-from tintype.study.analysis import Report, analyse
+from tintype.study.analysis import Report, analyze
 from tintype.study.manifest import Study
 from tintype.study.simulate import Population, default_rates, simulate
 from tintype.study.storage import Store
@@ -20,7 +20,7 @@ def rehearsed(study: Study, population: Population) -> tuple[dict[str, float], R
     truth = simulate(study, population)
     store = Store(study, source="simulated", create=False)
     try:
-        return truth, analyse(study, store.raters(), "simulated", resamples=2000)
+        return truth, analyze(study, store.raters(), "simulated", resamples=2000)
     finally:
         store.close()
 
@@ -33,8 +33,10 @@ def test_the_analysis_recovers_the_true_rates(tmp_path: Path) -> None:
         truth, report = rehearsed(study, Population(50, RATES, careless=0.0, seed=seed))
         for score in report.systems:
             assert score.score == pytest.approx(truth[score.system], abs=0.08)
-            assert score.clustered is not None
-            inside.append(score.clustered.low <= truth[score.system] <= score.clustered.high)
+            assert score.bootstrap_interval is not None
+            inside.append(
+                score.bootstrap_interval.low <= truth[score.system] <= score.bootstrap_interval.high
+            )
         (pair,) = report.comparisons
         assert pair.p_holm is not None
         assert pair.p_holm < 0.01
@@ -53,7 +55,7 @@ def test_equal_systems_are_seldom_found_different(tmp_path: Path) -> None:
     assert found <= 2
 
 
-def test_careless_raters_are_left_out(tmp_path: Path) -> None:
+def test_careless_raters_are_excluded(tmp_path: Path) -> None:
     study = small_study(tmp_path, photos=30, trials=20, practice=0, catch=6)
     _, report = rehearsed(study, Population(40, RATES, careless=0.5, seed=1))
     assert len(report.excluded) >= 12

@@ -22,10 +22,10 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tintype.errors import TintypeError
-from tintype.study.analysis import analyse
+from tintype.study.analysis import analyze
 from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Study, owner_token
-from tintype.study.presentation import answers_csv, report_json, report_page, report_policy
+from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
 from tintype.study.protection import Buckets, Protection, address_of
 from tintype.study.records import Layout, Measured
 from tintype.study.storage import Pair, Session, Store
@@ -297,7 +297,7 @@ class _Pages:
         if not _same(form.get("token", ""), self._token):
             return self._page("owner.html", 403, wrong=True)
         raters = self._store.raters()
-        report = analyse(self._study, raters, self._store.source)
+        report = analyze(self._study, raters, self._store.source)
         match form.get("format", "html"):
             case "json":
                 return JSONResponse(report_json(self._study, report))
@@ -305,8 +305,8 @@ class _Pages:
                 content = answers_csv(self._study, raters, report)
                 named = {"Content-Disposition": 'attachment; filename="answers.csv"'}
                 return Response(content, media_type="text/csv; charset=utf-8", headers=named)
-        page = report_page(self._study, report)
-        return HTMLResponse(page, headers={"Content-Security-Policy": report_policy(page)})
+        page = report_html(self._study, report)
+        return HTMLResponse(page, headers={"Content-Security-Policy": report_csp(page)})
 
     # Everyone
 
