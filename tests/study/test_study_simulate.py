@@ -8,8 +8,9 @@ import pytest
 from study.material import small_study
 
 from tintype.errors import DataError
-from tintype.study.analysis import Report, analyze
+from tintype.study.analysis import analyze
 from tintype.study.manifest import Study
+from tintype.study.results import Report
 from tintype.study.simulate import Population, default_rates, simulate
 from tintype.study.storage import Store
 

@@ -14,9 +14,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from tintype.study.analysis import PhotoScore, Report
 from tintype.study.manifest import Study
 from tintype.study.records import Rater
+from tintype.study.results import PhotoScore, Report
 from tintype.study.statistics import ConfidenceInterval
 
 SIMULATED = "SIMULATED: answers of simulated raters. This is no Visual Turing Test."
