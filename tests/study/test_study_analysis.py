@@ -24,10 +24,10 @@ from tintype.study.presentation import (
     report_json,
     report_text,
 )
-from tintype.study.records import Answer, Measured, Rater
+from tintype.study.records import Answer, Measurements, Rater
 from tintype.study.statistics import wilson_interval
 
-SEEN = Measured(reaction_ms=1000, exposed_ms=300, layout="row")
+SEEN = Measurements(reaction_ms=1000, exposed_ms=300, layout="row")
 
 
 def an_answer(
@@ -36,7 +36,7 @@ def an_answer(
     fooled: bool,
     system: str = "one",
     kind: str = "trial",
-    measured: Measured = SEEN,
+    measurements: Measurements = SEEN,
     **changes: object,
 ) -> Answer:
     photos = study.of_kind(kind)
@@ -49,7 +49,7 @@ def an_answer(
         system=system if kind == "trial" else FALSE_COLOURS,
         true_side=true,
         choice=other if fooled else true,
-        measured=measured,
+        measurements=measurements,
         server_ms=5000,
         presentations=1,
     )
@@ -150,7 +150,7 @@ def test_reaction_times_are_the_browsers_unless_it_claims_too_much(study: Study)
     assert an_answer(study, 0, True, server_ms=-2000).reaction_ms == 1000  # clocks that differ
     times = [(1000, 5000), (None, 4000), (9000, 3000)]
     answers = [
-        an_answer(study, k, k == 0, measured=replace(SEEN, reaction_ms=ours), server_ms=server)
+        an_answer(study, k, k == 0, measurements=replace(SEEN, reaction_ms=ours), server_ms=server)
         for k, (ours, server) in enumerate(times)
     ]
     assert [answer.reaction_ms for answer in answers] == [1000, 4000, 3000]
@@ -206,7 +206,9 @@ def caught(study: Study, wrong: int) -> Rater:
 
 def in_haste(study: Study, fast: int) -> Rater:
     quick = replace(SEEN, reaction_ms=299)
-    answers = [an_answer(study, k, False, measured=quick if k < fast else SEEN) for k in range(6)]
+    answers = [
+        an_answer(study, k, False, measurements=quick if k < fast else SEEN) for k in range(6)
+    ]
     return Rater(1, "C", True, False, tuple(answers))
 
 
@@ -217,7 +219,9 @@ def one_sided(study: Study, count: int) -> Rater:
 
 def scriptless(study: Study) -> Rater:
     rater = a_rater(study, 1, "0101")
-    return replace(rater, answers=tuple(replace(a, measured=Measured()) for a in rater.answers))
+    return replace(
+        rater, answers=tuple(replace(a, measurements=Measurements()) for a in rater.answers)
+    )
 
 
 def test_what_happened_besides_is_told(study: Study) -> None:
@@ -225,7 +229,7 @@ def test_what_happened_besides_is_told(study: Study) -> None:
     first, second, *rest = rater.answers
     changed = (
         replace(first, presentations=2),
-        replace(second, measured=replace(SEEN, interrupted=True, layout="column")),
+        replace(second, measurements=replace(SEEN, interrupted=True, layout="column")),
         *rest,
     )
     report = analyze(study, [replace(rater, answers=changed)], "real")

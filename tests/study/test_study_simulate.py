@@ -12,14 +12,14 @@ from tintype.study.analysis import analyze
 from tintype.study.manifest import Study
 from tintype.study.results import Report
 from tintype.study.simulate import Population, default_rates, simulate
-from tintype.study.storage import Store
+from tintype.study.storage import AnswerStore
 
 RATES = {"one": 0.2, "two": 0.4}
 
 
 def rehearsed(study: Study, population: Population) -> tuple[dict[str, float], Report]:
     truth = simulate(study, population)
-    store = Store(study, source="simulated", create=False)
+    store = AnswerStore(study, source="simulated", create=False)
     try:
         return truth, analyze(study, store.raters(), "simulated", resamples=2000)
     finally:
@@ -63,20 +63,20 @@ def test_careless_raters_are_excluded(tmp_path: Path) -> None:
     assert all("too fast" in e.reasons[-1] or "catch" in e.reasons[0] for e in report.excluded)
 
 
-def test_a_rehearsal_is_apart_from_real_answers(study: Study, store: Store) -> None:
-    _, session = store.enrol()
-    store.present(session)
-    store.answer(session, 0, "left")
+def test_a_rehearsal_is_apart_from_real_answers(study: Study, store: AnswerStore) -> None:
+    _, session = store.enroll()
+    store.present_next(session)
+    store.record_answer(session, 0, "left")
     before = store.raters()
     simulate(study, Population(3, RATES))
     simulate(study, Population(2, RATES))  # in the place of the first
     assert store.raters() == before
-    rehearsal = Store(study, source="simulated")
+    rehearsal = AnswerStore(study, source="simulated")
     assert len(rehearsal.raters()) == 2
     rehearsal.close()
     url = f"sqlite:///{study.folder / 'simulated.sqlite'}"
     with pytest.raises(DataError, match="never mixed"):
-        Store(study, url)
+        AnswerStore(study, url)
 
 
 def test_the_same_seed_gives_the_same_rehearsal(study: Study) -> None:

@@ -173,10 +173,9 @@ def serve(
         rate_limit: requests a second that one address may make; 0 for no limits.
     """
     with needs_extra("web", "a study", _PACKAGES):
-        from tintype.study.app import Limits
+        from tintype.study.app import RateLimits
         from tintype.study.manifest import TOKEN
-        from tintype.study.serve import is_public
-        from tintype.study.serve import serve as run
+        from tintype.study.serve import is_public, serve_study
 
         def ready(address: str) -> None:
             print_line(
@@ -190,14 +189,14 @@ def serve(
                     "before it (docs/study.md)"
                 )
 
-        run(
+        serve_study(
             _study(folder),
             host=host,
             port=port,
             database=database,
             proxy=proxy,
             # A page with what belongs to it is half a dozen requests.
-            limits=Limits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
+            limits=RateLimits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
             on_ready=ready,
         )
     return 0
@@ -283,9 +282,9 @@ def _report(
 ) -> int:
     from tintype.study.analysis import analyze
     from tintype.study.presentation import answers_csv, report_html, report_json, report_text
-    from tintype.study.storage import Store
+    from tintype.study.storage import AnswerStore
 
-    store = Store(made, database, source=source, create=False)
+    store = AnswerStore(made, database, source=source, create=False)
     try:
         raters = store.raters()
     finally:

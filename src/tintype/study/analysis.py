@@ -112,7 +112,7 @@ def exclusion_reasons(study: Study, rater: Rater, include_unfinished: bool = Fal
     if binomial_test(left, len(own)) < rules.side_p:
         side = "left" if 2 * left > len(own) else "right"
         reasons.append(f"{max(left, len(own) - left)} of {len(own)} answers {side}: one-sided")
-    if settings.exposure_ms and any(answer.measured.exposed_ms is None for answer in own):
+    if settings.exposure_ms and any(answer.measurements.exposed_ms is None for answer in own):
         reasons.append("saw pictures with unlimited exposure (no script)")
     return reasons
 
@@ -236,8 +236,8 @@ def _comparisons(
 def _diagnostics(raters: Sequence[Rater], table: _AnswerTable) -> Diagnostics:
     answers = [answer for own in table.answers for answer in own]
     catches = [answer for rater in raters for answer in rater.answers if answer.kind == "catch"]
-    exposed = [a.measured.exposed_ms for a in answers if a.measured.exposed_ms is not None]
-    layouts = Counter(a.measured.layout for a in answers if a.measured.layout is not None)
+    exposed = [a.measurements.exposed_ms for a in answers if a.measurements.exposed_ms is not None]
+    layouts = Counter(a.measurements.layout for a in answers if a.measurements.layout is not None)
     answers_per_pair = [
         len(table.pairs.get((photo, system), ()))
         for photo in table.study.of_kind("trial")
@@ -246,7 +246,7 @@ def _diagnostics(raters: Sequence[Rater], table: _AnswerTable) -> Diagnostics:
     return Diagnostics(
         without_script=len(answers) - len(exposed),
         reshown=sum(answer.presentations > 1 for answer in answers),
-        interrupted=sum(answer.measured.interrupted for answer in answers),
+        interrupted=sum(answer.measurements.interrupted for answer in answers),
         exposed_ms=float(np.median(exposed)) if exposed else None,
         layouts=dict(layouts),
         catch_error_rate=float(np.mean([a.fooled for a in catches])) if catches else None,

@@ -124,7 +124,7 @@ def answers_csv(study: Study, raters: Sequence[Rater], report: Report) -> str:
         if rater.withdrawn:
             continue
         for answer in rater.answers:
-            measured = answer.measured
+            measurements = answer.measurements
             row = [
                 "SIMULATED" if report.source == "simulated" else "real",
                 rater.number,
@@ -137,10 +137,10 @@ def answers_csv(study: Study, raters: Sequence[Rater], report: Report) -> str:
                 answer.true_side,
                 answer.choice,
                 int(answer.fooled),
-                measured.reaction_ms,
-                measured.exposed_ms,
-                int(measured.interrupted),
-                measured.layout,
+                measurements.reaction_ms,
+                measurements.exposed_ms,
+                int(measurements.interrupted),
+                measurements.layout,
                 answer.server_ms,
                 answer.presentations,
             ]
