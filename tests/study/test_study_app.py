@@ -17,7 +17,8 @@ from study.material import small_study
 from tintype.study.app import RateLimits, create_app
 from tintype.study.manifest import FALSE_COLOURS, Study, owner_token
 from tintype.study.protection import RateLimiter
-from tintype.study.storage import AnswerStore, Session
+from tintype.study.records import Session
+from tintype.study.storage import AnswerStore
 
 HTTPS = "https://study.example"
 

@@ -13,8 +13,8 @@ from study.material import small_study
 from tintype.errors import DataError
 from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.records import Measurements
-from tintype.study.storage import AnswerStore, Pair, Session
+from tintype.study.records import Measurements, Pair, Session
+from tintype.study.storage import AnswerStore
 
 MEASURED = Measurements(1234, 300, True, "column")
 HOUR = 60 * 60 * 1000

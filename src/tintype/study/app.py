@@ -26,8 +26,8 @@ from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Study, owner_token
 from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
 from tintype.study.protection import ProtectionMiddleware, RateLimiter, client_address
-from tintype.study.records import Layout, Measurements
-from tintype.study.storage import AnswerStore, Pair, Session
+from tintype.study.records import Layout, Measurements, Pair, Session
+from tintype.study.storage import AnswerStore
 
 _COOKIE_SECONDS = 30 * 24 * 3600
 _DAY_MS = 24 * 3600 * 1000

@@ -1,11 +1,11 @@
-"""Raters and their answers, as plain data: what storage returns and analysis takes."""
+"""Raters, sessions and answers, as plain data: what storage returns and analysis takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from tintype.study.assignment import Side
+from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Kind
 
 #: Layout of a pair on the screen: side by side, or the left picture above.
@@ -84,3 +84,37 @@ class Rater:
     finished: bool
     withdrawn: bool
     answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A rater's session.
+
+    Attributes:
+        id: number in the database.
+        form_key: token that forms of this session must carry (against CSRF).
+        code: completion code, for the thank-you page.
+        finished, withdrawn: whether it is over.
+    """
+
+    id: int
+    form_key: str
+    code: str
+    finished: bool
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The trial that a rater answers next, with the tokens of its pictures.
+
+    Attributes:
+        position: of the trial among the rater's, from 0.
+        trial: the trial, including the true side, which is secret.
+        left_token, right_token: random names of the two pictures, of this presentation alone.
+    """
+
+    position: int
+    trial: Trial
+    left_token: str
+    right_token: str

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
-import sqlite3
-import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tintype.errors import DataError, MissingExtraError
+from tintype.errors import DataError
+from tintype.study import schema
 from tintype.study.assignment import Side, Trial, assign_trials
+from tintype.study.database import FifoLock, create_engine, parse_url
 from tintype.study.manifest import Study
-from tintype.study.records import Answer, Measurements, Rater
+from tintype.study.records import Answer, Measurements, Pair, Rater, Session
 
 #: Real or simulated raters; a database holds one kind only.
 Source = Literal["real", "simulated"]
@@ -39,95 +35,6 @@ DATABASE_FILES: dict[Source, str] = {"real": "answers.sqlite", "simulated": "sim
 _ABANDONED_AFTER_MS = 60 * 60 * 1000
 
 _CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without letters that look alike
-
-_tables = sa.MetaData()
-
-_study_info = sa.Table(
-    "tintype_study",
-    _tables,
-    sa.Column("key", sa.String(32), primary_key=True),
-    sa.Column("value", sa.String(128), nullable=False),
-)
-
-_sessions = sa.Table(
-    "tintype_sessions",
-    _tables,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("secret", sa.String(64), nullable=False, unique=True),  # SHA-256 of the cookie
-    sa.Column("form_key", sa.String(32), nullable=False),
-    sa.Column("code", sa.String(16), nullable=False, unique=True),
-    sa.Column("assignment", sa.Integer, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("last_seen_ms", sa.BigInteger, nullable=False),
-    sa.Column("finished", sa.Boolean, nullable=False, default=False),
-    sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
-    sa.UniqueConstraint("assignment", "attempt"),
-)
-
-_trials = sa.Table(
-    "tintype_trials",
-    _tables,
-    sa.Column("session", sa.ForeignKey(_sessions.c.id), primary_key=True),
-    sa.Column("position", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("photo", sa.Integer, nullable=False),
-    sa.Column("system", sa.String(256), nullable=False),
-    sa.Column("true_side", sa.String(8), nullable=False),
-    sa.Column("left_token", sa.String(32), nullable=False),
-    sa.Column("right_token", sa.String(32), nullable=False),
-    sa.Column("presented_ms", sa.BigInteger),
-    sa.Column("presentations", sa.Integer, nullable=False, default=0),
-)
-
-_answers = sa.Table(
-    "tintype_answers",
-    _tables,
-    sa.Column("session", sa.Integer, primary_key=True),
-    sa.Column("position", sa.Integer, primary_key=True),  # one answer for each trial
-    sa.Column("choice", sa.String(8), nullable=False),
-    sa.Column("answered_ms", sa.BigInteger, nullable=False),
-    sa.Column("reaction_ms", sa.Integer),
-    sa.Column("exposed_ms", sa.Integer),
-    sa.Column("interrupted", sa.Boolean, nullable=False),
-    sa.Column("layout", sa.String(8)),
-    sa.ForeignKeyConstraint(
-        ["session", "position"], ["tintype_trials.session", "tintype_trials.position"]
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Session:
-    """A rater's session.
-
-    Attributes:
-        id: number in the database.
-        form_key: token that forms of this session must carry (against CSRF).
-        code: completion code, for the thank-you page.
-        finished, withdrawn: whether it is over.
-    """
-
-    id: int
-    form_key: str
-    code: str
-    finished: bool
-    withdrawn: bool
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The trial that a rater answers next, with the tokens of its pictures.
-
-    Attributes:
-        position: of the trial among the rater's, from 0.
-        trial: the trial, including the true side, which is secret.
-        left_token, right_token: random names of the two pictures, of this presentation alone.
-    """
-
-    position: int
-    trial: Trial
-    left_token: str
-    right_token: str
 
 
 class AnswerStore:
@@ -164,11 +71,11 @@ class AnswerStore:
                 raise DataError(f"{study.folder} has no {source} answers yet.")
             url = sa.URL.create("sqlite", database=str(path))
         else:
-            url = _parse_url(database)
+            url = parse_url(database)
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._writing = FifoLock() if self._is_sqlite else contextlib.nullcontext()
         self.url = url.render_as_string(hide_password=True)
-        self._engine = _engine(url, durable=source == "real", writes=create)
+        self._engine = create_engine(url, durable=source == "real", writes=create)
         try:
             if create:
                 self._create_tables()
@@ -202,12 +109,12 @@ class AnswerStore:
                         "attempt": attempt,
                         "last_seen_ms": self._now(),
                     }
-                    done = connection.execute(_sessions.insert().values(row))
+                    done = connection.execute(schema.sessions.insert().values(row))
                     assert done.inserted_primary_key is not None
                     number = done.inserted_primary_key[0]
                     trials = assign_trials(self.study, assignment, attempt)
                     connection.execute(
-                        _trials.insert(),
+                        schema.trials.insert(),
                         [
                             _trial_row(number, position, trial)
                             for position, trial in enumerate(trials)
@@ -277,9 +184,9 @@ class AnswerStore:
         with self._engine.connect() as connection:
             last = self._answer_count(connection, session.id) - 1
             query = (
-                sa.select(_trials, _answers.c.choice)
-                .join_from(_trials, _answers)
-                .where(_trials.c.session == session.id, _trials.c.position == last)
+                sa.select(schema.trials, schema.answers.c.choice)
+                .join_from(schema.trials, schema.answers)
+                .where(schema.trials.c.session == session.id, schema.trials.c.position == last)
             )
             row = connection.execute(query).one_or_none()
         if row is None or row.kind != "practice":
@@ -289,21 +196,23 @@ class AnswerStore:
     def withdraw(self, session: Session) -> None:
         """Mark a rater as withdrawn."""
         with self._write_transaction() as connection:
-            change = _sessions.update().where(_sessions.c.id == session.id)
+            change = schema.sessions.update().where(schema.sessions.c.id == session.id)
             connection.execute(change.values(withdrawn=True, last_seen_ms=self._now()))
 
     def raters(self) -> list[Rater]:
         """Return all raters with their answers, in the order of enrollment."""
         answers: dict[int, list[Answer]] = defaultdict(list)
         query = (
-            sa.select(_trials, _answers)
-            .join_from(_trials, _answers)
-            .order_by(_answers.c.session, _answers.c.position)
+            sa.select(schema.trials, schema.answers)
+            .join_from(schema.trials, schema.answers)
+            .order_by(schema.answers.c.session, schema.answers.c.position)
         )
         with self._engine.connect() as connection:
             for row in connection.execute(query):
                 answers[row.session].append(_answer(row))
-            sessions = connection.execute(sa.select(_sessions).order_by(_sessions.c.id)).all()
+            sessions = connection.execute(
+                sa.select(schema.sessions).order_by(schema.sessions.c.id)
+            ).all()
         return [
             Rater(row.id, row.code, row.finished, row.withdrawn, tuple(answers[row.id]))
             for row in sessions
@@ -324,16 +233,16 @@ class AnswerStore:
         with self._write_transaction() as connection:
             if not self._is_sqlite:  # two processes that start at once would both make the tables
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417743)"))
-            _tables.create_all(connection)
+            schema.metadata.create_all(connection)
             if not self._belongs_to_study(connection):
                 ours = {"study": self.study.digest, "source": self.source}
                 rows = [{"key": key, "value": value} for key, value in ours.items()]
-                connection.execute(_study_info.insert(), rows)
+                connection.execute(schema.study_info.insert(), rows)
 
     def _check_tables(self) -> None:
         """Check that the database holds answers of this study, without writing to it."""
         with self._engine.connect() as connection:
-            known = sa.inspect(connection).has_table(_study_info.name)
+            known = sa.inspect(connection).has_table(schema.study_info.name)
             if not (known and self._belongs_to_study(connection)):
                 raise DataError(
                     f"{self.url} holds no answers to a study: name the database that the "
@@ -342,7 +251,7 @@ class AnswerStore:
 
     def _belongs_to_study(self, connection: sa.Connection) -> bool:
         """Return whether the database is this study's, False if new; raise if it is another's."""
-        found = {row.key: row.value for row in connection.execute(sa.select(_study_info))}
+        found = {row.key: row.value for row in connection.execute(sa.select(schema.study_info))}
         if not found:
             return False
         if found.get("source") != self.source:
@@ -361,7 +270,7 @@ class AnswerStore:
         """Return the assignment of a new rater, and the number of the attempt at it."""
         if not self._is_sqlite:
             connection.execute(sa.text("LOCK TABLE tintype_sessions IN SHARE ROW EXCLUSIVE MODE"))
-        columns = _sessions.c
+        columns = schema.sessions.c
         present = columns.finished | (columns.last_seen_ms >= self._now() - _ABANDONED_AFTER_MS)
         taken = sa.func.sum(sa.case((present & ~columns.withdrawn, 1), else_=0))
         assignments = sa.select(columns.assignment, sa.func.max(columns.attempt)).group_by(
@@ -376,7 +285,7 @@ class AnswerStore:
         return (0 if last is None else last + 1), 0
 
     def _session(self, connection: sa.Connection, secret: str) -> Session | None:
-        columns = _sessions.c
+        columns = schema.sessions.c
         query = sa.select(
             columns.id, columns.form_key, columns.code, columns.finished, columns.withdrawn
         ).where(columns.secret == _sha256(secret))
@@ -385,22 +294,23 @@ class AnswerStore:
 
     def _answer_count(self, connection: sa.Connection, session: int) -> int:
         """Return the number of answers, which is the position of the next trial."""
-        query = sa.select(sa.func.count()).where(_answers.c.session == session)
+        query = sa.select(sa.func.count()).where(schema.answers.c.session == session)
         return connection.execute(query).scalar_one()
 
     def _awaited_position(self, connection: sa.Connection, session: int) -> int | None:
         """Return the position of the trial that is presented and unanswered, if any."""
-        query = sa.select(_trials.c.position).where(
-            _trials.c.session == session,
-            _trials.c.position == self._answer_count(connection, session),
-            _trials.c.presented_ms.is_not(None),
+        query = sa.select(schema.trials.c.position).where(
+            schema.trials.c.session == session,
+            schema.trials.c.position == self._answer_count(connection, session),
+            schema.trials.c.presented_ms.is_not(None),
         )
         return connection.execute(query).scalar()
 
     def _next_pair(self, connection: sa.Connection, session: int) -> Pair | None:
-        answered = sa.select(sa.func.count()).where(_answers.c.session == session)
-        query = sa.select(_trials).where(
-            _trials.c.session == session, _trials.c.position == answered.scalar_subquery()
+        answered = sa.select(sa.func.count()).where(schema.answers.c.session == session)
+        query = sa.select(schema.trials).where(
+            schema.trials.c.session == session,
+            schema.trials.c.position == answered.scalar_subquery(),
         )
         row = connection.execute(query).one_or_none()
         return Pair(row.position, _trial(row), row.left_token, row.right_token) if row else None
@@ -408,13 +318,13 @@ class AnswerStore:
     def _present_next(self, connection: sa.Connection, session: int) -> Pair | None:
         pair = self._next_pair(connection, session)
         if pair is not None:
-            shown = _trials.update().where(
-                _trials.c.session == session, _trials.c.position == pair.position
+            shown = schema.trials.update().where(
+                schema.trials.c.session == session, schema.trials.c.position == pair.position
             )
             connection.execute(
                 shown.values(
-                    presented_ms=sa.func.coalesce(_trials.c.presented_ms, self._now()),
-                    presentations=_trials.c.presentations + 1,
+                    presented_ms=sa.func.coalesce(schema.trials.c.presented_ms, self._now()),
+                    presentations=schema.trials.c.presentations + 1,
                 )
             )
         return pair
@@ -429,7 +339,7 @@ class AnswerStore:
     ) -> None:
         now = self._now()
         connection.execute(
-            _answers.insert().values(
+            schema.answers.insert().values(
                 session=session.id,
                 position=position,
                 choice=choice,
@@ -442,105 +352,8 @@ class AnswerStore:
         )
         settings = self.study.settings
         last = settings.practice + settings.catch + self.study.trials - 1
-        change = _sessions.update().where(_sessions.c.id == session.id)
+        change = schema.sessions.update().where(schema.sessions.c.id == session.id)
         connection.execute(change.values(last_seen_ms=now, finished=position == last))
-
-
-class FifoLock:
-    """A lock that waiting threads acquire in the order of their requests."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._waiting: deque[threading.Lock] = deque()
-        self._held = False
-
-    def __enter__(self) -> None:
-        with self._guard:
-            if not self._held:
-                self._held = True
-                return
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        turn.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._held = False
-
-
-def _parse_url(text: str) -> sa.URL:
-    try:
-        url = sa.make_url(text)
-    except ArgumentError as error:
-        raise DataError(
-            "the database is named by a URL like  postgresql://USER@HOST/NAME"
-        ) from error
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise DataError(
-            f"answers are kept in SQLite or PostgreSQL, not in {url.get_backend_name()}."
-        )
-    return url
-
-
-def _engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
-    if url.get_backend_name() == "postgresql":
-        try:
-            return sa.create_engine(
-                url,
-                pool_size=20,
-                pool_pre_ping=True,
-                connect_args={"options": "-c synchronous_commit=on"},
-            )
-        except (ModuleNotFoundError, NoSuchModuleError) as error:
-            raise MissingExtraError("postgres", "keeping answers in PostgreSQL") from error
-    engine = sa.create_engine(url if writes else _read_only(url), pool_size=40)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where we say so, below
-        connection.execute("PRAGMA busy_timeout = 30000")
-        if not writes:
-            return
-        _write_ahead(connection)
-        # In WAL mode NORMAL may lose the last commits with the power.
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        # A writer that began as a reader would fail, not wait, when another one was faster.
-        writing = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
-
-
-def _read_only(url: sa.URL) -> sa.URL:
-    """Return the URL that opens the same SQLite file read-only, with no files beside it."""
-    path = url.database or ""
-    query = {"uri": "true", "mode": "ro"}
-    # Without a log beside it nobody has it open, and SQLite need not make files to share it.
-    if not os.path.exists(f"{path}-wal"):
-        query["immutable"] = "1"
-    return url.set(database=f"file:{quote(path)}", query=query)
-
-
-def _write_ahead(connection: Any) -> None:
-    """Set WAL mode, retrying: SQLite does not wait when two processes do so at once."""
-    for wait in range(100):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if wait == 99:
-                raise
-            time.sleep(0.05)
 
 
 def _trial_row(session: int, position: int, trial: Trial) -> dict[str, Any]:
