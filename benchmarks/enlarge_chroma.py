@@ -26,7 +26,7 @@ from tintype.color.guided import (
     working_size,
 )
 from tintype.color.spaces import rgb_to_lab, rgb_to_luma
-from tintype.evaluation.metrics import near_chroma_edges
+from tintype.evaluation.metrics import chroma_edge_mask
 
 SHRINK = (4, 8, 16, 32)
 
@@ -71,7 +71,7 @@ def errors(photos: list[Array], shrink: int, method: Callable[[Array, Array], Ar
         gray, ab = rgb_to_luma(rgb), rgb_to_lab(rgb)[..., 1:]
         cells = gray.shape[0] // shrink, gray.shape[1] // shrink
         chroma = np.stack([area_mean(ab[..., c], cells) for c in range(2)], axis=-1)
-        edges = near_chroma_edges(ab)
+        edges = chroma_edge_mask(ab)
         miss = np.sum((method(chroma, gray) - ab) ** 2, axis=-1)
         chroma_squared = np.sum(ab**2, axis=-1)
         wrong += miss.sum(), miss[edges].sum()

@@ -31,7 +31,7 @@ import numpy as np
 from tintype.study.create import create
 from tintype.study.manifest import Settings, Study
 from tintype.study.pictures import Rgb
-from tintype.study.storage import Store
+from tintype.study.storage import AnswerStore
 
 _STATE = re.compile(r'data-state="([^"]*)"')
 
@@ -135,7 +135,7 @@ async def load(host: str, port: int, raters: int, pictures: bool, limit: float) 
 
 def lost_answers(study: Study, database: str | None, everyone: list[Rater]) -> int:
     """How many acknowledged answers the database does not have."""
-    store = Store(study, database)
+    store = AnswerStore(study, database)
     kept = [{a.position: a.choice for a in rater.answers} for rater in store.raters()]
     store.close()
     # Sessions have no names: of equal answers any session's will do, but each only once.

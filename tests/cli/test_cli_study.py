@@ -161,7 +161,9 @@ def test_a_page_is_served_however_few_requests_a_second_are_allowed(
     made: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr("tintype.study.serve.serve", lambda _, **options: given.update(options))
+    monkeypatch.setattr(
+        "tintype.study.serve.serve_study", lambda _, **options: given.update(options)
+    )
     run("study", "serve", made, "--rate-limit", 0.1)
     assert (given["limits"].requests, given["limits"].burst) == (0.1, 10)
 

@@ -22,7 +22,7 @@ from study.serving import served
 
 from tintype.study.manifest import Study
 from tintype.study.records import Rater
-from tintype.study.storage import Store
+from tintype.study.storage import AnswerStore
 
 pytestmark = [
     pytest.mark.browser,
@@ -124,7 +124,7 @@ class Hands:
             "return document.getElementById('count')?.textContent ?? ''"
         )
 
-    def go_on(self) -> bool:
+    def present_next(self) -> bool:
         """Start, or go to the next pair; whether there is one."""
         self.until(
             lambda d: (
@@ -144,10 +144,10 @@ class Hands:
 
     def go_on_after(self, button: str) -> bool:
         self.until(lambda _: not self.seen(button))
-        return self.go_on()
+        return self.present_next()
 
     def finish(self) -> None:
-        while self.go_on():
+        while self.present_next():
             self.until(lambda _: self.asked())
             before = self.counted()
             self.choose("left" if self.count % 2 else "right")
@@ -163,7 +163,7 @@ class Hands:
 
 
 def the_rater(study: Study) -> Rater:
-    store = Store(study)
+    store = AnswerStore(study)
     (rater,) = store.raters()
     store.close()
     return rater
@@ -180,7 +180,7 @@ def test_a_whole_session(
         assert fits(driver)
         hands.finish()
         code = driver.find_element(By.CSS_SELECTOR, ".code output").text
-        complaints = [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
+        complaints = [e for e in driver.get_log("browser") if e["tokens"] in ("SEVERE", "WARNING")]
     rater = the_rater(study)
     assert code == rater.code
     assert complaints == []
@@ -188,9 +188,9 @@ def test_a_whole_session(
     assert [answer.choice for answer in rater.answers] == ["right", "left"] * (PAIRS // 2)
     for answer in rater.answers:
         assert answer.presentations == 1
-        assert answer.measured.layout == ("column" if size == PHONE else "row")
-        assert answer.measured.reaction_ms is not None
-        assert 0 <= answer.measured.reaction_ms <= answer.server_ms
+        assert answer.measurements.layout == ("column" if size == PHONE else "row")
+        assert answer.measurements.reaction_ms is not None
+        assert 0 <= answer.measurements.reaction_ms <= answer.server_ms
 
 
 def fits(driver: Any) -> bool:
@@ -214,9 +214,9 @@ def test_pictures_disappear_after_the_exposure(study: Study, address: str, tmp_p
         hands.until(lambda _: hands.seen("next"))
         assert "true colours" in driver.find_element(By.ID, "status").text
     (answer,) = the_rater(study).answers
-    assert answer.measured.exposed_ms is not None
-    assert answer.measured.exposed_ms >= 300 - 10
-    assert answer.reaction_ms > answer.measured.exposed_ms
+    assert answer.measurements.exposed_ms is not None
+    assert answer.measurements.exposed_ms >= 300 - 10
+    assert answer.reaction_ms > answer.measurements.exposed_ms
 
 
 def test_keys_before_the_pictures_and_after_the_answer_do_nothing(
@@ -263,10 +263,10 @@ def test_a_page_that_was_left_behind_catches_up(study: Study, address: str, tmp_
         hands = Hands(driver, touch=False)
         hands.begin(address)
         (cookie,) = driver.get_cookies()
-        store = Store(study)
-        session = store.session(cookie["value"])
+        store = AnswerStore(study)
+        session = store.find_session(cookie["value"])
         assert session is not None
-        store.answer(session, 0, "left")  # as another tab would
+        store.record_answer(session, 0, "left")  # as another tab would
         store.close()
         hands.press("#start")
         hands.until(
@@ -295,7 +295,7 @@ def test_a_session_without_script(study: Study, address: str, tmp_path: Path) ->
         assert driver.current_url.endswith("/thanks")
     rater = the_rater(study)
     assert rater.finished
-    assert {answer.measured.exposed_ms for answer in rater.answers} == {None}
+    assert {answer.measurements.exposed_ms for answer in rater.answers} == {None}
 
 
 def test_an_answer_waits_for_a_server_that_went_away(study: Study, tmp_path: Path) -> None:

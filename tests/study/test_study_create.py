@@ -23,6 +23,7 @@ from study.material import SMALL, Painter, photographs, small_study
 from tintype.color.spaces import rgb_to_lab
 from tintype.errors import DataError, UnknownModelError
 from tintype.photo import Photo
+from tintype.study.assignment import assign_trials
 from tintype.study.create import create
 from tintype.study.manifest import (
     FALSE_COLOURS,
@@ -33,7 +34,6 @@ from tintype.study.manifest import (
     verify_pictures,
 )
 from tintype.study.pictures import encode, false_colours, square
-from tintype.study.plan import plan
 from tintype.study.systems import Folder, Model
 
 
@@ -94,7 +94,7 @@ def test_the_seed_decides_everything_else(tmp_path: Path) -> None:
     first, again = small_study(tmp_path / "a"), small_study(tmp_path / "b")
     other = small_study(tmp_path / "c", seed=8)
     assert [p.kind for p in first.photos] == [p.kind for p in again.photos]
-    assert plan(first, 0) == plan(again, 0) != plan(other, 0)
+    assert assign_trials(first, 0) == assign_trials(again, 0) != assign_trials(other, 0)
     assert sorted(first.checksums.values()) == sorted(again.checksums.values())
 
 

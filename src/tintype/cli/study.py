@@ -173,10 +173,9 @@ def serve(
         rate_limit: requests a second that one address may make; 0 for no limits.
     """
     with needs_extra("web", "a study", _PACKAGES):
-        from tintype.study.app import Limits
+        from tintype.study.app import RateLimits
         from tintype.study.manifest import TOKEN
-        from tintype.study.serve import is_public
-        from tintype.study.serve import serve as run
+        from tintype.study.serve import is_public, serve_study
 
         def ready(address: str) -> None:
             print_line(
@@ -190,14 +189,14 @@ def serve(
                     "before it (docs/study.md)"
                 )
 
-        run(
+        serve_study(
             _study(folder),
             host=host,
             port=port,
             database=database,
             proxy=proxy,
             # A page with what belongs to it is half a dozen requests.
-            limits=Limits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
+            limits=RateLimits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
             on_ready=ready,
         )
     return 0
@@ -210,7 +209,7 @@ def report(
     *,
     database: Database = None,
     simulated: Flag = False,
-    unfinished: Flag = False,
+    include_unfinished: Flag = False,
     html: Path | None = None,
     csv: Path | None = None,
     json: Json = False,
@@ -220,14 +219,14 @@ def report(
     Args:
         folder: the study.
         simulated: report the rehearsal by study simulate, not the answers of people.
-        unfinished: count raters who stopped before the last pair too.
+        include_unfinished: include raters who stopped before the last trial.
         html: write the report here too, as a page that is one file.
         csv: write every answer here too, a row each.
     """
     with needs_extra("web", "a study", _PACKAGES):
         source: Source = "simulated" if simulated else "real"
         kept = None if simulated else database  # a rehearsal lies in the study's folder
-        return _report(_study(folder), source, kept, unfinished, html, csv, json)
+        return _report(_study(folder), source, kept, include_unfinished, html, csv, json)
 
 
 @study.command(sort_key=3)
@@ -275,24 +274,24 @@ def _report(
     made: Study,
     source: Source,
     database: str | None,
-    unfinished: bool,
+    include_unfinished: bool,
     html: Path | None,
     csv: Path | None,
     json: bool,
     truth: dict[str, float] | None = None,
 ) -> int:
-    from tintype.study.analysis import analyse
-    from tintype.study.presentation import answers_csv, report_json, report_page, report_text
-    from tintype.study.storage import Store
+    from tintype.study.analysis import analyze
+    from tintype.study.presentation import answers_csv, report_html, report_json, report_text
+    from tintype.study.storage import AnswerStore
 
-    store = Store(made, database, source=source, create=False)
+    store = AnswerStore(made, database, source=source, create=False)
     try:
         raters = store.raters()
     finally:
         store.close()
-    found = analyse(made, raters, source, unfinished=unfinished)
+    found = analyze(made, raters, source, include_unfinished=include_unfinished)
     if html is not None:
-        _write(html, report_page(made, found))
+        _write(html, report_html(made, found))
     if csv is not None:
         _write(csv, answers_csv(made, raters, found))
     if json:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from tintype.errors import DataError
 
-VERSION = 1
+VERSION = 2
 MANIFEST, PICTURES, TOKEN = "study.json", "pictures", "owner-token"
 
 #: Name of the false colours that catch trials set against the true ones.
@@ -196,7 +196,8 @@ def read_study(folder: Path) -> Study:
         raise DataError(f"{path} cannot be read ({error}); restore it from a copy.") from error
     if version != VERSION:
         raise DataError(
-            f"{path} was made by another version of tintype (format {version}, not {VERSION})."
+            f"{path} was made by another version of tintype (format {version}, not {VERSION}): "
+            "create the study again."
         )
     if digest_of(record) != record.get("digest"):
         raise DataError(

@@ -15,10 +15,10 @@ from statistics import NormalDist
 import numpy as np
 
 from tintype.errors import DataError
+from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Study
-from tintype.study.plan import Side, Trial
-from tintype.study.records import Measured
-from tintype.study.storage import DATABASES, Store
+from tintype.study.records import Measurements
+from tintype.study.storage import DATABASE_FILES, AnswerStore
 
 _NORMAL = NormalDist()
 
@@ -69,11 +69,11 @@ def simulate(
     """
     _check(study, population)
     for suffix in ("", "-wal", "-shm"):
-        (study.folder / (DATABASES["simulated"] + suffix)).unlink(missing_ok=True)
+        (study.folder / (DATABASE_FILES["simulated"] + suffix)).unlink(missing_ok=True)
     random = np.random.default_rng([population.seed, 4])
     photos = random.normal(0, population.between_photos, len(study.photos))
     clock = _Clock()
-    store = Store(study, source="simulated", clock=clock)
+    store = AnswerStore(study, source="simulated", clock=clock)
     try:
         for rater in range(population.raters):
             own = random.normal(0, population.between_raters)
@@ -119,7 +119,7 @@ def _middle(population: Population, system: str) -> float:
 
 
 def _answer_all(
-    store: Store,
+    store: AnswerStore,
     clock: _Clock,
     population: Population,
     photos: np.ndarray,
@@ -128,8 +128,8 @@ def _answer_all(
     random: np.random.Generator,
 ) -> None:
     """One rater from consent to the last answer."""
-    _, session = store.enrol()
-    pair = store.present(session)
+    _, session = store.enroll()
+    pair = store.present_next(session)
     while pair is not None:
         trial = pair.trial
         if careless:
@@ -141,9 +141,9 @@ def _answer_all(
                 chance = _NORMAL.cdf(middle + own + photos[trial.photo])
         clock.now += reaction + 50  # and the network
         exposed = min(reaction, store.study.settings.exposure_ms or reaction)
-        measured = Measured(reaction, exposed, False, "row")
+        measurements = Measurements(reaction, exposed, False, "row")
         choice = _choice(trial, fooled=random.random() < chance)
-        pair = store.answer(session, pair.position, choice, measured)
+        pair = store.record_answer(session, pair.position, choice, measurements)
 
 
 def _choice(trial: Trial, fooled: bool) -> Side:

@@ -1,4 +1,4 @@
-"""Who is shown what: each rater's pairs, their sides and their order, from the study's seed."""
+"""The assignment of trials to raters: pairs, sides and order, balanced, from the study's seed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One pair as one rater is shown it.
+    """A two-alternative forced-choice trial: one pair of pictures as one rater is shown it.
 
     Attributes:
-        kind: whether it is practice, counts, or is a catch trial.
+        kind: practice, scored trial or catch trial.
         photo: index of the photograph.
-        system: whose colours are set against the true ones.
-        true_side: where the true ones are; in a column, left is above.
+        system: whose colours are shown beside the true ones.
+        true_side: side of the true colours; in a column, left is above.
     """
 
     kind: Kind
@@ -29,74 +29,74 @@ class Trial:
     true_side: Side
 
 
-def plan(study: Study, slot: int, attempt: int = 0) -> list[Trial]:
-    """The pairs of one rater, practice first.
+def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial]:
+    """Return the trials of one assignment in order, practice first.
 
-    Slots 0, 1, 2, ... go round the photographs in a shuffled order, each taking up where the
+    Assignments 0, 1, 2, ... go round the photographs in a shuffled order, each taking up where the
     one before ended, and with every round each photograph moves on to the next system. So after
-    any number of slots each photograph has been given out in each system's colours equally
-    often, to within one; no rater meets a photograph twice; and a rater's systems are balanced.
+    any number of assignments each photograph was shown in each system's colours equally often, to
+    within one; no rater sees a photograph twice; and systems are balanced within raters.
 
     Args:
         study: the study.
-        slot: which share of the work: it decides the pairs.
-        attempt: which rater does it, where one before gave up: decides order and sides anew.
+        assignment: its number, which decides the pairs.
+        attempt: how many raters abandoned it before; decides order and sides anew.
     """
     seed = study.settings.seed
-    random = np.random.default_rng([seed, 1, slot, attempt])
+    random = np.random.default_rng([seed, 1, assignment, attempt])
     systems = list(study.systems)
     practice = [
-        (photo, systems[(k + slot) % len(systems)])
+        (photo, systems[(k + assignment) % len(systems)])
         for k, photo in enumerate(study.of_kind("practice"))
     ]
-    sides = _even_sides(len(practice), random)
+    sides = _balanced_sides(len(practice), random)
     trials = [Trial("practice", *pair, side) for pair, side in zip(practice, sides, strict=True)]
-    counted = _counted(study, slot, random)
+    scored = _scored_trials(study, assignment, random)
     catches = [
         Trial("catch", int(photo), FALSE_COLOURS, side)
         for photo, side in zip(
             random.permutation(study.of_kind("catch")),
-            _even_sides(study.settings.catch, random),
+            _balanced_sides(study.settings.catch, random),
             strict=True,
         )
     ]
-    return trials + _interspersed(counted, catches, random)
+    return trials + _insert_catch_trials(scored, catches, random)
 
 
-def pairs_of_slot(study: Study, slot: int) -> list[tuple[int, str]]:
-    """The photographs of a slot, each with the system whose colours it is shown in."""
+def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
+    """Return the scored photographs of an assignment, each with its system."""
     shuffled = np.random.default_rng([study.settings.seed, 0]).permutation(study.of_kind("trial"))
     systems = list(study.systems)
     pairs = []
-    for step in range(slot * study.trials, (slot + 1) * study.trials):
+    for step in range(assignment * study.trials, (assignment + 1) * study.trials):
         round_, place = divmod(step, len(shuffled))
         pairs.append((int(shuffled[place]), systems[(place + round_) % len(systems)]))
     return pairs
 
 
-def _counted(study: Study, slot: int, random: np.random.Generator) -> list[Trial]:
-    pairs = pairs_of_slot(study, slot)
+def _scored_trials(study: Study, assignment: int, random: np.random.Generator) -> list[Trial]:
+    pairs = pairs_of_assignment(study, assignment)
     trials = []
-    for system in study.systems:  # sides are even within each system
+    for system in study.systems:  # sides are balanced within each system
         own = [photo for photo, name in pairs if name == system]
-        sides = _even_sides(len(own), random)
+        sides = _balanced_sides(len(own), random)
         trials += [
             Trial("trial", photo, system, side) for photo, side in zip(own, sides, strict=True)
         ]
     return [trials[k] for k in random.permutation(len(trials))]
 
 
-def _even_sides(count: int, random: np.random.Generator) -> list[Side]:
-    """Left as often as right, to within one, in random order."""
+def _balanced_sides(count: int, random: np.random.Generator) -> list[Side]:
+    """Return left and right equally often, to within one, in random order."""
     sides: list[Side] = ["left", "right"]
     first = int(random.integers(2))
     return [sides[(first + int(k)) % 2] for k in random.permutation(count)]
 
 
-def _interspersed(
+def _insert_catch_trials(
     trials: list[Trial], catches: list[Trial], random: np.random.Generator
 ) -> list[Trial]:
-    """Each catch trial somewhere in its own stretch of the trials, none of them first."""
+    """Insert each catch trial at random into its own stretch of the trials, none first."""
     bounds = np.linspace(0, len(trials), len(catches) + 1).astype(int)
     mixed: list[Trial] = []
     for catch, low, high in zip(catches, bounds[:-1], bounds[1:], strict=True):
