@@ -8,24 +8,23 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from tintype.card import Card, GuidedFilter, Size, read_card, sha256
-from tintype.errors import CheckpointError, CorruptModelError, MissingExtraError
+from tintype.errors import CheckpointError, MissingExtraError
 from tintype.export.average import averaged_model, training_facts
 from tintype.models.base import ColorModel, Graph
+from tintype.training.start import HALF
 
 _LICENCE = (
     "What the weights may be used for follows from the terms of the photographs they were trained "
     "on. The code is Apache-2.0."
 )
-_HALF = ".half"  # behind the names of weights kept as float16
 
 
 def export(
@@ -142,78 +141,6 @@ def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
     return worst
 
 
-def load_exported(model: ColorModel, card_path: Path) -> str:
-    """Give a network the weights of an exported model, to train it further.
-
-    From another system's model it takes what fits (`ColorModel.load_from`).
-
-    Args:
-        model: of the kind and size that was exported.
-        card_path: the card, or the ONNX file beside it.
-
-    Returns:
-        What to write on the card about the start.
-
-    Raises:
-        CheckpointError: the files hold another network, or another system's that does not fit.
-        CorruptModelError: there is no such model, or it is damaged.
-        MissingExtraError: onnx is not installed.
-    """
-    try:
-        import onnx  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("export", "Starting from an exported model") from error
-    card = read_card(card_path.with_suffix(".json"))
-    for name, checksum in card.files.items():
-        file = card.path.with_name(name)
-        if not file.exists() or sha256(file) != checksum:
-            raise CorruptModelError(f"{file} is missing or not what its card says; get it again.")
-    try:
-        if card.system != model.name:
-            return f"{model.load_from(card.system, parameters_of(card.file()))} ({card.name})"
-        state = {}
-        # A graph may call its parameters otherwise than the model, but they are the same tensors.
-        names = {id(tensor): name for name, tensor in _tensors(model)}
-        for part, graph in model.graphs().items():
-            found = parameters_of(card.file(part))
-            for name, tensor in _tensors(graph.module):
-                if name in found and id(tensor) in names:
-                    state[names[id(tensor)]] = found[name]
-        for name, _ in model.named_parameters():
-            if name not in state and model.is_exported(name):
-                raise KeyError(name)
-        model.load_state_dict(state, strict=False)
-    except CheckpointError:
-        raise
-    except Exception as error:  # protobuf's errors share no base class
-        raise CheckpointError(
-            f"{card.path} does not hold this {model.name} ({error}); give a model that was "
-            "exported from the same preset by this version."
-        ) from error
-    started = card.training.get("start", "from nothing")
-    return f"{card.name} after {card.training.get('step')} steps ({started})"
-
-
-def parameters_of(path: Path) -> dict[str, Tensor]:
-    """Read the weights that an exported file keeps, by their names in the module exported."""
-    import onnx
-
-    graph = onnx.load(path).graph
-    # "model." stands before the names of a model that a graph wraps.
-    return {
-        tensor.name.removesuffix(_HALF).removeprefix("model."): torch.from_numpy(
-            onnx.numpy_helper.to_array(tensor).astype(np.float32)
-        )
-        for tensor in graph.initializer
-        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    }
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        yield name.removeprefix("model."), tensor
-
-
 def write_graph(graph: Graph, path: Path) -> None:
     """Export one graph to an ONNX file; its parameters keep their names.
 
@@ -228,9 +155,9 @@ def write_graph(graph: Graph, path: Path) -> None:
     model = _trace(graph)
     _store_half(model)
     # Parameters are inputs while constants are folded, so that all keep their names and values, by
-    # which `load_exported` finds them. ONNX Runtime folds the rest when it loads the file.
+    # which `training.start` finds them. ONNX Runtime folds the rest when it loads the file.
     names = {name for name, _ in (*graph.module.named_parameters(), *graph.module.named_buffers())}
-    kept = [t for t in model.graph.initializer if t.name.removesuffix(_HALF) in names]
+    kept = [t for t in model.graph.initializer if t.name.removesuffix(HALF) in names]
     given = len(model.graph.input)
     for tensor in kept:
         model.graph.initializer.remove(tensor)
@@ -300,7 +227,7 @@ def _store_half(model: Any) -> None:
         if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
             name = tensor.name
             values = numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(numpy_helper.from_array(values, f"{name}{_HALF}"))
+            tensor.CopyFrom(numpy_helper.from_array(values, f"{name}{HALF}"))
             casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]

@@ -18,6 +18,7 @@ from tintype.models.base import ColorModel, TrainConfig
 from tintype.training import labels
 from tintype.training.checkpoint import FILE, fingerprint, load_checkpoint
 from tintype.training.data import PhotoStore, load_photos
+from tintype.training.start import load_init
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Run:
         torch.manual_seed(facts["seed"])
         model = rebuild(facts["name"], facts["config"])
         if not self.resume:
-            facts["start"] = self._load_init(model)
+            facts["start"] = "from nothing" if self.init is None else load_init(model, self.init)
             facts["started_with"] = fingerprint(model)
             sample = store.sample_ab(min(200_000, 50 * len(store)), facts["seed"])
             model.start_training(sample.cpu())
@@ -108,19 +109,6 @@ class Run:
         elif self.teacher is not None and not model.needs_labels:
             raise CheckpointError(f"This {model.name} learns no labels: leave --teacher out.")
         return model
-
-    def _load_init(self, model: ColorModel) -> str:
-        """Load the start that was asked for; return what to say of it."""
-        if self.init is None:
-            return "from nothing"
-        if self.init.is_dir():
-            return _load_run(model, self.init)
-        if self.init.suffix in (".onnx", ".json"):
-            # The exporter's packages are needed for this alone.
-            from tintype.export.onnx import load_exported
-
-            return load_exported(model, self.init)
-        return model.load_backbone(self.init)
 
 
 def prepare(run: Run) -> tuple[dict[str, Any], TrainConfig, dict[str, dict[str, Tensor]]]:
@@ -216,24 +204,6 @@ def _add_labels(run: Run, facts: dict[str, Any], store: PhotoStore) -> None:
         facts["labels"] = f"{len(classes)} folders; {share:.0%} of the photographs have a label"
     if not run.resume:
         facts["config"]["classes"] = max(1, store.labels.shape[1])
-
-
-def _load_run(model: ColorModel, path: Path) -> str:
-    """Take another run's averaged weights, with what of them is never exported."""
-    facts, parts = load_checkpoint(path)
-    try:
-        if facts["name"] != model.name:
-            raise RuntimeError(f"it trained {facts['name']}")
-        # A part that serves training alone may be missing on either side.
-        found = model.load_state_dict(parts["ema"], strict=False)
-        for name in (*found.missing_keys, *found.unexpected_keys):
-            if model.is_exported(name):
-                raise RuntimeError(f"not both have {name}")
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path} does not hold this {model.name} ({error}); give a run of the same preset."
-        ) from error
-    return f"{path.name} after {facts['step']} steps ({facts['start']})"
 
 
 @torch.no_grad()
