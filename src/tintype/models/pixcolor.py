@@ -307,16 +307,18 @@ class ConditionRow(nn.Module):
 
     def forward(
         self, features: Tensor, chroma_rows: Tensor, stack_rows: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the contexts (blocks, N, 2C, 1, W), and the states less what `values` will add.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the contexts (blocks, N, 2C, 1, W), and what `UpdateCache` puts together.
 
         Args:
             features: of the row, (1 or N, K, 1, W).
             chroma_rows, stack_rows: the states.
         """
         contexts, states = self.network.vertical_stack(chroma_rows, stack_rows, features)
-        stack_rows = torch.cat((stack_rows[:, :, :, 1:], torch.stack(states)), 3)
-        return torch.stack(contexts), chroma_rows[:, :, 1:], stack_rows
+        # In ONNX a graph cannot give new states under the names of those it takes: their rows that
+        # stay have names of their own.
+        tails = chroma_rows[:, :, 1:], stack_rows[:, :, :, 1:]
+        return torch.stack(contexts), *tails, torch.stack(states)
 
 
 class SampleRow(nn.Module):
@@ -353,10 +355,10 @@ class UpdateCache(nn.Module):
     """The graph ``cache``: the states for the row below, with the values of a finished row."""
 
     def forward(
-        self, values: Tensor, chroma_tail: Tensor, stack_tail: Tensor
+        self, values: Tensor, chroma_tail: Tensor, stack_tail: Tensor, vertical: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return both states; the arguments are `SampleRow`'s and `ConditionRow`'s."""
-        return torch.cat((chroma_tail, values), 2), stack_tail
+        return torch.cat((chroma_tail, values), 2), torch.cat((stack_tail, vertical), 3)
 
 
 def _convs(inputs: int, *layers: tuple[int, int], kernel: int = 3, pad: int = 1) -> nn.Sequential:
@@ -571,8 +573,7 @@ class PixColor(ColorModel):
         noise = noise.unflatten(1, (2, LEVELS))
         levels = torch.zeros(n, 2, height, width, dtype=torch.long, device=noise.device)
         for y, x, k in np.ndindex(height, width, 2):
-            chroma = dequantise(levels).to(noise.dtype)
-            logits = self.pixelcnn(chroma, features)[:, k, :, y, x]
+            logits = self.pixelcnn(dequantise(levels), features)[:, k, :, y, x]
             levels[:, k, y, x] = (logits / temperature + noise[:, k, :, y, x]).argmax(1)
         return dequantise(levels)
 
@@ -617,13 +618,14 @@ class PixColor(ColorModel):
                 "temperature": torch.tensor(0.7),
                 "values": torch.rand(n, 2, 1, w) - 0.5,
                 "chroma_tail": torch.rand(n, 2, _FIRST_ROWS - 1, w) - 0.5,
-                "stack_tail": torch.randn(blocks, n, c, _BLOCK_ROWS, w),
+                "stack_tail": torch.randn(blocks, n, c, _BLOCK_ROWS - 1, w),
+                "vertical": torch.randn(blocks, n, c, 1, w),
                 "chroma_rows": torch.rand(n, 2, _FIRST_ROWS, w) - 0.5,
                 "stack_rows": torch.randn(blocks, n, c, _BLOCK_ROWS, w),
             }
 
         of_row = ("guess", "noise", "values", "chroma_rows", "chroma_tail")
-        of_stack = ("context", "stack_rows", "stack_tail")
+        of_stack = ("context", "stack_rows", "stack_tail", "vertical")
         dynamic = {"features": {3: width}}
         dynamic |= {name: {0: n, 3: width} for name in of_row}
         dynamic |= {name: {1: n, 4: width} for name in of_stack}
@@ -638,7 +640,7 @@ class PixColor(ColorModel):
             )
 
         above, row, cache = ConditionRow(self.pixelcnn), SampleRow(self.pixelcnn), UpdateCache()
-        states, tails = "chroma_rows stack_rows", "chroma_tail stack_tail"
+        states, tails = "chroma_rows stack_rows", "chroma_tail stack_tail vertical"
         return {
             "": luma_graph(self.conditioning, CELL, "features"),
             "above": graph(above, f"features {states}", f"context {tails}"),
