@@ -42,7 +42,7 @@ _FIRST_ROWS, _BLOCK_ROWS = 3, 2  # rows above that 7x7 and 5x5 kernels see
 def quantise(chroma: Tensor) -> Tensor:
     """Return levels (N, 2, h, w), int64, of centred chroma of the same shape.
 
-    "32 values instead of 256": k = floor(c / 8) of c from 0 to 255.
+    "32 values instead of 256": k = floor(c / 8) of c from 0 to 255, rounded (our choice).
     """
     c = (chroma.flip(1) + 0.5) * 255
     return ((c + 0.5) / 8).floor().clamp(0, LEVELS - 1).long()
@@ -158,8 +158,9 @@ def _groups(channels: int, repeats: int = 1) -> Tensor:
 class MaskedConv2d(nn.Conv2d):
     """A convolution over the cells to the left, and over the cell itself by channel groups.
 
-    At the cell itself Cr's group sees Cr's and Cb's sees both (mask B); in the first layer Cr's
-    sees nothing and Cb's sees Cr (mask A). What a mask hides whole is not stored.
+    Half of every map is Cr's group, half Cb's (our choice). At the cell itself Cr's group sees Cr's
+    and Cb's sees both (mask B); in the first layer Cr's sees nothing and Cb's sees Cr (mask A).
+    Taps that a mask would hide from both are not stored.
 
     Args:
         inputs, outputs: the group of every channel.
@@ -190,9 +191,10 @@ def gate(x: Tensor) -> Tensor:
 class GatedBlock(nn.Module):
     """One 5x5 layer of the vertical and of the horizontal stack.
 
-    The gates of conditional PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): the paper prints
-    sizes alone. Vertical states hold rows above alone, so the vertical kernel takes their own row
-    too: without it cells above would be missed (blind spot).
+    The paper prints sizes alone; gates, and features added by 1x1 convolutions before both, are
+    those of conditional PixelCNN (van den Oord et al. 2016, arXiv 1606.05328; our choice). Vertical
+    states hold rows above alone, so the vertical kernel takes their own row too: without it cells
+    above would be missed (blind spot).
     """
 
     def __init__(self, channels: int, features: int, last: bool) -> None:
@@ -290,15 +292,16 @@ class PixelCNN(nn.Module):
 
     @staticmethod
     def _scale(chroma: Tensor) -> Tensor:
-        """Cr, Cb with the middles of the outermost levels at -1 and 1; padding is neutral."""
+        """Cr, Cb with the outermost levels at -1 and 1 (our choice); padding is neutral."""
         return chroma.flip(1) * (255 / 124)
 
 
 class ConditionRow(nn.Module):
     """The graph ``above``: what the next row can know of the rows above, once a row.
 
-    States: chroma of the three rows above, (N, 2, 3, W), and each block's vertical states of the
-    two rows above, (blocks, N, C, 2, W).
+    The states are chroma of the three rows above, (N, 2, 3, W), and each block's vertical states of
+    the two rows above, (blocks, N, C, 2, W). The graph gives on those of their rows that stay,
+    under their own names: in ONNX no graph gives new states under the names of those it takes.
     """
 
     def __init__(self, network: PixelCNN) -> None:
@@ -315,8 +318,6 @@ class ConditionRow(nn.Module):
             chroma_rows, stack_rows: the states.
         """
         contexts, states = self.network.vertical_stack(chroma_rows, stack_rows, features)
-        # In ONNX a graph cannot give new states under the names of those it takes: their rows that
-        # stay have names of their own.
         tails = chroma_rows[:, :, 1:], stack_rows[:, :, :, 1:]
         return torch.stack(contexts), *tails, torch.stack(states)
 
@@ -516,7 +517,8 @@ class PixColor(ColorModel):
             self.conditioning.freeze(False)
         truth = linear_to_cbcr(batch.rgb)  # (N, 2, H, W)
         levels = quantise(F.avg_pool2d(truth, CELL))  # means of cells: our choice
-        # Not samples but the truth is refined, so that the network keeps trusting its input.
+        # Not samples but the truth is refined, so that the network keeps trusting its input; as
+        # levels, as samples are (our choice).
         given = dequantise(levels)
         logits = self(batch.gray, given).float().transpose(1, 2)  # (N, 32, 2, h, w)
         nats = F.cross_entropy(logits, levels, reduction="none").mean((0, 2, 3))  # of Cr, of Cb
@@ -548,34 +550,23 @@ class PixColor(ColorModel):
         above, row, cache = ConditionRow(self.pixelcnn), SampleRow(self.pixelcnn), UpdateCache()
         features = self.conditioning(gray)
         n, _, height, width = noise.shape
-        sizes = {"samples": n, "width": width}
-        states = [
-            noise.new_zeros([sizes.get(str(size), size) for size in shape])
-            for shape in self._states().values()
-        ]
-        values, rows, logps = noise.new_zeros(n, 2, 1, width), [], []
+        blocks, channels = len(self.pixelcnn.blocks), self.pixelcnn.channels
+        states = (
+            noise.new_zeros(n, 2, _FIRST_ROWS, width),
+            noise.new_zeros(blocks, n, channels, _BLOCK_ROWS, width),
+        )
+        divisor, values, rows = noise.new_tensor(temperature), noise.new_zeros(n, 2, 1, width), []
         for y in range(height):
             context, *tails = above(features[:, :, y : y + 1], *states)
-            guess, own = None, noise[:, :, y : y + 1]
-            while guess is None or not torch.equal(values, guess):
+            own, guess = noise[:, :, y : y + 1], values
+            values, logp = row(context, guess, own, divisor)
+            while not torch.equal(values, guess):
                 guess = values
-                values, logp = row(context, guess, own, noise.new_tensor(temperature))
-            rows.append(values)
-            logps.append(logp)
+                values, logp = row(context, guess, own, divisor)
+            rows.append((values, logp))
             states = cache(values, *tails)
-        return torch.cat(rows, 2), torch.cat(logps, 2)
-
-    @torch.no_grad()
-    def sample_naive(self, gray: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """Draw what `sample` draws, by a pass of the whole network for every value."""
-        features = self.conditioning(gray)
-        n, _, height, width = noise.shape
-        noise = noise.unflatten(1, (2, LEVELS))
-        levels = torch.zeros(n, 2, height, width, dtype=torch.long, device=noise.device)
-        for y, x, k in np.ndindex(height, width, 2):
-            logits = self.pixelcnn(dequantise(levels), features)[:, k, :, y, x]
-            levels[:, k, y, x] = (logits / temperature + noise[:, k, :, y, x]).argmax(1)
-        return dequantise(levels)
+        chroma, logp = (torch.cat(part, 2) for part in zip(*rows, strict=True))
+        return chroma, logp
 
     def predict(self, gray: Tensor) -> Tensor:
         """Return the first sample of seed 0, refined, as ab (N, 2, H/2, W/2)."""
@@ -596,48 +587,47 @@ class PixColor(ColorModel):
         self.conditioning.freeze(self.config.freeze_steps > 0)
         return f"conditioning network started from {source} ({path.name})"
 
-    def _states(self) -> dict[str, tuple[int | str, ...]]:
-        blocks, channels = len(self.pixelcnn.blocks), self.pixelcnn.channels
-        return {
-            "chroma_rows": ("samples", 2, _FIRST_ROWS, "width"),
-            "stack_rows": (blocks, "samples", channels, _BLOCK_ROWS, "width"),
-        }
-
     def graphs(self) -> dict[str, Graph]:
         """Return the conditioning network, the three graphs of a row, and the refinement."""
         blocks, c = len(self.pixelcnn.blocks), self.pixelcnn.channels
-        n, width = ("samples", 1), ("width", 1)
 
         def example(size: int) -> dict[str, Tensor]:
             n, w = 1 + size, 4 * size + 1
+            coarse = torch.rand(n, 1, 2 + size, 4)
             return {
+                "gray": F.interpolate(coarse, size=((1 + size) * 32, 64)),
+                "chroma": torch.rand(n, 2, (1 + size) * 4, 8) - 0.5,
                 "features": torch.rand(1, self.config.adaptation, 1, w),
                 "context": torch.randn(blocks, n, 2 * c, 1, w),
                 "guess": torch.rand(n, 2, 1, w) - 0.5,
                 "noise": torch.randn(n, 2 * LEVELS, 1, w),
                 "temperature": torch.tensor(0.7),
                 "values": torch.rand(n, 2, 1, w) - 0.5,
+                "chroma_rows": torch.rand(n, 2, _FIRST_ROWS, w) - 0.5,
                 "chroma_tail": torch.rand(n, 2, _FIRST_ROWS - 1, w) - 0.5,
+                "stack_rows": torch.randn(blocks, n, c, _BLOCK_ROWS, w),
                 "stack_tail": torch.randn(blocks, n, c, _BLOCK_ROWS - 1, w),
                 "vertical": torch.randn(blocks, n, c, 1, w),
-                "chroma_rows": torch.rand(n, 2, _FIRST_ROWS, w) - 0.5,
-                "stack_rows": torch.randn(blocks, n, c, _BLOCK_ROWS, w),
             }
 
+        n, width = ("samples", 1), ("width", 1)
         of_row = ("guess", "noise", "values", "chroma_rows", "chroma_tail")
         of_stack = ("context", "stack_rows", "stack_tail", "vertical")
         dynamic = {"features": {3: width}}
         dynamic |= {name: {0: n, 3: width} for name in of_row}
         dynamic |= {name: {1: n, 4: width} for name in of_stack}
+        dynamic["gray"] = {0: n, 2: ("rows", CELL), 3: ("columns", CELL)}
+        dynamic["chroma"] = {0: n, 2: ("rows", 1), 3: ("columns", 1)}
 
         def graph(module: nn.Module, inputs: str, outputs: str) -> Graph:
             names = inputs.split()
-            return Graph(
-                module,
-                lambda size: {name: example(size)[name] for name in names},
-                dynamic,
-                tuple(outputs.split()),
-            )
+            own = {name: axes for name, axes in dynamic.items() if name in names}
+
+            def given(size: int) -> dict[str, Tensor]:
+                tensors = example(size)
+                return {name: tensors[name] for name in names}
+
+            return Graph(module, given, own, tuple(outputs.split()))
 
         above, row, cache = ConditionRow(self.pixelcnn), SampleRow(self.pixelcnn), UpdateCache()
         states, tails = "chroma_rows stack_rows", "chroma_tail stack_tail vertical"
@@ -646,25 +636,16 @@ class PixColor(ColorModel):
             "above": graph(above, f"features {states}", f"context {tails}"),
             "row": graph(row, "context guess noise temperature", "values logp"),
             "cache": graph(cache, f"values {tails}", states),
-            "refine": self._refine_graph(),
+            "refine": graph(self.refinement, "gray chroma", "refined"),
         }
-
-    def _refine_graph(self) -> Graph:
-        def example(size: int) -> dict[str, Tensor]:
-            gray = torch.rand(1 + size, 1, 2 + size, 4)
-            return {
-                "gray": F.interpolate(gray, size=((1 + size) * 32, 64)),
-                "chroma": torch.rand(1 + size, 2, (1 + size) * 4, 8) / 4 - 0.125,
-            }
-
-        dynamic = {
-            "gray": {0: ("samples", 1), 2: ("rows", CELL), 3: ("columns", CELL)},
-            "chroma": {0: ("samples", 1), 2: ("rows", 1), 3: ("columns", 1)},
-        }
-        return Graph(self.refinement, example, dynamic, ("refined",))
 
     def card(self) -> dict[str, Any]:
         """Return the fields of the card that follow from the model."""
+        blocks, channels = len(self.pixelcnn.blocks), self.pixelcnn.channels
+        states = {
+            "chroma_rows": ("samples", 2, _FIRST_ROWS, "width"),
+            "stack_rows": (blocks, "samples", channels, _BLOCK_ROWS, "width"),
+        }
         return {
             "description": "PixColor, Guadarrama et al. 2017: many colorings of one photograph.",
             "paper": self.paper,
@@ -672,6 +653,6 @@ class PixColor(ColorModel):
             "kind": "sampler",
             "size": {"short_side": 224, "multiple": CELL},
             "enlarge": "bilinear",
-            "states": self._states(),
+            "states": states,
             "options": {"temperature": 1.0, "seed": 0, "refine": True},
         }
