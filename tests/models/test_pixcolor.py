@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from tintype.color.bins import CHROMA_32, chroma_levels, quantize_chroma
+from tintype.color.bins import CHROMA_32, level_centers, quantize_chroma
 from tintype.color.spaces import rgb_to_ycbcr
 from tintype.errors import CheckpointError, SettingError
 from tintype.models import build, rebuild
@@ -83,7 +83,7 @@ def batch(side=64, count=2):
 def test_levels_are_the_papers():
     k = torch.arange(LEVELS).view(1, 1, 1, -1).expand(1, 2, 1, -1)
     assert np.allclose(dequantize(k)[0, 0, 0] + 0.5, (8 * np.arange(32) + 3.5) / 255)
-    assert np.allclose(dequantize(k)[0, 0, 0] + 0.5, chroma_levels(CHROMA_32), atol=1e-6)
+    assert np.allclose(dequantize(k)[0, 0, 0] + 0.5, level_centers(CHROMA_32), atol=1e-6)
     every = (torch.arange(256) / 255 - 0.5).view(1, 1, 1, -1).expand(1, 2, 1, -1)
     assert torch.equal(quantize(every)[0, 0, 0], torch.arange(256) // 8)
     assert torch.equal(quantize(dequantize(k)), k)

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
 
 from tintype.errors import CheckpointError
 from tintype.models.base import Batch, ColorModel, TrainConfig, average_gradients
@@ -180,8 +181,7 @@ class Trainer:
         facts["photographs"] = self.step * self.config.batch
         if log is None and not last:
             return
-        update_bn(self._recent_batches(), _Loss(averaged))
-        averaged.eval()
+        update_bn(averaged, self._recent_batches())
         if last and self.crops is not None:
             averaged.calibrate(to_batch(part.float() / 255) for part in self.crops.split(64))
         if log is None:
@@ -195,9 +195,9 @@ class Trainer:
             log.write("validation", self.step, elapsed=facts["elapsed"], **facts["validation"])
             contact_sheet(averaged, fixed_photos(self.crops), self.run.out / "contact.png")
 
-    def _recent_batches(self) -> Iterator[list[Batch]]:
+    def _recent_batches(self) -> Iterator[Batch]:
         for k in range(_UPDATE_BN_BATCHES):
-            yield [self.batches(max(0, self.step - 1 - k))]
+            yield self.batches(max(0, self.step - 1 - k))
 
     def _restore(self, saved: Mapping[str, dict[str, Tensor]]) -> None:
         try:
@@ -214,15 +214,23 @@ class Trainer:
             ) from error
 
 
-class _Loss(nn.Module):
-    """The loss as a forward pass, which is what `update_bn` calls."""
+@torch.no_grad()
+def update_bn(model: ColorModel, batches: Iterator[Batch]) -> None:
+    """Measure the batch norms' statistics anew, for averaged weights have others than the last.
 
-    def __init__(self, model: ColorModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return self.model.loss(batch)
+    As torch's `update_bn`, but norms that a model keeps frozen stay as they are.
+    """
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    for batch in batches if norms else ():
+        model.loss(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
 
 
 def _ema_update(ema: float) -> Callable[..., None]:
