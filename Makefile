@@ -33,6 +33,7 @@ lint: $(VENV)/installed  ## check style, format and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/installed  ## put the sources into the house format
 	$(VENV)/bin/ruff check --fix
