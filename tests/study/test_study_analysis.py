@@ -15,7 +15,7 @@ import pytest
 from study.material import small_study
 
 from tintype.study.analysis import analyze, exclusion_reasons
-from tintype.study.manifest import FALSE_COLOURS, Study
+from tintype.study.manifest import FALSE_COLORS, Study
 from tintype.study.presentation import (
     SIMULATED,
     answers_csv,
@@ -39,14 +39,14 @@ def an_answer(
     measurements: Measurements = SEEN,
     **changes: object,
 ) -> Answer:
-    photos = study.of_kind(kind)
+    photos = study.photos_of_kind(kind)
     true = "left" if position % 2 else "right"
     other = "right" if position % 2 else "left"
     answer = Answer(
         position=position,
         kind=kind,
         photo=photos[position % len(photos)],
-        system=system if kind == "trial" else FALSE_COLOURS,
+        system=system if kind == "trial" else FALSE_COLORS,
         true_side=true,
         choice=other if fooled else true,
         measurements=measurements,
@@ -134,7 +134,7 @@ def test_single_photographs_have_scores(study: Study) -> None:
         ("one", 2, 1, 0.5),
     ]
     assert [p.name for p in report.photos] == [
-        study.photos[k].name for k in study.of_kind("trial")[:2]
+        study.photos[k].name for k in study.photos_of_kind("trial")[:2]
     ]
 
 

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from study.material import small_study
 
 from tintype.study.app import RateLimits, create_app
-from tintype.study.manifest import FALSE_COLOURS, Study, owner_token
+from tintype.study.manifest import FALSE_COLORS, Study, read_owner_token
 from tintype.study.protection import RateLimiter
 from tintype.study.records import Session
 from tintype.study.storage import AnswerStore
@@ -176,7 +176,7 @@ def test_pages_say_nothing_of_what_is_true(tmp_path: Path) -> None:
     study = small_study(tmp_path, systems=("machine-a", "machine-b"))
     store = AnswerStore(study)
     visitor = Visitor(create_app(study, store))
-    secrets = [*study.systems, FALSE_COLOURS, "catch", "true_side", "seed"]
+    secrets = [*study.systems, FALSE_COLORS, "catch", "true_side", "seed"]
     secrets += [photo.name for photo in study.photos]
     secrets += [name.removesuffix(".png") for name in study.checksums]
     state = visitor.begin()
@@ -213,7 +213,7 @@ def test_answers_to_both_pictures_of_a_pair_are_alike(
         assert pair is not None
         left, right = (visitor.get(f"/{state[side]}") for side in ("left", "right"))
         true, coloured = (
-            path.read_bytes() for path in study.files_of(pair.trial.photo, pair.trial.system)
+            path.read_bytes() for path in study.pair_files(pair.trial.photo, pair.trial.system)
         )
         if pair.trial.true_side == "right":
             true, coloured = coloured, true
@@ -442,7 +442,7 @@ def test_another_person_can_begin_on_the_same_device(visitor: Visitor, store: An
 def test_the_report_needs_the_owners_token(visitor: Visitor, study: Study) -> None:
     visitor.begin()
     visitor.finish()
-    token = owner_token(study)
+    token = read_owner_token(study)
     assert "Owner’s token" in visitor.get("/report").text
     for wrong in ("", "wrong", token[:-1], token + "é"):
         response = visitor.post("/report", data={"token": wrong})

@@ -11,19 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tintype.study.assignment import assign_trials, pairs_of_assignment
-from tintype.study.manifest import FALSE_COLOURS, Picture, Settings, Study
+from tintype.study.manifest import FALSE_COLORS, Settings, Study, StudyPhoto
 
 
 def a_study(photos: int = 20, systems: int = 3, **changes: int) -> Study:
     """A study of which nothing is on disk."""
-    values = {"trials": 8, "practice": 3, "catch": 4, "seed": 5} | changes
-    kinds = ["practice"] * values["practice"] + ["catch"] * values["catch"] + ["trial"] * photos
+    values = {"trials": 8, "practice_trials": 3, "catch_trials": 4, "seed": 5} | changes
+    kinds = (
+        ["practice"] * values["practice_trials"]
+        + ["catch"] * values["catch_trials"]
+        + ["trial"] * photos
+    )
     names = [f"system-{k}" for k in range(systems)]
     return Study(
         folder=Path(),
         settings=Settings(**values),
         systems=dict.fromkeys(names, ""),
-        photos=tuple(Picture(f"{k}", kind, "", {}) for k, kind in enumerate(kinds)),
+        photos=tuple(StudyPhoto(f"{k}", kind, "", {}) for k, kind in enumerate(kinds)),
         checksums={},
         created="",
     )
@@ -44,7 +48,9 @@ def test_every_photograph_is_given_out_in_every_system_equally_often(
         pair for assignment in range(assignments) for pair in pairs_of_assignment(study, assignment)
     ]
     counts = Counter(pairs)
-    every = [counts[photo, name] for photo in study.of_kind("trial") for name in study.systems]
+    every = [
+        counts[photo, name] for photo in study.photos_of_kind("trial") for name in study.systems
+    ]
     assert max(every) - min(every) <= 1
     assert sum(every) == assignments * min(trials, photos)
 
@@ -77,13 +83,13 @@ def test_over_all_raters_a_photograph_is_true_on_either_side_equally_often() -> 
         trial.true_side == "left"
         for assignment in range(400)
         for trial in assign_trials(study, assignment)
-        if trial.kind == "trial" and trial.photo == study.of_kind("trial")[0]
+        if trial.kind == "trial" and trial.photo == study.photos_of_kind("trial")[0]
     )
     assert 150 < lefts < 250
 
 
 def test_practice_comes_first_and_catch_trials_are_spread_among_the_rest() -> None:
-    study = a_study(40, 2, trials=20, catch=4)
+    study = a_study(40, 2, trials=20, catch_trials=4)
     places: Counter[int] = Counter()
     for assignment in range(50):
         kinds = [trial.kind for trial in assign_trials(study, assignment)]
@@ -99,8 +105,8 @@ def test_practice_comes_first_and_catch_trials_are_spread_among_the_rest() -> No
 
 def test_catch_trials_set_false_colours_against_the_true_ones() -> None:
     trials = assign_trials(a_study(), 0)
-    assert {t.system for t in trials if t.kind == "catch"} == {FALSE_COLOURS}
-    assert FALSE_COLOURS not in {t.system for t in trials if t.kind != "catch"}
+    assert {t.system for t in trials if t.kind == "catch"} == {FALSE_COLORS}
+    assert FALSE_COLORS not in {t.system for t in trials if t.kind != "catch"}
 
 
 def test_an_assignment_comes_from_the_seed_alone() -> None:
@@ -125,6 +131,6 @@ def test_every_rater_has_an_order_of_their_own() -> None:
 
 @pytest.mark.parametrize("catch", [0, 1, 30])
 def test_any_number_of_catch_trials_finds_a_place(catch: int) -> None:
-    trials = assign_trials(a_study(10, 2, catch=catch), 1)
+    trials = assign_trials(a_study(10, 2, catch_trials=catch), 1)
     assert Counter(t.kind for t in trials)["catch"] == catch
     assert Counter(t.kind for t in trials)["trial"] == 8

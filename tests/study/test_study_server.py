@@ -27,7 +27,7 @@ LOST = (OSError, http.client.HTTPException)  # what a rater meets when the serve
 @pytest.fixture
 def long_study(tmp_path: Path) -> Study:
     """More trials than are answered in a second or two."""
-    return small_study(tmp_path / "long", photos=32, trials=30, catch=2, practice=2)
+    return small_study(tmp_path / "long", photos=32, trials=30, catch_trials=2, practice_trials=2)
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_a_port_that_is_taken_is_said_to_be(study: Study) -> None:
 
 
 def test_a_study_that_was_changed_is_not_served(study: Study) -> None:
-    study.file(next(iter(study.checksums))).unlink()
+    study.picture_path(next(iter(study.checksums))).unlink()
     with pytest.raises(DataError, match="restore it"):
         serve_study(study, port=0)
 

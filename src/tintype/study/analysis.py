@@ -91,7 +91,7 @@ def analyze(
 
 
 def exclusion_reasons(study: Study, rater: Rater, include_unfinished: bool = False) -> list[str]:
-    """Return why a rater is excluded by the study's `Rules`, in words; empty if included."""
+    """Return why the `ExclusionRules` exclude a rater, in words; empty if included."""
     settings, rules = study.settings, study.settings.rules
     if rater.withdrawn:
         return ["withdrew"]
@@ -100,16 +100,16 @@ def exclusion_reasons(study: Study, rater: Rater, include_unfinished: bool = Fal
         return ["answered no scored trial"]
     reasons = []
     if not rater.finished and not include_unfinished:
-        reasons.append(f"did not finish ({len(own)} of {study.trials} trials)")
+        reasons.append(f"did not finish ({len(own)} of {study.trials_per_rater} trials)")
     catches = [answer for answer in rater.answers if answer.kind == "catch"]
     wrong = sum(answer.fooled for answer in catches)
-    if wrong > rules.catch_errors:
+    if wrong > rules.max_catch_errors:
         reasons.append(f"{wrong} of {len(catches)} catch trials wrong")
-    fast = sum(answer.reaction_ms < rules.fast_ms for answer in own)
-    if fast > rules.fast_share * len(own):
-        reasons.append(f"{fast} of {len(own)} answers within {rules.fast_ms} ms: too fast")
+    fast = sum(answer.reaction_ms < rules.min_reaction_ms for answer in own)
+    if fast > rules.max_fast_share * len(own):
+        reasons.append(f"{fast} of {len(own)} answers within {rules.min_reaction_ms} ms: too fast")
     left = sum(answer.choice == "left" for answer in own)
-    if binomial_test(left, len(own)) < rules.side_p:
+    if binomial_test(left, len(own)) < rules.side_bias_alpha:
         side = "left" if 2 * left > len(own) else "right"
         reasons.append(f"{max(left, len(own) - left)} of {len(own)} answers {side}: one-sided")
     if settings.exposure_ms and any(answer.measurements.exposed_ms is None for answer in own):
@@ -240,7 +240,7 @@ def _diagnostics(raters: Sequence[Rater], table: _AnswerTable) -> Diagnostics:
     layouts = Counter(a.measurements.layout for a in answers if a.measurements.layout is not None)
     answers_per_pair = [
         len(table.pairs.get((photo, system), ()))
-        for photo in table.study.of_kind("trial")
+        for photo in table.study.photos_of_kind("trial")
         for system in table.study.systems
     ]
     return Diagnostics(

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from tintype.errors import TintypeError
 from tintype.study.analysis import analyze
 from tintype.study.assignment import Side, Trial
-from tintype.study.manifest import Study, owner_token
+from tintype.study.manifest import Study, read_owner_token
 from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
 from tintype.study.protection import ProtectionMiddleware, RateLimiter, client_address
 from tintype.study.records import Layout, Measurements, Pair, Session
@@ -147,7 +147,7 @@ class _Handlers:
     def __init__(self, study: Study, store: AnswerStore, limits: RateLimits) -> None:
         self._study = study
         self._store = store
-        self._token = owner_token(study)
+        self._token = read_owner_token(study)
         self._cookie = f"study-{study.digest[:12]}"  # several studies may share a host
         unlimited = limits.requests == 0
         self._enrollment_limiter = RateLimiter(
@@ -236,7 +236,7 @@ class _Handlers:
             answer.interrupted,
             answer.layout,
         )
-        practice = answer.position < self._study.settings.practice
+        practice = answer.position < self._study.settings.practice_trials
         before = self._store.next_pair(session) if practice else None
         pair = self._store.record_answer(
             session, answer.position, answer.choice, measurements, present_next=scripted
@@ -254,13 +254,13 @@ class _Handlers:
         pair = self._store.next_pair_by_secret(secret) if secret else None
         if pair is None:
             raise HTTPException(404, "There is no such picture.")
-        true, coloured = self._study.files_of(pair.trial.photo, pair.trial.system)
+        true, colorized = self._study.pair_files(pair.trial.photo, pair.trial.system)
         # Read both whichever is requested, so that caching does not tell them apart by time.
-        contents = {"true": true.read_bytes(), "coloured": coloured.read_bytes()}
+        contents = {"true": true.read_bytes(), "colorized": colorized.read_bytes()}
         left_true = pair.trial.true_side == "left"
         for name, side in ((pair.left_token, left_true), (pair.right_token, not left_true)):
             if _equal_secrets(token, name):
-                return Response(contents["true" if side else "coloured"], media_type="image/png")
+                return Response(contents["true" if side else "colorized"], media_type="image/png")
         raise HTTPException(404, "There is no such picture.")
 
     def thanks(self, request: Request) -> Response:
@@ -363,8 +363,10 @@ class _Handlers:
             "form_key": session.form_key,
             "position": pair.position,
             "practice": practice,
-            "number": pair.position + 1 - (0 if practice else settings.practice),
-            "of": settings.practice if practice else self._study.trials + settings.catch,
+            "number": pair.position + 1 - (0 if practice else settings.practice_trials),
+            "of": settings.practice_trials
+            if practice
+            else self._study.trials_per_rater + settings.catch_trials,
             "left": f"picture/{pair.left_token}",
             "right": f"picture/{pair.right_token}",
             "exposure_ms": settings.exposure_ms,
@@ -374,7 +376,7 @@ class _Handlers:
         settings = self._study.settings
         page = self._templates.get_template(template).render(
             settings=settings,
-            pairs=self._study.trials + settings.catch,
+            pairs=self._study.trials_per_rater + settings.catch_trials,
             to_json=json.dumps,
             **{"up": "", **values},
         )

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from tintype.study.manifest import FALSE_COLOURS, Kind, Study
+from tintype.study.manifest import FALSE_COLORS, Kind, Study
 
 Side = Literal["left", "right"]
 
@@ -47,16 +47,16 @@ def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial
     systems = list(study.systems)
     practice = [
         (photo, systems[(k + assignment) % len(systems)])
-        for k, photo in enumerate(study.of_kind("practice"))
+        for k, photo in enumerate(study.photos_of_kind("practice"))
     ]
     sides = _balanced_sides(len(practice), random)
     trials = [Trial("practice", *pair, side) for pair, side in zip(practice, sides, strict=True)]
     scored = _scored_trials(study, assignment, random)
     catches = [
-        Trial("catch", int(photo), FALSE_COLOURS, side)
+        Trial("catch", int(photo), FALSE_COLORS, side)
         for photo, side in zip(
-            random.permutation(study.of_kind("catch")),
-            _balanced_sides(study.settings.catch, random),
+            random.permutation(study.photos_of_kind("catch")),
+            _balanced_sides(study.settings.catch_trials, random),
             strict=True,
         )
     ]
@@ -65,10 +65,14 @@ def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial
 
 def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
     """Return the scored photographs of an assignment, each with its system."""
-    shuffled = np.random.default_rng([study.settings.seed, 0]).permutation(study.of_kind("trial"))
+    shuffled = np.random.default_rng([study.settings.seed, 0]).permutation(
+        study.photos_of_kind("trial")
+    )
     systems = list(study.systems)
     pairs = []
-    for step in range(assignment * study.trials, (assignment + 1) * study.trials):
+    for step in range(
+        assignment * study.trials_per_rater, (assignment + 1) * study.trials_per_rater
+    ):
         round_, place = divmod(step, len(shuffled))
         pairs.append((int(shuffled[place]), systems[(place + round_) % len(systems)]))
     return pairs

@@ -295,8 +295,8 @@ def _to_json(value: Any) -> Any:
 
 def _thumbnails(study: Study, score: PhotoScore) -> dict[str, Any]:
     """Return a pair of pictures as data URIs, with its score."""
-    true, coloured = (_data_uri(path) for path in study.files_of(score.photo, score.system))
-    return {"true": true, "coloured": coloured, "score": score}
+    true, colorized = (_data_uri(path) for path in study.pair_files(score.photo, score.system))
+    return {"true": true, "colorized": colorized, "score": score}
 
 
 def _data_uri(path: Any) -> str:

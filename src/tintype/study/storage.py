@@ -351,7 +351,7 @@ class AnswerStore:
             )
         )
         settings = self.study.settings
-        last = settings.practice + settings.catch + self.study.trials - 1
+        last = settings.practice_trials + settings.catch_trials + self.study.trials_per_rater - 1
         change = schema.sessions.update().where(schema.sessions.c.id == session.id)
         connection.execute(change.values(last_seen_ms=now, finished=position == last))
 
