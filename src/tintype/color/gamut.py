@@ -42,7 +42,9 @@ _MAX_CHROMA = 134.0
 # Linear sRGB of XYZ relative to white, with rows that add up to 1: R = Y + dX m0 + dZ m2 where
 # dX = X - Y and dZ = Z - Y. Both vanish for neutral colours, so gray stays exactly gray.
 _XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ / RGB_TO_XYZ.sum(axis=1, keepdims=True))
-_XZ_TO_RGB = [(np.float32(row[0]), np.float32(row[2])) for row in _XYZ_TO_RGB]
+_XZY_TO_RGB = np.column_stack([_XYZ_TO_RGB[:, 0], _XYZ_TO_RGB[:, 2], np.ones(3)]).astype(np.float32)
+# What a and b add to f(Y) to give f(X) and f(Z).
+_F_PER_AB = np.array([_F_SCALE / 500, -_F_SCALE / 200], dtype=np.float32)
 
 RgbArray: TypeAlias = NDArray[np.uint8 | np.uint16]
 
@@ -73,13 +75,14 @@ def join_lab(
     """
     result = _output_array(gray, ab, dtype, out)
     f_of_gray = _f_table(256 if gray.dtype == np.uint8 else 65536)
+    planes = np.moveaxis(ab, -1, 0)
     width = gray.shape[1]
     out_of_gamut = []
     for rows in _row_blocks(gray.shape):
         fy = f_of_gray.take(_gray_index(gray[rows]), mode="clip")
-        light = _lab_to_linear(fy, ab[rows, :, 0], ab[rows, :, 1])
-        for channel in range(3):
-            result[rows, :, channel] = _encode_srgb(light[channel], result.dtype)
+        light = _lab_to_linear(fy, planes[:, rows])
+        for channel, encoded in enumerate(_encode_srgb(light, result.dtype)):
+            result[rows, :, channel] = encoded
         outside = np.flatnonzero(~_in_gamut(light))
         if outside.size:
             out_of_gamut.append(outside + rows.start * width)
@@ -89,8 +92,7 @@ def join_lab(
     for start in range(0, len(outside), _BLOCK_PIXELS):
         pixels = np.divmod(outside[start : start + _BLOCK_PIXELS], width)
         fy = f_of_gray.take(_gray_index(gray[pixels]), mode="clip")
-        light = _shrink_into_gamut(fy, ab[pixels])
-        result[pixels] = _encode_srgb(np.stack(light, axis=-1), result.dtype)
+        result[pixels] = _encode_srgb(_shrink_into_gamut(fy, ab[pixels].T), result.dtype).T
     return result
 
 
@@ -199,24 +201,15 @@ def _encode_srgb(light: NDArray[np.float32], dtype: np.dtype) -> RgbArray:
         return (linear_to_srgb(unit) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
 
 
-def _lab_to_linear(
-    fy: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32]
-) -> list[NDArray[np.float32]]:
-    """Linear r, g and b, white being 65,535, of scaled f(Y) and chroma; unbounded."""
-    y = _lab_f_inverse(fy)
-    fx = a * np.float32(_F_SCALE / 500)
-    dx = _lab_f_inverse(np.add(fx, fy, out=fx))
-    dx -= y
-    fz = b * np.float32(-_F_SCALE / 200)
-    dz = _lab_f_inverse(np.add(fz, fy, out=fz))
-    dz -= y
-    light = []
-    for of_x, of_z in _XZ_TO_RGB:
-        channel = dx * of_x
-        channel += dz * of_z
-        channel += y
-        light.append(channel)
-    return light
+def _lab_to_linear(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return linear r, g, b (3, ...), white being 65,535, of scaled f(Y) (...) and ab (2, ...)."""
+    f = np.empty((3, *fy.shape), dtype=np.float32)
+    scale = _F_PER_AB.reshape(2, *[1] * fy.ndim)
+    np.add(np.multiply(ab, scale, out=f[:2]), fy, out=f[:2])
+    f[2] = fy
+    xzy = _lab_f_inverse(f)
+    xzy[:2] -= xzy[2]
+    return (_XZY_TO_RGB @ xzy.reshape(3, -1)).reshape(f.shape)
 
 
 def _lab_f_inverse(f: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -229,25 +222,21 @@ def _lab_f_inverse(f: NDArray[np.float32]) -> NDArray[np.float32]:
     return light
 
 
-def _in_gamut(light: list[NDArray[np.float32]]) -> NDArray[np.bool_]:
-    low = np.minimum(np.minimum(light[0], light[1]), light[2])
-    high = np.maximum(np.maximum(light[0], light[1]), light[2])
-    inside = low >= np.float32(-_TOLERANCE)
-    inside &= high <= np.float32(_WHITE + _TOLERANCE)
+def _in_gamut(light: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which linear colors (3, ...) exist in sRGB, (...)."""
+    inside = light.min(axis=0) >= np.float32(-_TOLERANCE)
+    inside &= light.max(axis=0) <= np.float32(_WHITE + _TOLERANCE)
     return inside
 
 
-def _shrink_into_gamut(
-    fy: NDArray[np.float32], ab: NDArray[np.float32]
-) -> list[NDArray[np.float32]]:
-    """Linear r, g and b of colours (n, 2) after shrinking their chroma into gamut, by bisection."""
-    a, b = ab[:, 0], ab[:, 1]
+def _shrink_into_gamut(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return linear r, g, b (3, n) of ab (2, n) after shrinking it into gamut, by bisection."""
     inside = np.zeros_like(fy)
     outside = np.ones_like(fy)
-    np.minimum(outside, _MAX_CHROMA / np.hypot(a, b), out=outside)
+    np.minimum(outside, _MAX_CHROMA / np.hypot(*ab), out=outside)
     for _ in range(_BISECTION_STEPS):
         share = np.multiply(inside + outside, 0.5, dtype=np.float32)
-        fits = _in_gamut(_lab_to_linear(fy, a * share, b * share))
+        fits = _in_gamut(_lab_to_linear(fy, ab * share))
         np.copyto(inside, share, where=fits)
         np.copyto(outside, share, where=~fits)
-    return _lab_to_linear(fy, a * inside, b * inside)
+    return _lab_to_linear(fy, ab * inside)
