@@ -13,7 +13,8 @@ from tintype.card import Card, Size, read_card, sha256
 _HEAD = '<ir_version: 8, opset_import: ["": 17]>\n'
 LEVELS = (-0.2, 0.0, 0.2)  #: of both channels of the sampler
 
-_CHROMA = """net (float[1,1,H,W] gray) => (float[1,2,h,w] chroma) <float[1,2,1,1] gain = {30, -20}> {
+_CHROMA = """net (float[1,1,H,W] gray) => (float[1,2,h,w] chroma)
+<float[1,2,1,1] gain = {30, -20}> {
     small = AveragePool <kernel_shape = [4,4], strides = [4,4]> (gray)
     chroma = Mul (small, gain)
 }"""
@@ -43,8 +44,8 @@ _ABOVE = """net (float[1,1,1,w] features, int64 row, float[n,2,1,w] before, floa
     context = Add (features, known)
 }"""
 # Cr is drawn first, from what is above and the cell to the left; then Cb, from Cr too.
-_ROW = """net (float[n,1,1,w] context, float[n,2,1,w] guess, float[n,6,1,w] noise, float temperature)
-=> (float[n,2,1,w] values, float[n,2,1,w] logp)
+_ROW = """net
+(float[n,1,1,w] context, float[n,2,1,w] guess, float[n,6,1,w] noise, float temperature) => (float[n,2,1,w] values, float[n,2,1,w] logp)
 <float[1,3,1,1] levels = {-0.2, 0, 0.2}, float[3] table = {-0.2, 0, 0.2}, int64[1] one = {1},
  int64[1] zero = {0}, int64[1] last = {-1}, int64[1] axis = {3}, int64[1] channels = {1},
  int64[8] left = {0,0,0,1,0,0,0,0}, int64[2] halves = {3,3}, int64[2] ones = {1,1},
@@ -101,8 +102,14 @@ def write(folder: Path, name: str, graphs: dict[str, str | onnx.ModelProto], **c
         onnx.save(model, path)
         files[path.name] = sha256(path)
     fields: dict[str, Any] = {
-        **{"name": name, "description": "For a test.", "paper": "", "licence": "CC0-1.0"},
-        **{"space": "lab", "kind": "chroma", "size": Size(64, longest=256), "enlarge": "guided"},
+        "name": name,
+        "description": "For a test.",
+        "paper": "",
+        "licence": "CC0-1.0",
+        "space": "lab",
+        "kind": "chroma",
+        "size": Size(64, longest=256),
+        "enlarge": "guided",
         "files": files,
     }
     Card(**{**fields, **card}).write(folder / f"{name}.json")
@@ -130,7 +137,9 @@ def sampler_model(
     graphs = {"": _FEATURES, "above": _ABOVE, "row": _ROW, "cache": _CACHE}
     graphs |= {"refine": _REFINE} if refine else {}
     fields: dict[str, Any] = {
-        **{"space": "ycbcr", "kind": "sampler", "options": {"temperature": 0.8}},
+        "space": "ycbcr",
+        "kind": "sampler",
+        "options": {"temperature": 0.8},
         "states": {"before": ("samples", 2, 1, "width"), "seen": ("samples", 2, 0, "width")},
     }
     return write(folder, name, graphs, **{**fields, **card})

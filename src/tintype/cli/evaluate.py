@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
-from tintype.cli.inputs import find
+from tintype.cli.inputs import find_photos
 from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def evaluate(
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
-            filter, all for every model there is; may be repeated.
+            filter, NAME@no-refine without its second stage, all for every model there is; may be
+            repeated.
         recursive: look into the subfolders of folders.
         size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
         crop: with --size: cut out the central square first, so that nothing is distorted.
@@ -76,12 +77,12 @@ def evaluate(
         raise UsageError("--record needs a name for the photographs")
     if crop and size is None:
         raise UsageError("--crop needs a --size")
-    findings = find(photos, recursive)
-    paths = [item.path for item in findings.photos if item.path]
-    if len(paths) < len(findings.photos):
+    inputs = find_photos(photos, recursive)
+    paths = [item.path for item in inputs.photos if item.path]
+    if len(paths) < len(inputs.photos):
         raise UsageError("evaluate reads files and folders, not standard input")
     with Progress() as progress, tempfile.TemporaryDirectory(prefix="tintype-") as folder:
-        for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
+        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
         if not paths:
             return 1
@@ -126,7 +127,7 @@ def evaluate(
             from tintype.evaluation.table import record as write
 
             write(table, record)
-    return 1 if findings.failed or table.skipped else 0
+    return 1 if inputs.failed or table.skipped else 0
 
 
 def _networks(

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from tintype.color.gamut import join_lab
-from tintype.errors import DataError, PhotoError
+from tintype.errors import DataError, PhotoError, SettingError
 from tintype.evaluation.memory import peak_megabytes
 from tintype.evaluation.networks import Networks, Picture
 from tintype.evaluation.observations import Observations, Truth, diversity, resampled
 from tintype.evaluation.protocol import Protocol, eight_bits
 from tintype.evaluation.table import REFERENCES, Row, Table
 from tintype.photo import Photo
-from tintype.runtime.card import list_models, named_with_option
-from tintype.runtime.engine import Colorizer
+from tintype.runtime.colorizer import Colorizer
+from tintype.runtime.registry import list_models, parse_model_option
 
 #: Told a photograph's number, what made the picture (or "truth"), and the picture.
 Keep = Callable[[int, str, Picture], None]
@@ -26,33 +26,33 @@ _LARGEST = 3  # photographs, on which memory is measured
 
 
 def every_model() -> list[str]:
-    """The models that colour by themselves, by name."""
-    return [card.name for card in list_models() if card.output != "finer"]
+    """Every model there is, by name."""
+    return [card.name for card in list_models()]
 
 
 class _Contestant:
     """A model with the options of its row."""
 
     def __init__(self, name: str, threads: int | None) -> None:
-        self.model, self.options = named_with_option(name)
+        self.model, asked = parse_model_option(name)
         self.colorizer = Colorizer(self.model, threads=threads)
         try:
-            self.colorizer.options(**self.options)
-        except ValueError as error:
+            self.options = self.colorizer.options(**asked)
+        except SettingError as error:
             raise DataError(
-                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to "
-                "refine as in patchwise@none."
+                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, a filter as in "
+                "patchwise@none, or no-refine as in tint_sampler@no-refine."
             ) from error
-        # What is loaded at first use, as a second stage is, is in no photograph's seconds.
-        self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), **self.options)
+        # What is made at first use, as tables are, is in no photograph's seconds.
+        self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), self.options)
 
     def colour(self, photo: Photo, samples: int) -> tuple[Picture, dict[str, float]]:
         """The picture, and what is known of it: seconds, and diversity where it samples."""
         started = time.perf_counter()
-        result = self.colorizer.colorize(photo, **self.options)
+        result = self.colorizer.colorize(photo, self.options)
         known = {"seconds": time.perf_counter() - started}
-        if self.colorizer.card.sampling is not None and samples > 1:
-            drawn = self.colorizer.sample(photo, samples, **self.options)
+        if self.colorizer.card.kind == "sampler" and samples > 1:
+            drawn = self.colorizer.sample(photo, samples, self.options)
             known |= diversity([eight_bits(one.photo.rgb()) for one in drawn])
         return eight_bits(result.rgb()), known
 
@@ -76,7 +76,7 @@ def evaluate(
     Args:
         photos: colour photographs, never any that a model was trained on.
         models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
-            ``NAME@none`` what is refined.
+            ``NAME@none`` the filter.
         protocol: at what size; by default each at its own.
         samples: colourings of each photograph by models that sample, to measure their diversity
             on; scores are of the first.

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tintype.evaluation.protocol import Protocol
 from tintype.photo import Photo
-from tintype.runtime.engine import Colorizer
+from tintype.runtime.colorizer import Colorizer
+from tintype.runtime.options import Options
 
 _STATUS = Path("/proc/self/status")
 
@@ -27,7 +27,7 @@ _STATUS = Path("/proc/self/status")
 def peak_megabytes(
     model: str,
     photos: Sequence[Path],
-    options: dict[str, Any],
+    options: Options,
     protocol: Protocol,
     threads: int | None,
 ) -> float | None:
@@ -41,7 +41,7 @@ def peak_megabytes(
     request = {
         "model": model,
         "photos": [str(path) for path in photos],
-        "options": options,
+        "options": asdict(options),
         "threads": threads,
         "protocol": asdict(protocol),
     }
@@ -70,7 +70,7 @@ def _main() -> None:
     protocol = Protocol(**request["protocol"])
     colorizer = Colorizer(request["model"], threads=request["threads"])
     for path in request["photos"]:
-        colorizer.colorize(protocol.apply(Photo.open(path)), **request["options"])
+        colorizer.colorize(protocol.apply(Photo.open(path)), Options(**request["options"]))
     print(_peak())
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tintype.card import Card
 from tintype.evaluation.measures import BRIEF, MEASURES
 from tintype.evaluation.observations import RESAMPLES, SEED
 from tintype.evaluation.protocol import Protocol
-from tintype.runtime.card import Card, find, named_with_option
+from tintype.runtime.registry import find_model, parse_model_option
 
 #: The rows before the models': nothing done, and the true chroma on the given lightness.
 REFERENCES = ("gray", "ceiling")
@@ -145,7 +146,7 @@ def record(table: Table, photos: str) -> list[Card]:
     by_card: dict[str, list[Row]] = {}
     cards = {}
     for row in table.rows[len(REFERENCES) :]:
-        card = find(named_with_option(row.model)[0])
+        card = find_model(parse_model_option(row.model)[0])
         cards[card.name] = card
         by_card.setdefault(card.name, table.rows[: len(REFERENCES)]).append(row)
     for name, rows in by_card.items():
