@@ -14,7 +14,7 @@ _HEAD = '<ir_version: 8, opset_import: ["": 17]>\n'
 LEVELS = (-0.2, 0.0, 0.2)  #: of both channels of the sampler
 
 _CHROMA = """net (float[1,1,H,W] gray) => (float[1,2,h,w] chroma)
-<float[1,2,1,1] gain = {30, -20}> {
+<float[1,2,1,1] gain = {%s}> {
     small = AveragePool <kernel_shape = [4,4], strides = [4,4]> (gray)
     chroma = Mul (small, gain)
 }"""
@@ -45,7 +45,8 @@ _ABOVE = """net (float[1,1,1,w] features, int64 row, float[n,2,1,w] before, floa
 }"""
 # Cr is drawn first, from what is above and the cell to the left; then Cb, from Cr too.
 _ROW = """net
-(float[n,1,1,w] context, float[n,2,1,w] guess, float[n,6,1,w] noise, float temperature) => (float[n,2,1,w] values, float[n,2,1,w] logp)
+(float[n,1,1,w] context, float[n,2,1,w] guess, float[n,6,1,w] noise, float temperature)
+=> (float[n,2,1,w] values, float[n,2,1,w] logp)
 <float[1,3,1,1] levels = {-0.2, 0, 0.2}, float[3] table = {-0.2, 0, 0.2}, int64[1] one = {1},
  int64[1] zero = {0}, int64[1] last = {-1}, int64[1] axis = {3}, int64[1] channels = {1},
  int64[8] left = {0,0,0,1,0,0,0,0}, int64[2] halves = {3,3}, int64[2] ones = {1,1},
@@ -93,13 +94,15 @@ _REFINE = """net (float[n,1,H,W] gray, float[n,2,h,w] chroma) => (float[n,2,k,l]
 }"""
 
 
-def write(folder: Path, name: str, graphs: dict[str, str | onnx.ModelProto], **card: Any) -> Card:
+def write(
+    folder: Path, name: str, graphs: dict[str, str | bytes | onnx.ModelProto], **card: Any
+) -> Card:
     """Write graphs, by part, and their card; return it as it is read."""
     files = {}
     for part, graph in graphs.items():
         model = onnx.parser.parse_model(_HEAD + graph) if isinstance(graph, str) else graph
         path = folder / f"{name}{'.' if part else ''}{part}.onnx"
-        onnx.save(model, path)
+        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
         files[path.name] = sha256(path)
     fields: dict[str, Any] = {
         "name": name,
@@ -116,9 +119,14 @@ def write(folder: Path, name: str, graphs: dict[str, str | onnx.ModelProto], **c
     return read_card(folder / f"{name}.json")
 
 
-def chroma_model(folder: Path, name: str = "plain.small", **card: Any) -> Card:
-    """Write a model whose chroma is (30, -20) times the luminance, at a quarter of its size."""
-    return write(folder, name, {"": _CHROMA}, **card)
+def chroma_model(
+    folder: Path,
+    name: str = "plain.small",
+    gain: tuple[float, float] = (30, -20),
+    **card: Any,
+) -> Card:
+    """Write a model whose chroma is `gain` times the luminance, at a quarter of its size."""
+    return write(folder, name, {"": _CHROMA % _row(np.array(gain))}, **card)
 
 
 def bins_model(folder: Path, name: str = "tint.small", **card: Any) -> Card:

@@ -202,7 +202,7 @@ def key(path: Path) -> str:
 
 
 def source_of_result(path: Path) -> Path | None:
-    """Return NAME.EXT for NAME.colorized.EXT and tintype's other results; None for any other name."""
+    """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other name."""
     if _OWN.fullmatch(path.suffix):
         return path.with_suffix("")
     stem = Path(path.stem)

@@ -177,7 +177,7 @@ class Work:
 
 
 def side_by_side(original: Photo, colored: Photo) -> Photo:
-    """Return before and after as one picture: as it was, with its own tone, left; in color right."""
+    """Return before and after as one picture: as it was, with its own tone, left; colored right."""
     import numpy as np
 
     from tintype.photo import Photo

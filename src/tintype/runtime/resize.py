@@ -43,16 +43,29 @@ def reduce(plane: ImageArray, size: Size) -> NDArray[np.float32]:
     if plane.dtype == np.uint16:  # eight bits are enough to be looked at
         eight = np.empty(plane.shape, np.uint8)
         plane = np.right_shift(plane, 8, out=eight, casting="unsafe")
-    image = Image.fromarray(plane)
-    if size.resample == "bilinear":  # not antialiased, as tensors are resized by default
-        across, down = image.width / width, image.height / height
-        small = image.transform(
-            (width, height),
-            Image.Transform.AFFINE,
-            (across, 0, 0, 0, down, 0),
-            Image.Resampling.BILINEAR,
-        )
-    else:
-        # First whole-pixel averages down to about three times the size, then a proper filter.
-        small = image.resize((width, height), _RESAMPLES[size.resample], reducing_gap=3.0)
+    if size.resample == "bilinear":
+        return _bilinear(plane, height, width) / np.float32(255)
+    # First whole-pixel averages down to about three times the size, then a proper filter.
+    resample = _RESAMPLES[size.resample]
+    small = Image.fromarray(plane).resize((width, height), resample, reducing_gap=3.0)
     return np.asarray(small, dtype=np.float32) / np.float32(255)
+
+
+def _bilinear(plane: ImageArray, height: int, width: int) -> NDArray[np.float32]:
+    """A channel at another size without antialiasing, as tensors are resized by default."""
+    top, bottom, down = _between(height, plane.shape[0])
+    left, right, across = _between(width, plane.shape[1])
+    upper, lower = (
+        plane[np.ix_(rows, left)] * (1 - across) + plane[np.ix_(rows, right)] * across
+        for rows in (top, bottom)
+    )
+    return upper * (1 - down[:, None]) + lower * down[:, None]
+
+
+def _between(
+    count: int, length: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each of `count` places on a side of `length` pixels: those beside it, and how far on."""
+    place = np.clip((np.arange(count) + 0.5) * length / count - 0.5, 0, length - 1)
+    before = place.astype(np.intp)
+    return before, np.minimum(before + 1, length - 1), (place - before).astype(np.float32)
