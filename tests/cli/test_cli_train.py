@@ -13,69 +13,84 @@ import pytest
 
 
 @pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What reaches the training loop."""
+    runs: list[Any] = []
+    fake = SimpleNamespace(train=lambda run, on_line: runs.append(run))
+    monkeypatch.setitem(sys.modules, "tintype.training.train", fake)
+    return runs
+
+
+@pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """What reaches the training loop and the exporter."""
+    """What reaches the exporter."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-
-    def record(*args: Any, **kwargs: Any) -> None:
-        calls.append((args, kwargs))
-
-    fakes = {"loop": SimpleNamespace(train=record), "export": SimpleNamespace(export=record)}
-    for name, fake in fakes.items():
-        monkeypatch.setitem(sys.modules, f"tintype.training.{name}", fake)
+    fake = SimpleNamespace(export=lambda *args, **kwargs: calls.append((args, kwargs)))
+    monkeypatch.setitem(sys.modules, "tintype.export.onnx", fake)
     return calls
 
 
-def test_training_gets_what_the_command_line_says(calls: Any, run: Any) -> None:
+def test_training_gets_what_the_command_line_says(runs: Any, run: Any) -> None:
     words = "train tint --data a b --out run --steps 3 --init start.safetensors --batch 8"
     assert run(*words.split()).status == 0
-    args, kwargs = calls[0]
-    assert args == ("tint", [Path("a"), Path("b")], Path("run"))
-    assert kwargs["steps"] == 3
-    assert kwargs["minutes"] is None
-    assert kwargs["init"] == Path("start.safetensors")
-    assert kwargs["changes"] == {"batch": 8}  # the rate is left to the preset
+    (given,) = runs
+    assert (given.name, list(given.data), given.out) == (
+        "tint",
+        [Path("a"), Path("b")],
+        Path("run"),
+    )
+    assert (given.steps, given.minutes, given.init) == (3, None, Path("start.safetensors"))
+    assert given.changes == {"batch": 8}  # the rate is left to the preset
+    assert given.command.startswith("tintype ")
 
 
-def test_any_setting_can_be_changed(calls: Any, run: Any) -> None:
+def test_a_run_without_a_length_takes_the_presets(runs: Any, run: Any) -> None:
+    assert run(*"train pixcolor --data a --out run".split()).status == 0
+    assert (runs[0].steps, runs[0].minutes) == (None, None)
+    result = run(
+        *["train", "pixcolor", "--data", "a", "--out", "run", "--steps", "3", "--minutes", "2"]
+    )
+    assert result.status == 2
+
+
+def test_any_setting_can_be_changed(runs: Any, run: Any) -> None:
     words = "train patchwise --data a --out run --steps 3 --set period=50 --set log_loss=printed"
     assert run(*words.split(), "--set", "maps=[8, 8, 8, 8]").status == 0
-    changes = {"period": 50, "log_loss": "printed", "maps": (8, 8, 8, 8)}
-    assert calls[0][1]["changes"] == changes
-    words = "train tint --data a --out run --steps 3 --set ema"
-    result = run(*words.split())
+    assert runs[0].changes == {"period": 50, "log_loss": "printed", "maps": (8, 8, 8, 8)}
+    result = run(*["train", "tint", "--data", "a", "--out", "run", "--steps", "3", "--set", "ema"])
     assert result.status == 1
     assert "NAME=VALUE" in result.err
 
 
-def test_folders_can_be_emphasised(calls: Any, run: Any) -> None:
-    words = "train tint --data a --out run --steps 3 --emphasis cats=4 cats/black=0.5 --seed 1"
-    assert run(*words.split()).status == 0
-    assert calls[0][1]["emphasis"] == {"cats": 4.0, "cats/black": 0.5}
+def test_folders_can_have_sampling_weights(runs: Any, run: Any) -> None:
     train = "train tint --data a --out run --steps 3"
-    assert run(*f"{train} --emphasis cats=4 --emphasis dogs=2".split()).status == 0
-    assert calls[1][1]["emphasis"] == {"cats": 4.0, "dogs": 2.0}
+    weights = "--sampling-weights cats=4 cats/black=0.5 --seed 1"
+    assert run(*f"{train} {weights}".split()).status == 0
+    assert runs[0].sampling_weights == {"cats": 4.0, "cats/black": 0.5}
     for wrong in ("cats", "cats=often", "=3"):
-        result = run(*f"{train} --emphasis {wrong}".split())
+        result = run(*f"{train} --sampling-weights {wrong}".split())
         assert result.status == 1
-        assert "FOLDER=FACTOR" in result.err
-    result = run(*f"{train} --emphasis cats=4 cats/=2".split())
+        assert "FOLDER=WEIGHT" in result.err
+    result = run(*f"{train} --sampling-weights cats=4 cats/=2".split())
     assert result.status == 1
-    assert "two emphases on cats" in result.err
+    assert "two sampling weights for cats" in result.err
 
 
-def test_every_option_of_the_loop_is_one_it_has() -> None:
-    """The command and the loop are written apart; this holds them together."""
+def test_both_commands_that_train_have_every_option_of_a_run() -> None:
     pytest.importorskip("torch")
     import inspect
-
-    from tintype.training.loop import train as loop
+    from dataclasses import fields
 
     from tintype.cli.train import train as command
+    from tintype.training.run import Run
 
-    named = set(inspect.signature(command).parameters) - {"system", "data", "out"}
-    changes = {"batch", "learning_rate", "set"}
-    assert named - changes <= set(inspect.signature(loop).parameters)
+    options = {f.name for f in fields(Run)} - {"changes", "command"}
+    named = set(inspect.signature(command).parameters) - {"batch", "learning_rate", "set"}
+    assert named == options
+    words = [sys.executable, "-m", "tintype.training", "--help"]
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    flags = {f"--{name.replace('_', '-')}" for name in options - {"name"}}
+    assert flags <= set(text.replace("]", " ").replace(",", " ").split()) | {"--data", "--out"}
 
 
 def test_exporting_gets_what_the_command_line_says(calls: Any, run: Any) -> None:
@@ -118,7 +133,7 @@ def test_the_loop_has_the_signals_while_it_trains(run: Any, monkeypatch: Any) ->
         signal.signal(signal.SIGTERM, before)
         assert heard == [signal.SIGTERM]
 
-    monkeypatch.setitem(sys.modules, "tintype.training.loop", SimpleNamespace(train=train))
+    monkeypatch.setitem(sys.modules, "tintype.training.train", SimpleNamespace(train=train))
     words = "train tint --data a --out run --steps 3"
     assert run(*words.split()).status == 0
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

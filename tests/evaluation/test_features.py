@@ -8,7 +8,7 @@ from tintype.evaluation.features.inception import InceptionV3
 from tintype.evaluation.features.load import load_feature_networks
 from tintype.evaluation.features.lpips import LPIPS
 from tintype.evaluation.features.weights import load_state_dict, read_state_dict
-from tintype.systems.mobilenet import Classifier
+from tintype.models.backbones import Classifier
 
 RANDOM = np.random.default_rng(0)
 PICTURE = RANDOM.integers(0, 256, (80, 96, 3), dtype=np.uint8)

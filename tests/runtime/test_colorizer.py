@@ -6,8 +6,8 @@ from PIL import Image
 from tiny_models import bins_model, chroma_model, write
 
 from tintype.card import Size
-from tintype.color.guided import bilinear
-from tintype.color.spaces import gray_of_lightness, luma, rgb_to_lab, rgb_to_ycbcr
+from tintype.color.guided import resize_bilinear
+from tintype.color.spaces import lightness_to_gray, rgb_to_lab, rgb_to_luma, rgb_to_ycbcr
 from tintype.errors import CorruptModelError, PhotoError, SettingError, UnknownModelError
 from tintype.photo import Photo
 from tintype.runtime.colorizer import Colorizer, colorize, sample
@@ -39,7 +39,7 @@ def test_lightness_is_kept_to_within_a_level(tint, landscape, dtype):
     rgb = tint.join(gray, 2 * tint.chroma(gray, vividness=1))  # far out of gamut in places
     assert rgb.dtype == dtype
     top = np.iinfo(dtype).max
-    found = gray_of_lightness(rgb_to_lab(rgb / np.float32(top))[..., 0]) * top
+    found = lightness_to_gray(rgb_to_lab(rgb / np.float32(top))[..., 0]) * top
     # 16-bit levels are finer than float32 Lab; three of them are a hundredth of an 8-bit one.
     assert np.abs(found - gray.astype(float)).max() <= (1.0 if dtype == np.uint8 else 8.0)
 
@@ -47,7 +47,7 @@ def test_lightness_is_kept_to_within_a_level(tint, landscape, dtype):
 @pytest.mark.parametrize("name", ["filtered", "tint_sampler"])
 def test_luma_is_kept_in_the_spaces_that_have_it(name, landscape):
     rgb = Colorizer(name).colorize(landscape).rgb()
-    assert np.abs(luma(rgb / np.float32(255)) * 255 - landscape).max() <= 1.5
+    assert np.abs(rgb_to_luma(rgb / np.float32(255)) * 255 - landscape).max() <= 1.5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,7 +95,7 @@ def test_bilinear_enlargement_looks_at_no_edge(landscape):
     gray = np.full((120, 160), 128, np.uint8)
     rgb = colorizer.join(gray, chroma, enlarge="bilinear")
     found = rgb_to_ycbcr(rgb / np.float32(255))[..., 1:] - 0.5
-    expected = np.moveaxis(bilinear(chroma, (120, 160)), 0, -1)
+    expected = np.moveaxis(resize_bilinear(chroma, (120, 160)), 0, -1)
     assert np.abs(found - expected).max() < 0.01
     guided = colorizer.join(landscape, chroma)
     assert not np.array_equal(colorizer.join(landscape, chroma, enlarge="bilinear"), guided)

@@ -221,7 +221,7 @@ class Backbone(nn.Module):
         return f"encoder started from {_VARIANTS[self.variant][2]}"
 
 
-class Classifier(nn.Module):
+class Classifier(Backbone):
     """MobileNetV2 as the ImageNet classifier it was published as: RGB in, 1,000 classes out.
 
     The teacher of labels and of features, and the judge of label agreement.
@@ -231,11 +231,10 @@ class Classifier(nn.Module):
     ORIGIN: ClassVar[str] = _VARIANTS["mobilenet_v2"][2]
 
     def __init__(self) -> None:
-        super().__init__()
-        self.backbone = Backbone("mobilenet_v2", inputs=3)
+        super().__init__("mobilenet_v2", inputs=3)
         self.classifier = nn.Linear(self.FEATURES, 1001)
 
-    def forward(self, rgb: Tensor) -> Tensor:
+    def forward(self, rgb: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return probabilities (N, 1000) for gamma-encoded RGB in [0, 1], (N, 3, H, W).
 
         The file's first output, "background", is no class and left out.
@@ -244,7 +243,7 @@ class Classifier(nn.Module):
 
     def features(self, rgb: Tensor) -> Tensor:
         """Return what the classes are told from, (N, 1280, H/32, W/32)."""
-        return self.backbone(rgb)[-1]
+        return super().forward(rgb)[-1]
 
     @classmethod
     def load(cls, path: Path) -> Classifier:
@@ -254,15 +253,7 @@ class Classifier(nn.Module):
             CheckpointError: the file is not one.
         """
         network = cls()
-        network.backbone.load_imagenet(path)
-        weights = read_state(path)
-        try:
-            own = {name: weights[f"classifier.{name}"].float() for name in ("weight", "bias")}
-            network.classifier.load_state_dict(own)
-        except (KeyError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path} does not hold MobileNetV2 with its classifier ({error}); give that file."
-            ) from error
+        network.load_imagenet(path)
         return network.eval().requires_grad_(False)
 
 
