@@ -45,7 +45,7 @@ def test_training_gets_what_the_command_line_says(runs: Any, run: Any) -> None:
 
 
 def test_a_run_without_a_length_takes_the_presets(runs: Any, run: Any) -> None:
-    assert run(*"train pixcolor --data a --out run".split()).status == 0
+    assert run(*["train", "pixcolor", "--data", "a", "--out", "run"]).status == 0
     assert (runs[0].steps, runs[0].minutes) == (None, None)
     result = run(
         *["train", "pixcolor", "--data", "a", "--out", "run", "--steps", "3", "--minutes", "2"]
