@@ -23,7 +23,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.card import GuidedFilter, Size
 from tintype.errors import SettingError
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
 from tintype.models.torch_color import linear_to_uv, uv_to_ab
@@ -263,9 +262,9 @@ class Patchwise(ColorModel):
             "description": "Liang et al. 2016: U and V of 64x64 patches, then a guided filter.",
             "space": "yuv",
             "kind": "chroma",
-            "size": Size(self.config.input_side, multiple=1),
+            "size": {"short_side": self.config.input_side, "multiple": 1},
             "enlarge": "bilinear",
-            "filter": GuidedFilter(radius=40, eps=1e-4),
+            "filter": {"radius": 40, "eps": 1e-4},
             "options": {"filter": "image"},
         }
 
