@@ -11,7 +11,10 @@ def session(graph, path):
     """Export a graph to a file and open it."""
     example = graph.example(2)
     names = {name: multiple for axes in graph.dynamic.values() for name, multiple in axes.values()}
-    sizes = {name: torch.export.Dim(name, min=-(-32 // most)) for name, most in names.items()}
+    sizes = {
+        name: torch.export.Dim(name, min=-(-32 // most) if most > 1 else 1)
+        for name, most in names.items()
+    }
     dynamic = tuple(
         {
             axis: multiple * sizes[name] if multiple > 1 else sizes[name]
