@@ -8,7 +8,7 @@ DEMO := demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint format bench clean
+.PHONY: help demo test quick heavy lint format bench clean
 
 help:  ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -22,12 +22,18 @@ test: $(VENV)/installed  ## run the whole test suite
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS)
 
 quick: $(VENV)/installed  ## run the tests that take no more than a few seconds each
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not slow"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not (slow or heavy or gpu or network or shared)"
+
+# pytest ends with 5 where there is no such test.
+heavy: $(VENV)/installed  ## run the tests that take long: fuzzing, published sizes, many files
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m heavy || \
+	    { test $$? -eq 5 && echo "No test is marked heavy."; }
 
 lint: $(VENV)/installed  ## check style, format and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports --no-cache
 
 format: $(VENV)/installed  ## put the sources into the house format
 	$(VENV)/bin/ruff check --fix

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from tintype import Colorizer, Photo
 from tintype.color.gamut import join_lab
 from tintype.color.guided import area_mean
-from tintype.color.spaces import lightness, rgb_to_lab
+from tintype.color.spaces import gray_to_lightness, rgb_to_lab
 from tintype.errors import PhotoError
 from tintype.evaluation.metrics import ab_histogram, colorfulness, histogram_intersection
 
@@ -62,7 +62,7 @@ def reduced(gray: NDArray[np.uint8], ab: NDArray[np.float32]) -> NDArray[np.floa
     height, width = gray.shape
     scale = SIDE / min(height, width)
     cells = max(SIDE, round(height * scale)), max(SIDE, round(width * scale))
-    light = (lightness(gray / np.float32(255)) - 50) / 50
+    light = (gray_to_lightness(gray / np.float32(255)) - 50) / 50
     planes = np.stack(
         [
             area_mean(np.ascontiguousarray(p), cells)

@@ -20,13 +20,13 @@ from PIL import Image
 from tintype.color.guided import (
     area_mean,
     enlarge,
-    fit,
+    fit_coefficients,
     guided_filter,
     upsample_chroma,
     working_size,
 )
-from tintype.color.spaces import luma, rgb_to_lab
-from tintype.evaluation.metrics import near_chroma_edges
+from tintype.color.spaces import rgb_to_lab, rgb_to_luma
+from tintype.evaluation.metrics import chroma_edge_mask
 
 SHRINK = (4, 8, 16, 32)
 
@@ -68,10 +68,10 @@ def errors(photos: list[Array], shrink: int, method: Callable[[Array, Array], Ar
     wrong = np.zeros(2)
     colour = np.zeros(2)
     for rgb in photos:
-        gray, ab = luma(rgb), rgb_to_lab(rgb)[..., 1:]
+        gray, ab = rgb_to_luma(rgb), rgb_to_lab(rgb)[..., 1:]
         cells = gray.shape[0] // shrink, gray.shape[1] // shrink
         chroma = np.stack([area_mean(ab[..., c], cells) for c in range(2)], axis=-1)
-        edges = near_chroma_edges(ab)
+        edges = chroma_edge_mask(ab)
         miss = np.sum((method(chroma, gray) - ab) ** 2, axis=-1)
         chroma_squared = np.sum(ab**2, axis=-1)
         wrong += miss.sum(), miss[edges].sum()
@@ -107,9 +107,9 @@ def main() -> None:
     chroma = random.normal(0, 10, (48, 64, 2)).astype(np.float32)
     guide = area_mean(gray, working_size(chroma.shape, gray.shape))
     guide *= np.float32(1 / 255)
-    fitted = fit(chroma, guide)
-    fitting = cpu_seconds(lambda: fit(chroma, guide))
-    enlarging = cpu_seconds(lambda: enlarge(fitted, gray, slice(0, 3000), gray.shape))
+    coefficients = fit_coefficients(chroma, guide)
+    fitting = cpu_seconds(lambda: fit_coefficients(chroma, guide))
+    enlarging = cpu_seconds(lambda: enlarge(coefficients, gray, slice(0, 3000), gray.shape))
     print(f"12 megapixels: fit {fitting:.3f} s, enlarge {enlarging:.3f} s")
 
 

@@ -29,7 +29,7 @@ from tintype.evaluation.metrics import (
     histogram_intersection,
     psnr,
 )
-from tintype.evaluation.similarity import SMALLEST, multiscale_ssim
+from tintype.evaluation.ssim import MS_SSIM_MIN_SIDE, ms_ssim
 from tintype.runtime.engine import reduce
 from tintype.runtime.sampler import Sampler
 
@@ -58,7 +58,7 @@ class Column:
 
 
 def main() -> None:
-    """Measure and print."""
+    """MetricSpec and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--model", default="pixcolor")
@@ -105,10 +105,10 @@ def measure(colorizer: Colorizer, paths: Sequence[Path]) -> None:
                 columns.setdefault(f"{name}, {kind}", Column()).add(
                     np.asarray(pictures[name, kind][0], np.uint8), truth
                 )
-        if min(gray.shape) >= SMALLEST:
+        if min(gray.shape) >= MS_SSIM_MIN_SIDE:
             for found, name in ((alike, f"sample at {own}"), (alike_at_1, "sample at 1.0")):
                 first, second = (np.asarray(x, np.uint8) for x in pictures[name, "refined"])
-                found.append(multiscale_ssim(first, second))
+                found.append(ms_ssim(first, second))
     print(f"{len(bits)} photographs")
     cr, cb = np.mean(bits, axis=0)
     print(f"bits per value of the true colours: Cr {cr:.3f}, Cb {cb:.3f}, mean {(cr + cb) / 2:.3f}")

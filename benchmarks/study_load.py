@@ -28,10 +28,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from tintype.study.create import create
+from tintype.study.create import create_study
 from tintype.study.manifest import Settings, Study
-from tintype.study.pictures import Rgb
-from tintype.study.storage import Store
+from tintype.study.pictures import RgbImage
+from tintype.study.storage import AnswerStore
 
 _STATE = re.compile(r'data-state="([^"]*)"')
 
@@ -44,7 +44,7 @@ class Inverted:
     def check(self, path: Path) -> None:
         """It colours every photograph."""
 
-    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
+    def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
         """The picture with two channels exchanged."""
         return np.ascontiguousarray(true[..., ::-1])
 
@@ -115,7 +115,7 @@ def prepared(folder: Path, trials: int) -> Study:
     """A study of noise, which is as long to send as any photograph."""
     from PIL import Image
 
-    settings = Settings(trials=trials, practice=0, catch=0, seed=1)
+    settings = Settings(trials=trials, practice_trials=0, catch_trials=0, seed=1)
     noise = np.random.default_rng(0)
     paths = []
     for k in range(2 * trials):
@@ -123,7 +123,7 @@ def prepared(folder: Path, trials: int) -> Study:
         path = folder / f"{k}.png"
         Image.fromarray(small).resize((256, 256), Image.Resampling.BICUBIC).save(path)
         paths.append(path)
-    return create(folder / "study", paths, [Inverted()], settings)[0]
+    return create_study(folder / "study", paths, [Inverted()], settings)[0]
 
 
 async def load(host: str, port: int, raters: int, pictures: bool, limit: float) -> list[Rater]:
@@ -135,7 +135,7 @@ async def load(host: str, port: int, raters: int, pictures: bool, limit: float) 
 
 def lost_answers(study: Study, database: str | None, everyone: list[Rater]) -> int:
     """How many acknowledged answers the database does not have."""
-    store = Store(study, database)
+    store = AnswerStore(study, database)
     kept = [{a.position: a.choice for a in rater.answers} for rater in store.raters()]
     store.close()
     # Sessions have no names: of equal answers any session's will do, but each only once.

@@ -190,7 +190,7 @@ def test_a_photograph_in_colour_is_coloured_anew_and_that_is_said(run: Any) -> N
     note = "was in colour: its own colours were replaced"
     assert result.err == f"tintype: a.png: {note}\n"
     (done,) = result.json["photos"]
-    assert (done["kind"], done["notes"]) == ("colour", [note])
+    assert (done["kind"], done["notes"]) == ("color", [note])
 
 
 def test_in_place_destroys_no_colours(run: Any) -> None:

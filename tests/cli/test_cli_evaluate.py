@@ -36,7 +36,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         rows = [Row(name, {"ab_rmse": 1.0}) for name in ("gray", "ceiling")]
         return Table(rows, list(map(str, photos)), {"colorful": 40.0}, skipped=skipped)
 
-    monkeypatch.setattr(Table, "text", lambda self: "the table")
+    monkeypatch.setattr(Table, "to_text", lambda self: "the table")
     monkeypatch.setattr("tintype.evaluation.benchmark.evaluate", measure)
     return asked
 
@@ -81,11 +81,12 @@ def test_figures_go_to_the_cards_when_asked_to(
 ) -> None:
     recorded: list[Any] = []
     monkeypatch.setattr(
-        "tintype.evaluation.table.record", lambda table, name: recorded.append(name)
+        "tintype.evaluation.table.write_scores_to_cards",
+        lambda table, dataset: recorded.append(dataset),
     )
     run("evaluate", "a.png")
     assert recorded == []
-    run("evaluate", "a.png", "--record", "my photographs")
+    run("evaluate", "a.png", "--write-scores", "my photographs")
     assert recorded == ["my photographs"]
 
 
@@ -93,7 +94,7 @@ def test_all_stands_for_every_model_once(
     asked: list[Any], run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "tintype.evaluation.benchmark.every_model", lambda: ["pixcolor.small", "tint.small"]
+        "tintype.evaluation.benchmark.standalone_models", lambda: ["pixcolor.small", "tint.small"]
     )
     run("evaluate", "a.png", "-m", "tint@0", "-m", "all", "-m", "tint.small")
     assert asked[0][1] == ["tint@0", "pixcolor.small", "tint.small"]
@@ -151,11 +152,11 @@ def test_a_report_shows_real_photographs(run: Any, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     "words",
     [
-        ["a.png", "--record", ""],
+        ["a.png", "--write-scores", ""],
         ["-"],
         ["a.png", "--crop"],
         ["a.png", "--size", "3"],
-        ["a.png", "--strips", "-1"],
+        ["a.png", "--examples", "-1"],
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(words: list[str], asked: list[Any], run: Any) -> None:
@@ -163,7 +164,7 @@ def test_what_makes_no_sense_is_wrong_usage(words: list[str], asked: list[Any], 
 
 
 def test_the_help_names_every_column_and_both_first_rows(run: Any) -> None:
-    from tintype.evaluation.measures import BRIEF
+    from tintype.evaluation.metric_specs import HEADLINE_METRICS
 
     words = run("evaluate", "--help").words
-    assert [name for name in [*BRIEF, "gray", "ceiling"] if name not in words] == []
+    assert [name for name in [*HEADLINE_METRICS, "gray", "ceiling"] if name not in words] == []

@@ -11,17 +11,17 @@ import pytest
 from tintype.runtime.card import Card, Decoding, InputSize, read_card
 
 SCORES = {
-    "set": "the test's",
+    "dataset": "the test's",
     "photographs": 2,
     "true_colorful": 40.0,
     "rows": [
         {
             "model": "gray",
             "ab_rmse": 15.5,
-            "of_gray": 1.0,
+            "rmse_vs_gray": 1.0,
             "psnr": 23.0,
             "colorful": 0.0,
-            "difference": 40.0,
+            "delta_cf": 40.0,
             "hist_a": 0.1,
             "hist_b": 0.2,
         }

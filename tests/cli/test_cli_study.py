@@ -13,7 +13,7 @@ from scenes import scene
 
 pytest.importorskip("sqlalchemy", reason="needs the extra web")
 
-SMALL = ("--size", 32, "--trials", 4, "--practice", 1, "--catch", 2)
+SMALL = ("--size", 32, "--trials", 4, "--practice-trials", 1, "--catch-trials", 2)
 
 
 class StudyPainter(Painter):
@@ -91,12 +91,16 @@ def test_two_studies_do_not_share_a_seed_unless_told_to(photos: Path, run: Any) 
         (("s", "--real", "photos", "-m", "unknown"), 1, "No model is called 'unknown'"),
         (("photos", "--real", "photos"), 1, "never changed once it is made"),
         (("s", "--real", "-"), 2, "Unknown option"),
-        (("s", "--real", "photos", "--coloured", "theirs"), 2, "NAME=FOLDER"),
-        (("s", "--real", "photos", "--coloured", "a=nowhere"), 1, "nowhere"),
+        (("s", "--real", "photos", "--colorized", "theirs"), 2, "NAME=FOLDER"),
+        (("s", "--real", "photos", "--colorized", "a=nowhere"), 1, "nowhere"),
         (("s", "--real", "photos", "--consent", "nowhere"), 1, "cannot be read as text"),
-        (("s", "--real", "photos", "--exposure", "0.01"), 1, "this makes no study"),
+        (("s", "--real", "photos", "--exposure", "0.01"), 1, "these settings make no study"),
         (("s", "--real", "photos", "--exposure", "inf"), 2, "Must be < inf"),
-        (("s", "--real", "photos", "--catch", "2", "--catch-errors", "2"), 1, "fewer errors"),
+        (
+            ("s", "--real", "photos", "--catch-trials", "2", "--max-catch-errors", "2"),
+            1,
+            "fewer catch errors",
+        ),
         (("s", "--real", "photos", "--trials", "1.5"), 2, "not a whole number"),
         (("s", "--real", "photos"), 1, "0 photographs can be used (9 cannot: "),
     ],
@@ -111,7 +115,7 @@ def test_a_study_that_cannot_be_made_says_why_and_leaves_nothing(
 
 
 def test_a_rehearsal_is_reported_as_one(made: Path, run: Any) -> None:
-    result = run("study", "simulate", made, "--raters", 12, "--fooled", "tint=0.3")
+    result = run("study", "simulate", made, "--raters", 12, "--fooling-rate", "tint=0.3")
     assert result.status == 0
     assert "simulated rates on these photographs: tint" in result.out
     assert "SIMULATED" in result.out
@@ -153,7 +157,7 @@ def test_errors_are_forgiven_only_where_there_are_several_catch_trials(
     for count in (0, 1, 2):
         words = (*SMALL[:-1], count)
         run("study", "create", f"s{count}", "--real", photos, *words)
-        forgiven.append(read_study(Path(f"s{count}")).settings.rules.catch_errors)
+        forgiven.append(read_study(Path(f"s{count}")).settings.rules.max_catch_errors)
     assert forgiven == [0, 0, 1]
 
 
@@ -161,7 +165,9 @@ def test_a_page_is_served_however_few_requests_a_second_are_allowed(
     made: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr("tintype.study.serve.serve", lambda _, **options: given.update(options))
+    monkeypatch.setattr(
+        "tintype.study.serve.serve_study", lambda _, **options: given.update(options)
+    )
     run("study", "serve", made, "--rate-limit", 0.1)
     assert (given["limits"].requests, given["limits"].burst) == (0.1, 10)
 
@@ -175,7 +181,7 @@ def test_what_is_no_study_is_an_error(command: str, painter: Any, run: Any) -> N
 
 @pytest.mark.parametrize("words", ["tint", "tint=often", "other=0.3"])
 def test_rates_that_make_no_sense_are_refused(words: str, made: Path, run: Any) -> None:
-    result = run("study", "simulate", made, "--fooled", words)
+    result = run("study", "simulate", made, "--fooling-rate", words)
     assert result.status in (1, 2)
     assert "tint" in result.err
 

@@ -8,9 +8,9 @@ from tintype.color.bins import (
     ab_bins,
     annealed_mean,
     annealed_mean_of_logits,
-    chroma_levels,
-    prior,
-    quantise_chroma,
+    count_bins,
+    level_centers,
+    quantize_chroma,
     rebalancing_weights,
     smooth_prior,
     soft_encode,
@@ -90,8 +90,8 @@ def test_chroma_of_another_shape_is_refused():
 
 def test_prior_counts_add_up_over_batches():
     indices, weights = soft_encode(some_ab())
-    whole = prior(indices, weights)
-    halves = prior(indices[:200], weights[:200]) + prior(indices[200:], weights[200:])
+    whole = count_bins(indices, weights)
+    halves = count_bins(indices[:200], weights[:200]) + count_bins(indices[200:], weights[200:])
     assert whole == pytest.approx(halves)
     assert whole.sum() == pytest.approx(500)
 
@@ -113,7 +113,7 @@ def test_smoothing_nothing_is_refused():
 
 
 def test_rebalancing_weights_have_mean_one_and_favour_rare_colours():
-    p = smooth_prior(prior(*soft_encode(some_ab() * 0.2)))
+    p = smooth_prior(count_bins(*soft_encode(some_ab() * 0.2)))
     weights = rebalancing_weights(p)
     assert p @ weights == pytest.approx(1)
     assert weights[p.argmin()] == weights.max()
@@ -161,16 +161,16 @@ def test_a_temperature_of_zero_is_refused():
 
 def test_the_32_levels_are_eight_grey_levels_each():
     values = np.arange(256)
-    assert np.array_equal(quantise_chroma(values / 255), values // 8)
-    assert chroma_levels() == pytest.approx((8 * np.arange(32) + 3.5) / 255)
+    assert np.array_equal(quantize_chroma(values / 255), values // 8)
+    assert level_centers() == pytest.approx((8 * np.arange(32) + 3.5) / 255)
 
 
 def test_a_level_is_its_own_nearest_and_values_beyond_belong_to_the_outer():
-    assert quantise_chroma(chroma_levels()).tolist() == list(range(32))
-    assert quantise_chroma([-3.0, 2.0]).tolist() == [0, 31]
+    assert quantize_chroma(level_centers()).tolist() == list(range(32))
+    assert quantize_chroma([-3.0, 2.0]).tolist() == [0, 31]
 
 
 def test_an_odd_number_of_levels_has_one_at_neutral():
     levels = ChromaLevels(33, -0.3, 0.3)
-    assert chroma_levels(levels)[16] == pytest.approx(0, abs=1e-7)
-    assert quantise_chroma(np.zeros((4, 2)), levels).tolist() == [[16, 16]] * 4
+    assert level_centers(levels)[16] == pytest.approx(0, abs=1e-7)
+    assert quantize_chroma(np.zeros((4, 2)), levels).tolist() == [[16, 16]] * 4

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from tintype.color.spaces import (
-    chroma_to_rgb,
-    gray_of_lightness,
+    chroma_to_rgb_matrix,
+    gray_to_lightness,
     lab_to_rgb,
-    lightness,
+    lightness_to_gray,
     linear_to_srgb,
-    luma,
     rgb_to_lab,
+    rgb_to_luma,
     rgb_to_ycbcr,
     rgb_to_yuv,
     srgb_to_linear,
@@ -25,7 +25,7 @@ color = pytest.importorskip("skimage.color")
 
 
 @pytest.fixture(scope="module")
-def colours():
+def colors():
     """Random colours, many of them dark or nearly gray, and a lattice with all the corners."""
     random = np.random.default_rng(0)
     spread = random.random((20000, 3))
@@ -36,18 +36,18 @@ def colours():
     return np.concatenate(every).astype(np.float32)
 
 
-def test_lab_agrees_with_scikit_image(colours):
-    expected = color.rgb2lab(colours.astype(np.float64))
-    assert np.abs(rgb_to_lab(colours) - expected).max() < 1e-4
+def test_lab_agrees_with_scikit_image(colors):
+    expected = color.rgb2lab(colors.astype(np.float64))
+    assert np.abs(rgb_to_lab(colors) - expected).max() < 1e-4
 
 
-def test_lab_agrees_with_colour_science(colours):
+def test_lab_agrees_with_colour_science(colors):
     with warnings.catch_warnings():  # it warns about optional packages that it does not find
         warnings.simplefilter("ignore")
         colour = pytest.importorskip("colour")
         white = colour.CCS_ILLUMINANTS["CIE 1931 2 Degree Standard Observer"]["D65"]
-        expected = colour.XYZ_to_Lab(colour.sRGB_to_XYZ(colours), white)
-    assert np.abs(rgb_to_lab(colours) - expected).max() < 0.03
+        expected = colour.XYZ_to_Lab(colour.sRGB_to_XYZ(colors), white)
+    assert np.abs(rgb_to_lab(colors) - expected).max() < 0.03
 
 
 def test_lab_to_rgb_agrees_with_scikit_image():
@@ -70,10 +70,8 @@ def test_lab_to_rgb_agrees_with_scikit_image():
         (rgb_to_ycbcr, ycbcr_to_rgb, 1e-6),
     ],
 )
-def test_conversions_there_and_back_return_even_values_out_of_gamut(
-    colours, there, back, tolerance
-):
-    beyond = colours * 1.5 - 0.25
+def test_conversions_there_and_back_return_even_values_out_of_gamut(colors, there, back, tolerance):
+    beyond = colors * 1.5 - 0.25
     assert np.abs(back(there(beyond)) - beyond).max() < tolerance
 
 
@@ -88,35 +86,35 @@ def test_conversions_there_and_back_return_even_values_out_of_gamut(
         yuv_to_rgb,
         rgb_to_ycbcr,
         ycbcr_to_rgb,
-        luma,
-        lightness,
-        gray_of_lightness,
+        rgb_to_luma,
+        gray_to_lightness,
+        lightness_to_gray,
     ],
 )
 def test_results_are_float32_and_inputs_are_left_alone(convert):
     values = np.full((2, 5, 3), 0.25)
     assert convert(values).dtype == np.float32
-    assert convert(values).shape == ((2, 5) if convert is luma else (2, 5, 3))
+    assert convert(values).shape == ((2, 5) if convert is rgb_to_luma else (2, 5, 3))
     assert np.all(values == 0.25)
 
 
 def test_lightness_is_the_l_of_the_gray_colour_and_has_an_inverse():
     gray = np.linspace(0, 1, 65536, dtype=np.float32)
-    assert np.array_equal(lightness(gray), rgb_to_lab(np.stack([gray] * 3, axis=-1))[:, 0])
-    assert np.abs(gray_of_lightness(lightness(gray)) - gray).max() < 1e-6
-    assert lightness([0, 1]) == pytest.approx([0, 100], abs=1e-5)
+    assert np.array_equal(gray_to_lightness(gray), rgb_to_lab(np.stack([gray] * 3, axis=-1))[:, 0])
+    assert np.abs(lightness_to_gray(gray_to_lightness(gray)) - gray).max() < 1e-6
+    assert gray_to_lightness([0, 1]) == pytest.approx([0, 100], abs=1e-5)
 
 
 def test_luma_of_gray_is_the_gray_exactly():
     gray = np.linspace(0, 1, 65536, dtype=np.float32)
-    assert np.array_equal(luma(np.stack([gray] * 3, axis=-1)), gray)
-    assert luma([1, 0, 0]) == pytest.approx(0.299)
-    assert luma([0, 0, 1]) == pytest.approx(0.114)
+    assert np.array_equal(rgb_to_luma(np.stack([gray] * 3, axis=-1)), gray)
+    assert rgb_to_luma([1, 0, 0]) == pytest.approx(0.299)
+    assert rgb_to_luma([0, 0, 1]) == pytest.approx(0.114)
 
 
-def test_yuv_agrees_with_scikit_image(colours):
-    expected = color.rgb2yuv(colours.astype(np.float64))
-    assert np.abs(rgb_to_yuv(colours) - expected).max() < 3e-4
+def test_yuv_agrees_with_scikit_image(colors):
+    expected = color.rgb2yuv(colors.astype(np.float64))
+    assert np.abs(rgb_to_yuv(colors) - expected).max() < 3e-4
 
 
 def test_ycbcr_agrees_with_pillow_within_its_rounding():
@@ -127,13 +125,13 @@ def test_ycbcr_agrees_with_pillow_within_its_rounding():
     assert np.abs(ours - expected).max() <= 1.01
 
 
-def test_ycbcr_agrees_with_colour_science(colours):
+def test_ycbcr_agrees_with_colour_science(colors):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         colour = pytest.importorskip("colour")
         weights = colour.WEIGHTS_YCBCR["ITU-R BT.601"]
-        expected = colour.RGB_to_YCbCr(colours, K=weights, out_range=(0, 1, -0.5, 0.5))
-    assert np.abs(rgb_to_ycbcr(colours) - [0, 0.5, 0.5] - expected).max() < 1e-6
+        expected = colour.RGB_to_YCbCr(colors, K=weights, out_range=(0, 1, -0.5, 0.5))
+    assert np.abs(rgb_to_ycbcr(colors) - [0, 0.5, 0.5] - expected).max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -143,9 +141,9 @@ def test_chroma_matrix_is_the_chroma_part_of_the_conversion(space, to_rgb, neutr
     chroma = np.random.default_rng(3).uniform(-0.4, 0.4, (50, 2)).astype(np.float32)
     y = np.full((50, 1), 0.5, dtype=np.float32)
     expected = to_rgb(np.concatenate([y, chroma + np.float32(neutral)], axis=1))
-    assert np.allclose(y + chroma @ chroma_to_rgb(space).T, expected, atol=1e-6)
+    assert np.allclose(y + chroma @ chroma_to_rgb_matrix(space).T, expected, atol=1e-6)
 
 
 def test_chroma_matrix_of_another_space_is_refused():
     with pytest.raises(ValueError, match="ycbcr"):
-        chroma_to_rgb("hsv")
+        chroma_to_rgb_matrix("hsv")

@@ -5,14 +5,14 @@ from skimage.color import deltaE_ciede2000
 from tintype.color.difference import ciede2000
 
 
-def colours(seed, spread, count=20_000):
+def colors(seed, spread, count=20_000):
     random = np.random.default_rng(seed)
     return np.column_stack([random.uniform(0, 100, count), *(random.normal(0, spread, (2, count)))])
 
 
 @pytest.mark.parametrize("spread", [1, 10, 40])
 def test_difference_is_that_of_scikit_image_and_colour_science(spread):
-    first, second = colours(0, spread), colours(1, spread)
+    first, second = colors(0, spread), colors(1, spread)
     np.testing.assert_allclose(
         ciede2000(first, second), deltaE_ciede2000(first, second), rtol=1e-7, atol=1e-9
     )
@@ -36,7 +36,7 @@ def test_published_pairs():
 
 
 def test_difference_is_symmetric_and_nought_of_equal_colours():
-    first, second = colours(2, 30), colours(3, 30)
+    first, second = colors(2, 30), colors(3, 30)
     np.testing.assert_allclose(ciede2000(first, second), ciede2000(second, first), atol=1e-9)
     assert ciede2000(first, first).max() == 0
 

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tintype.color.gamut import join_lab, join_luma
-from tintype.color.spaces import gray_of_lightness, luma, rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
+from tintype.color.spaces import (
+    lightness_to_gray,
+    rgb_to_lab,
+    rgb_to_luma,
+    rgb_to_ycbcr,
+    rgb_to_yuv,
+)
 
 chromas = st.floats(-1e6, 1e6, width=32) | st.floats(-130, 130, width=32)
 
@@ -16,7 +22,7 @@ chromas = st.floats(-1e6, 1e6, width=32) | st.floats(-130, 130, width=32)
 def gray_levels(rgb):
     """The lightness of integer sRGB, as a level of gray on the same scale."""
     top = np.iinfo(rgb.dtype).max
-    return gray_of_lightness(rgb_to_lab(rgb / np.float64(top))[..., 0]).astype(np.float64) * top
+    return lightness_to_gray(rgb_to_lab(rgb / np.float64(top))[..., 0]).astype(np.float64) * top
 
 
 def chroma_disc():
@@ -65,7 +71,7 @@ def test_black_and_white_stay_neutral():
 def test_representable_colours_are_reproduced():
     rgb = np.random.default_rng(0).random((1, 5000, 3)).astype(np.float32)
     lab = rgb_to_lab(rgb)
-    joined = join_lab(gray_of_lightness(lab[..., 0]), lab[..., 1:], dtype=np.uint16)
+    joined = join_lab(lightness_to_gray(lab[..., 0]), lab[..., 1:], dtype=np.uint16)
     assert np.abs(joined / 65535 - rgb).max() < 5e-4  # an eighth of a level of 8 bits
 
 
@@ -127,7 +133,7 @@ def test_luma_is_kept_in_the_luma_spaces(level, first, second):
     gray, chroma = np.array([[level]], np.uint8), np.array([[[first, second]]], np.float32)
     for space in ("yuv", "ycbcr"):
         rgb = join_luma(gray, chroma, space)
-        assert abs(luma(rgb)[0, 0] - level) <= 0.51
+        assert abs(rgb_to_luma(rgb)[0, 0] - level) <= 0.51
 
 
 @pytest.mark.parametrize(("space", "split"), [("yuv", rgb_to_yuv), ("ycbcr", rgb_to_ycbcr)])

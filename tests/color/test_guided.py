@@ -8,11 +8,11 @@ from PIL import Image
 
 from tintype.color.guided import (
     area_mean,
-    bilinear,
     box_mean,
     enlarge,
-    fit,
+    fit_coefficients,
     guided_filter,
+    resize_bilinear,
     upsample_chroma,
     working_size,
 )
@@ -155,11 +155,11 @@ def test_even_chroma_stays_even_whatever_the_gray():
 def test_specks_finer_than_the_fit_do_not_take_chroma_beyond_their_surroundings():
     gray, chroma = scene(512, 640)
     small = reduced(chroma, (16, 20))
-    fitted = fit(small, area_mean(gray, working_size(small.shape, gray.shape)))
+    coefficients = fit_coefficients(small, area_mean(gray, working_size(small.shape, gray.shape)))
     specks = gray.copy()
     specks[::9, ::11] = 1
     specks[4::9, ::11] = 0
-    enlarged = enlarge(fitted, specks, slice(0, 512), gray.shape)
+    enlarged = enlarge(coefficients, specks, slice(0, 512), gray.shape)
     assert enlarged.max() < 50
     assert enlarged.min() > -15
 
@@ -168,12 +168,12 @@ def test_specks_finer_than_the_fit_do_not_take_chroma_beyond_their_surroundings(
 def test_strips_joined_equal_the_whole_bit_for_bit(step):
     gray = random_plane(211, 97)
     chroma = random_plane(13, 6, 2, seed=1)
-    fitted = fit(chroma, area_mean(gray, working_size(chroma.shape, gray.shape)))
-    whole = enlarge(fitted, gray, slice(0, 211), gray.shape)
+    coefficients = fit_coefficients(chroma, area_mean(gray, working_size(chroma.shape, gray.shape)))
+    whole = enlarge(coefficients, gray, slice(0, 211), gray.shape)
     strips = []
     for start in range(0, 211, step):
         rows = slice(start, min(start + step, 211))
-        strips.append(enlarge(fitted, gray[rows], rows, gray.shape))
+        strips.append(enlarge(coefficients, gray[rows], rows, gray.shape))
     assert np.array_equal(np.concatenate(strips), whole)
     assert np.array_equal(whole, upsample_chroma(chroma, gray))
 
@@ -187,7 +187,7 @@ def test_strips_joined_equal_the_whole_bit_for_bit(step):
 def test_any_sizes_go_together(full, cells, guide):
     chroma = random_plane(*cells, 2) * 20
     enlarged = enlarge(
-        fit(chroma, random_plane(*guide)), random_plane(*full), slice(0, full[0]), full
+        fit_coefficients(chroma, random_plane(*guide)), random_plane(*full), slice(0, full[0]), full
     )
     assert enlarged.shape == (*full, 2)
     assert np.abs(enlarged).max() < 1000
@@ -223,4 +223,4 @@ def test_bilinear_enlargement_is_that_of_a_direct_implementation(size):
         near_y = np.maximum(0, 1 - np.abs(np.arange(7) - y))
         near_x = np.maximum(0, 1 - np.abs(np.arange(9) - x))
         expected[:, i, j] = np.einsum("nhw,h,w->n", planes, near_y, near_x)
-    np.testing.assert_allclose(bilinear(planes, size), expected, atol=1e-5)
+    np.testing.assert_allclose(resize_bilinear(planes, size), expected, atol=1e-5)

@@ -8,8 +8,8 @@ from PIL import Image
 from skimage import data
 
 from tintype.evaluation.benchmark import evaluate
-from tintype.evaluation.networks import Networks
-from tintype.evaluation.report import Gallery
+from tintype.evaluation.networks import FeatureNetworks
+from tintype.evaluation.report import ThumbnailStore
 
 NAMES = ("astronaut", "chelsea", "coffee")
 
@@ -19,11 +19,11 @@ def warmth(rgb):
     return int(rgb[..., 0].mean() > rgb[..., 2].mean())
 
 
-NETWORKS = Networks(
-    label=warmth,
-    distance=lambda rgb, truth: float(np.abs(rgb.astype(float) - truth).mean() / 255),
-    features=lambda rgb: rgb.reshape(-1, 3).mean(0).astype(np.float32),
-    notes={"agree": "of the test", "fid": "means of RGB", "lpips": "mean distance"},
+NETWORKS = FeatureNetworks(
+    classify=warmth,
+    lpips=lambda rgb, truth: float(np.abs(rgb.astype(float) - truth).mean() / 255),
+    inception_features=lambda rgb: rgb.reshape(-1, 3).mean(0).astype(np.float32),
+    notes={"label_agreement": "of the test", "fid": "means of RGB", "lpips": "mean distance"},
 )
 
 
@@ -36,11 +36,11 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def gallery(tmp_path_factory):
-    return Gallery(tmp_path_factory.mktemp("gallery"))
+def thumbnails(tmp_path_factory):
+    return ThumbnailStore(tmp_path_factory.mktemp("thumbnails"))
 
 
 @pytest.fixture(scope="session")
-def table(photos, gallery):
+def table(photos, thumbnails):
     models = ["tint", "tint@0", "tint@1"]
-    return evaluate(photos, models, threads=1, networks=NETWORKS, keep=gallery.keep)
+    return evaluate(photos, models, threads=1, networks=NETWORKS, on_image=thumbnails.save)

@@ -9,32 +9,32 @@ from PIL import Image
 
 from tintype.color.spaces import rgb_to_lab
 from tintype.errors import DataError, UnknownModelError
-from tintype.evaluation.benchmark import evaluate, every_model
-from tintype.evaluation.measures import BRIEF, MEASURES
-from tintype.evaluation.memory import peak_megabytes
+from tintype.evaluation.benchmark import evaluate, standalone_models
+from tintype.evaluation.memory import peak_memory_mb
+from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS
 from tintype.evaluation.metrics import colorfulness, psnr
 from tintype.evaluation.protocol import Protocol
-from tintype.evaluation.table import record
+from tintype.evaluation.table import write_scores_to_cards
 from tintype.runtime.card import WEIGHTS_VARIABLE, find, verify
 
 
 def test_gray_comes_first_and_says_what_doing_nothing_scores(table, photos):
     gray = table.rows[0]
-    assert (gray.model, gray["of_gray"], gray["colorful"]) == ("gray", 1.0, 0.0)
-    assert "seconds" not in gray.figures
+    assert (gray.model, gray["rmse_vs_gray"], gray["colorful"]) == ("gray", 1.0, 0.0)
+    assert "seconds" not in gray.scores
     truths = [np.asarray(Image.open(path)) for path in photos]
     grays = [np.asarray(Image.open(path).convert("L"))[..., None] for path in photos]
     # Another rounding of the luma, at most one level.
     expected = np.mean([psnr(g.repeat(3, -1), t) for g, t in zip(grays, truths, strict=True)])
     assert gray["psnr"] == pytest.approx(expected, abs=0.1)
     assert table.truth["colorful"] == pytest.approx(np.mean([colorfulness(t) for t in truths]))
-    assert gray["difference"] == pytest.approx(table.truth["colorful"])
+    assert gray["delta_cf"] == pytest.approx(table.truth["colorful"])
 
 
 def test_models_follow_in_the_order_asked_for(table):
     assert [row.model for row in table.rows] == ["gray", "ceiling", "tint", "tint@0", "tint@1"]
     _, ceiling, default, safe, vivid = table.rows
-    assert ceiling["of_gray"] < 0.2
+    assert ceiling["rmse_vs_gray"] < 0.2
     assert min(ceiling["hist_a"], ceiling["hist_b"]) > 0.85
     assert safe["colorful"] < default["colorful"] < vivid["colorful"]
     assert 0 < safe["hist_a"] <= 1
@@ -43,19 +43,19 @@ def test_models_follow_in_the_order_asked_for(table):
 
 def test_every_figure_lies_in_its_interval_or_near_it(table):
     for row in table.rows:
-        assert set(row.intervals) == set(row.figures) - {"fid"}
+        assert set(row.intervals) == set(row.scores) - {"fid"}
         for name, (low, high) in row.intervals.items():
             assert low <= high
-            if not name.startswith(("hist", "shift")):  # biased under resampling
+            if not name.startswith(("hist", "delta_cf_of_means")):  # biased under resampling
                 assert low - 1e-9 <= row[name] <= high + 1e-9, name
-    assert table.rows[0].intervals["of_gray"] == (1, 1)
+    assert table.rows[0].intervals["rmse_vs_gray"] == (1, 1)
 
 
 def test_networks_measure_labels_distances_and_features(table, photos):
     gray, ceiling, *models = table.rows
-    assert table.truth["agree"] == 1
-    assert gray["agree"] == 0  # no gray picture is redder than it is blue
-    assert ceiling["agree"] == 1
+    assert table.truth["label_agreement"] == 1
+    assert gray["label_agreement"] == 0  # no gray picture is redder than it is blue
+    assert ceiling["label_agreement"] == 1
     assert ceiling["lpips"] < min(row["lpips"] for row in models)
     assert 0 <= ceiling["fid"] < gray["fid"]
     assert "rank-deficient" in table.notes["fid"]
@@ -64,16 +64,16 @@ def test_networks_measure_labels_distances_and_features(table, photos):
 
 
 def test_table_as_text_and_json(table):
-    text = table.text()
+    text = table.to_text()
     assert text.splitlines()[1].startswith("gray ")
     assert "3 photographs, native" in text
     assert max(map(len, text.splitlines()[:6])) <= 110
-    assert len(table.text(columns=60).splitlines()[0]) <= 60
+    assert len(table.to_text(max_width=60).splitlines()[0]) <= 60
     assert "edge_rmse" in text.splitlines()[-1]  # what did not fit is named
     record = json.loads(json.dumps(table.to_json(), allow_nan=False))
     assert record["rows"][0]["model"] == "gray"
     assert record["protocol"]["name"] == "native"
-    assert set(record["measures"]) == set(table.measured) <= set(MEASURES)
+    assert set(record["metrics"]) == set(table.reported) <= set(METRICS)
     assert len(record["per_photo"]["tint"]["ab_rmse"]) == len(record["photos"]) == 3
     low, high = record["rows"][2]["intervals"]["ab_rmse"]
     assert low < record["rows"][2]["ab_rmse"] < high
@@ -81,8 +81,8 @@ def test_table_as_text_and_json(table):
 
 def test_measures_of_photographs_make_up_those_of_the_set(table):
     row = table.rows[2]
-    assert row["psnr"] == pytest.approx(row.photos["psnr"].mean())
-    assert row["ab_rmse"] == pytest.approx(np.sqrt(np.square(row.photos["ab_rmse"]).mean()))
+    assert row["psnr"] == pytest.approx(row.per_photo["psnr"].mean())
+    assert row["ab_rmse"] == pytest.approx(np.sqrt(np.square(row.per_photo["ab_rmse"]).mean()))
 
 
 def test_all_sizes_are_one_where_the_protocol_says_so(photos):
@@ -90,7 +90,7 @@ def test_all_sizes_are_one_where_the_protocol_says_so(photos):
     evaluate(
         *(photos, []),
         protocol=Protocol(48, crop=True),
-        keep=lambda number, name, rgb: sizes.setdefault(name, set()).add(rgb.shape),
+        on_image=lambda number, name, rgb: sizes.setdefault(name, set()).add(rgb.shape),
     )
     assert sizes == {name: {(48, 48, 3)} for name in ("truth", "gray", "ceiling")}
 
@@ -119,12 +119,12 @@ def test_diversity_is_measured_of_models_that_sample(photos, monkeypatch):
     *_, sampler, other = evaluate(photos[:2], ["dice", "one"], protocol=Protocol(192)).rows
     assert 0 < sampler["ms_ssim"] < 1
     assert sampler["ab_spread"] > 10
-    assert "ms_ssim" not in other.figures
+    assert "ms_ssim" not in other.scores
     assert sampler["ab_rmse"] == other["ab_rmse"]  # scores are of the first sample
     small = evaluate(photos[:1], ["dice"], protocol=Protocol(64)).rows[2]
-    assert "ms_ssim" not in small.figures  # too small for its five scales
-    assert "ab_spread" in small.figures
-    assert "ab_spread" not in evaluate(photos[:1], ["dice"], samples=1).rows[2].figures
+    assert "ms_ssim" not in small.scores  # too small for its five scales
+    assert "ab_spread" in small.scores
+    assert "ab_spread" not in evaluate(photos[:1], ["dice"], samples=1).rows[2].scores
 
 
 def test_what_a_model_loads_at_first_use_is_in_no_photographs_seconds(photos, monkeypatch):
@@ -142,8 +142,8 @@ def test_what_a_model_loads_at_first_use_is_in_no_photographs_seconds(photos, mo
 
 
 def test_second_stages_are_not_among_every_model():
-    assert "tint.small" in every_model()
-    assert all(find(name).output != "finer" for name in every_model())
+    assert "tint.small" in standalone_models()
+    assert all(find(name).output != "finer" for name in standalone_models())
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells")
@@ -153,7 +153,7 @@ def test_memory_is_that_of_a_process_that_only_colours(photos):
     # More than Python with numpy alone needs, less than this process with torch and oracles.
     assert 40 < peak < 1000
     assert "process" in table.notes["peak_mb"]
-    assert peak_megabytes("tint", [photos[0] / "none"], {}, Protocol(), 1) is None
+    assert peak_memory_mb("tint", [photos[0] / "none"], {}, Protocol(), 1) is None
 
 
 def test_unreadable_photographs_are_named_and_the_others_measured(photos, tmp_path):
@@ -183,10 +183,10 @@ def test_figures_are_recorded_on_the_card_with_gray_beside_them(table, tmp_path,
         (tmp_path / path.name).write_bytes(path.read_bytes())
     before = shipped.read_bytes()
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
-    (card,) = record(table, "three photographs")
+    (card,) = write_scores_to_cards(table, "three photographs")
     assert card.path == tmp_path / shipped.name
     scores = find("tint").scores
-    assert scores["set"] == "three photographs"
+    assert scores["dataset"] == "three photographs"
     assert [row["model"] for row in scores["rows"]] == [
         "gray",
         "ceiling",
@@ -209,7 +209,7 @@ def test_error_measures_by_hand(tmp_path):
     assert gray["hist_a"] == pytest.approx(0.5)
     assert gray["hist_b"] == pytest.approx(0.5)
     # Both colours are alike frequent here, so rarity weighs them alike.
-    assert gray["rebalanced"] == pytest.approx(gray["ab_rmse"], rel=0.05)
+    assert gray["rebalanced_rmse"] == pytest.approx(gray["ab_rmse"], rel=0.05)
     assert gray["auc"] == pytest.approx(100 * (1 - np.hypot(a, b) / 150 / 2), abs=0.1)
     assert gray["auc_reb"] == pytest.approx(gray["auc"])
     # Of the five columns around the edge, three are green.
@@ -224,24 +224,26 @@ def test_a_rare_colour_weighs_more_when_rebalanced(tmp_path):
     rgb[0] = (60, 200, 60)
     Image.fromarray(rgb).save(tmp_path / "rare.png")
     gray = evaluate([tmp_path / "rare.png"], []).rows[0]
-    assert gray["rebalanced"] > 1.5 * gray["ab_rmse"]
+    assert gray["rebalanced_rmse"] > 1.5 * gray["ab_rmse"]
     a, b = rgb_to_lab(np.float32([60, 200, 60]) / 255)[1:]
     # Gray and green count alike: half of the pixels are right, half are off by the chroma.
     assert gray["auc_reb"] == pytest.approx(100 * (1 - np.hypot(a, b) / 150 / 2), abs=0.1)
 
 
-def test_both_kinds_of_difference(tmp_path):
-    # One photograph without, one with much colour: their differences to a mean model differ.
+def test_delta_cf_per_photograph_and_of_means(tmp_path):
+    # One photograph without, one with much colour: a mean model has another delta_cf on each.
     for name, blue in (("dull", 120), ("bright", 20)):
         rgb = np.full((8, 8, 3), 128, np.uint8)
         rgb[..., 2] = blue
         Image.fromarray(rgb).save(tmp_path / f"{name}.png")
     gray = evaluate(sorted(tmp_path.iterdir()), []).rows[0]
-    assert gray["shift"] == pytest.approx(gray["difference"])  # gray is below on every photograph
-    assert gray["shift"] == pytest.approx(0.3 * (8 + 108) / 2)
-    assert gray["shift_abs"] == pytest.approx(gray["shift"])
+    assert gray["delta_cf_of_means"] == pytest.approx(
+        gray["delta_cf"]
+    )  # gray is below on every photograph
+    assert gray["delta_cf_of_means"] == pytest.approx(0.3 * (8 + 108) / 2)
+    assert gray["delta_cf_of_means_abs"] == pytest.approx(gray["delta_cf_of_means"])
 
 
 def test_what_goes_on_cards_is_brief(table):
-    assert set(BRIEF) <= set(MEASURES)
-    assert len(BRIEF) < len(MEASURES)
+    assert set(HEADLINE_METRICS) <= set(METRICS)
+    assert len(HEADLINE_METRICS) < len(METRICS)

@@ -5,9 +5,9 @@ from safetensors.torch import save_file
 
 from tintype.errors import DataError
 from tintype.evaluation.features.inception import InceptionV3
-from tintype.evaluation.features.load import load
+from tintype.evaluation.features.load import load_feature_networks
 from tintype.evaluation.features.lpips import LPIPS
-from tintype.evaluation.features.weights import fill, read_weights
+from tintype.evaluation.features.weights import load_state_dict, read_state_dict
 from tintype.systems.mobilenet import Classifier
 
 RANDOM = np.random.default_rng(0)
@@ -65,11 +65,11 @@ def test_the_file_tells_which_inception_it_is(outputs, kind, tmp_path):
     weights["fc.bias"] = torch.zeros(outputs)
     weights["AuxLogits.conv0.conv.weight"] = torch.zeros(1)  # not needed, no harm
     torch.save({k: v for k, v in weights.items() if "num_batches" not in k}, tmp_path / "i.pth")
-    networks = load(fid=tmp_path / "i.pth", threads=1)
+    networks = load_feature_networks(fid=tmp_path / "i.pth", threads=1)
     assert kind in networks.notes["fid"]
-    assert networks.features is not None
-    assert networks.features(PICTURE).shape == (2048,)
-    assert networks.label is networks.distance is None
+    assert networks.inception_features is not None
+    assert networks.inception_features(PICTURE).shape == (2048,)
+    assert networks.classify is networks.lpips is None
 
 
 def test_lpips_has_the_published_layers():
@@ -93,7 +93,7 @@ def lpips_files(folder):
 
 
 def test_lpips_reads_two_files_and_is_nought_of_equal_pictures(tmp_path):
-    distance = load(lpips_files=lpips_files(tmp_path)).distance
+    distance = load_feature_networks(lpips_files=lpips_files(tmp_path)).lpips
     assert distance is not None
     assert distance(PICTURE, PICTURE) == 0
     assert distance(PICTURE, OTHER) > 0
@@ -121,10 +121,10 @@ def test_lpips_by_hand():
 def test_the_classifier_labels_pictures(tmp_path):
     torch.manual_seed(0)
     save_file(Classifier().state_dict(), tmp_path / "c.safetensors")
-    networks = load(classifier=tmp_path / "c.safetensors")
-    assert networks.label is not None
-    assert 0 <= networks.label(PICTURE) < 1000
-    assert "MobileNetV2" in networks.notes["agree"]
+    networks = load_feature_networks(classifier=tmp_path / "c.safetensors")
+    assert networks.classify is not None
+    assert 0 <= networks.classify(PICTURE) < 1000
+    assert "MobileNetV2" in networks.notes["label_agreement"]
 
 
 def test_a_file_that_was_cut_off_is_named_wherever_that_was(tmp_path):
@@ -134,7 +134,7 @@ def test_a_file_that_was_cut_off_is_named_wherever_that_was(tmp_path):
     for length in range(0, len(content), 3):
         path.write_bytes(content[:length])
         with pytest.raises(DataError, match=r"old.pth cannot be used \(.+\)"):
-            read_weights(path, "Tiny")
+            read_state_dict(path, "Tiny")
 
 
 def test_any_network_is_filled_by_name(tmp_path):
@@ -142,17 +142,17 @@ def test_any_network_is_filled_by_name(tmp_path):
         {k: v for k, v in Tiny().state_dict().items() if "num_batches" not in k},
         tmp_path / "tiny.safetensors",
     )
-    weights = read_weights(tmp_path / "tiny.safetensors", "Tiny")
+    weights = read_state_dict(tmp_path / "tiny.safetensors", "Tiny")
     network = Tiny()
-    fill(network, weights, tmp_path, "Tiny")
+    load_state_dict(network, weights, tmp_path, "Tiny")
     assert torch.equal(network.conv.weight, weights["conv.weight"])
     assert not network.training
     del weights["bn.running_mean"]
     with pytest.raises(DataError, match=r"bn.running_mean is missing.*needed: Tiny"):
-        fill(Tiny(), weights, tmp_path, "Tiny")
+        load_state_dict(Tiny(), weights, tmp_path, "Tiny")
     weights["bn.running_mean"] = torch.zeros(3)
     with pytest.raises(DataError, match=r"bn.running_mean is \(3,\) there"):
-        fill(Tiny(), weights, tmp_path, "Tiny")
+        load_state_dict(Tiny(), weights, tmp_path, "Tiny")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no weights", "list", "code"])
@@ -165,8 +165,8 @@ def test_a_file_that_is_none_is_named_with_what_is_needed(content, tmp_path):
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match=r"weights.pth cannot be used .*pytorch-fid"):
-        load(fid=path)
+        load_feature_networks(fid=path)
     with pytest.raises(DataError, match=r"weights.pth cannot be used .*PerceptualSimilarity"):
-        load(lpips_files=[path])
+        load_feature_networks(lpips_files=[path])
     with pytest.raises(DataError, match=r"weights.pth cannot be used.*google-coral"):
-        load(classifier=path)
+        load_feature_networks(classifier=path)

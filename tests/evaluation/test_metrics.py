@@ -6,11 +6,11 @@ from tintype.color.bins import ab_bins, soft_encode
 from tintype.evaluation.metrics import (
     ab_histogram,
     auc,
-    closeness,
+    chroma_edge_mask,
     colorfulness,
     histogram_intersection,
-    near_chroma_edges,
     nearest_bin,
+    pixel_auc,
     psnr,
 )
 
@@ -65,7 +65,7 @@ def by_bin(ab, truth):
     """What `auc` takes, of pixels (n, 2)."""
     index = nearest_bin(truth)
     return (
-        np.bincount(index, closeness(ab, truth), len(ab_bins())),
+        np.bincount(index, pixel_auc(ab, truth), len(ab_bins())),
         np.bincount(index, minlength=len(ab_bins())).astype(float),
     )
 
@@ -79,7 +79,7 @@ def test_auc_is_the_area_under_the_swept_share_of_close_pixels():
     swept = np.trapezoid((distance[:, None] <= thresholds).mean(0), thresholds) / 150
     assert auc(*by_bin(ab, truth))[0] == pytest.approx(100 * swept, abs=0.02)
     assert auc(*by_bin(truth, truth)) == (100, 100)
-    assert closeness(truth, truth + 200).max() == 0
+    assert pixel_auc(truth, truth + 200).max() == 0
 
 
 def test_rebalanced_auc_counts_every_colour_that_occurs_alike():
@@ -100,10 +100,10 @@ def test_chroma_edges_are_pixels_within_two_of_a_strong_step():
     ab = np.zeros((9, 12, 2), np.float32)
     ab[:, 6:, 0] = 16  # a strong step between columns 5 and 6
     ab[4:, :, 1] = 10  # one too weak between rows 3 and 4
-    found = near_chroma_edges(ab)
+    found = chroma_edge_mask(ab)
     np.testing.assert_array_equal(found, np.tile(np.abs(np.arange(12) - 6) <= 2, (9, 1)))
     corner = np.zeros((7, 7, 2), np.float32)
     corner[3, 3] = 30
     np.testing.assert_array_equal(
-        near_chroma_edges(corner, width=0).nonzero(), ([3, 3, 4], [3, 4, 3])
+        chroma_edge_mask(corner, radius=0).nonzero(), ([3, 3, 4], [3, 4, 3])
     )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tintype.evaluation.protocol import Protocol, eight_bits
+from tintype.evaluation.protocol import Protocol, to_uint8
 from tintype.photo import Photo
 
 
@@ -22,8 +22,8 @@ def halves(height, width):
 )
 def test_the_name_says_what_is_done(protocol, name):
     assert protocol.name == name
-    assert "BT.601" in protocol.text()
-    assert ("256x256" in protocol.text()) == (protocol.side == 256)
+    assert "BT.601" in protocol.description()
+    assert ("256x256" in protocol.description()) == (protocol.side == 256)
 
 
 def test_a_crop_is_the_middle_and_a_plain_one_the_whole():
@@ -46,4 +46,4 @@ def test_a_photograph_of_its_own_size_is_left_alone():
 
 def test_sixteen_bits_are_rounded_to_eight():
     levels = np.uint16([0, 128, 129, 257, 65535])
-    np.testing.assert_array_equal(eight_bits(levels), [0, 0, 1, 1, 255])
+    np.testing.assert_array_equal(to_uint8(levels), [0, 0, 1, 1, 255])

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tintype.errors import DataError
 from tintype.evaluation.benchmark import evaluate
-from tintype.evaluation.report import Gallery, check_writable, write_report
+from tintype.evaluation.report import ThumbnailStore, check_writable, write_report
 from tintype.evaluation.report.charts import histogram
 
 VOID = {"meta", "img", "input"}
@@ -44,9 +44,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(table, gallery, tmp_path_factory):
+def page(table, thumbnails, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, table, gallery, strips=2)
+    write_report(path, table, thumbnails, examples=2)
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
     return Page(path.read_text("utf-8"))
 
@@ -65,11 +65,11 @@ def test_nothing_is_fetched_from_elsewhere(page):
 
 def test_the_table_has_gray_first_and_every_measure(page, table):
     titles = [a["title"] for a in page.all("th") if "title" in a]
-    assert len(titles) == len(table.measured)
+    assert len(titles) == len(table.reported)
     rows = [a for a in page.all("th") if a.get("scope") == "row"]
     assert len(rows) == len(table.rows) + 1  # and the truth
     said = "".join(page.said)
-    order = [said.index(f"{name}") for name in ("nothing done", "true chroma, given", "tint@0")]
+    order = [said.index(f"{name}") for name in ("the input", "true chroma, given", "tint@0")]
     assert order == sorted(order)
 
 
@@ -84,9 +84,9 @@ def test_the_best_of_the_models_is_marked_and_no_reference(page, table):
 
 def test_so_many_photographs_are_shown_and_the_best_and_worst(page, table):
     pictures = page.all("img")
-    strips = 2 * (len(table.rows) - 1 + 1)  # no ceiling, but the truth
+    examples = 2 * (len(table.rows) - 1 + 1)  # no ceiling, but the truth
     cases = 3 * 2 * 3 * 2  # models, best and worst, photographs, result and truth
-    assert len(pictures) == strips + cases
+    assert len(pictures) == examples + cases
     assert all(a["src"].startswith("data:image/jpeg;base64,") and a["alt"] for a in pictures)
 
 
@@ -101,12 +101,12 @@ def test_names_are_escaped(photos, tmp_path):
     (tmp_path / "pictures").mkdir()
     evil = tmp_path / "<img src=x onerror=alert(1)>&.png"
     shutil.copy(photos[0], evil)
-    gallery = Gallery(tmp_path / "pictures")
-    table = evaluate([evil], ["tint"], threads=1, keep=gallery.keep)
+    thumbnails = ThumbnailStore(tmp_path / "pictures")
+    table = evaluate([evil], ["tint"], threads=1, on_image=thumbnails.save)
     table.rows[-1].model = '"><script>bad</script>'
-    gallery._numbers[table.rows[-1].model] = gallery._numbers["tint"]
+    thumbnails._model_ids[table.rows[-1].model] = thumbnails._model_ids["tint"]
     table.skipped["x"] = "<b>why</b>"
-    write_report(tmp_path / "r.html", table, gallery)
+    write_report(tmp_path / "r.html", table, thumbnails)
     text = (tmp_path / "r.html").read_text("utf-8")
     assert "<script>bad" not in text
     assert "<img src=x" not in text
@@ -115,22 +115,22 @@ def test_names_are_escaped(photos, tmp_path):
 
 
 def test_a_report_of_no_model_is_a_page_too(photos, tmp_path):
-    gallery = Gallery(tmp_path)
-    table = evaluate(photos[:1], [], keep=gallery.keep)
-    write_report(tmp_path / "r.html", table, gallery, strips=0)
+    thumbnails = ThumbnailStore(tmp_path)
+    table = evaluate(photos[:1], [], on_image=thumbnails.save)
+    write_report(tmp_path / "r.html", table, thumbnails, examples=0)
     assert Page((tmp_path / "r.html").read_text("utf-8")).all("img") == []
 
 
 def test_pictures_are_reduced_and_keep_their_chroma(tmp_path):
     rgb = np.zeros((600, 300, 3), np.uint8)
     rgb[:, ::2, 0] = 255
-    gallery = Gallery(tmp_path)
-    gallery.keep(0, "name/with\\anything", rgb)
+    thumbnails = ThumbnailStore(tmp_path)
+    thumbnails.save(0, "name/with\\anything", rgb)
     (path,) = tmp_path.iterdir()
     with Image.open(path) as kept:
         assert kept.size == (128, 256)
         assert kept.layer[0][1:3] == (1, 1)  # no subsampling
-    assert gallery.uri(0, "name/with\\anything").startswith("data:image/jpeg;base64,/9j/")
+    assert thumbnails.data_uri(0, "name/with\\anything").startswith("data:image/jpeg;base64,/9j/")
 
 
 def test_the_filled_histogram_stands_on_its_floor():

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tintype.errors import PhotoError, UnreadablePhotoError
 from tintype.photo import Photo
-from tintype.photo.decode import is_deep_avif
+from tintype.photo.decode import is_high_bit_depth_avif
 
 LOSSLESS: list[tuple[str, dict[str, Any]]] = [
     ("PNG", {}),
@@ -33,7 +33,7 @@ if int(PIL.__version__.split(".")[0]) >= 13:  # earlier ones may come without Zs
 LOSSY = ["JPEG", "WEBP", "AVIF"]
 
 
-def colours(height: int = 21, width: int = 34) -> np.ndarray:
+def colors(height: int = 21, width: int = 34) -> np.ndarray:
     """A picture of every hue, with noise."""
     y, x = np.mgrid[0:height, 0:width]
     planes = [255 * x / width, 255 * y / height, 255 * (1 - x / width)]
@@ -43,8 +43,8 @@ def colours(height: int = 21, width: int = 34) -> np.ndarray:
 
 def image(mode: str) -> Image.Image:
     """A picture of a mode, with varied alpha where it has any."""
-    rgb = Image.fromarray(colours())
-    alpha = Image.fromarray(colours()[..., 0])
+    rgb = Image.fromarray(colors())
+    alpha = Image.fromarray(colors()[..., 0])
     if mode in ("LA", "RGBA"):
         base = rgb.convert(mode[:-1])
         base.putalpha(alpha)
@@ -161,7 +161,7 @@ def test_every_format_goes_into_every_other(source: str, target: str) -> None:
     assert np.abs(again.rgb().astype(int) - photo.rgb()).max() <= limit
 
 
-def test_transparency_given_by_one_colour_or_by_the_palette_is_alpha() -> None:
+def test_transparency_given_by_one_color_or_by_the_palette_is_alpha() -> None:
     gray = np.array([[10, 20], [30, 20]], dtype=np.uint8)
     photo = Photo.open(encoded(Image.fromarray(gray), "PNG", transparency=20))
     assert photo.alpha is not None
@@ -191,9 +191,9 @@ def test_an_avif_of_more_than_8_bits_is_noticed() -> None:
     at = data.index(b"av1C")
     deep = bytearray(data)
     deep[at + 6] |= 0x40  # high_bitdepth
-    assert not is_deep_avif(io.BytesIO(data))
-    assert is_deep_avif(io.BytesIO(bytes(deep)))
-    assert not is_deep_avif(io.BytesIO(data[: at + 5]))
+    assert not is_high_bit_depth_avif(io.BytesIO(data))
+    assert is_high_bit_depth_avif(io.BytesIO(bytes(deep)))
+    assert not is_high_bit_depth_avif(io.BytesIO(data[: at + 5]))
 
 
 def test_alpha_survives_bmp() -> None:
@@ -255,8 +255,8 @@ def test_a_jpeg_keeps_its_quantisation_and_its_progression() -> None:
 def test_a_gray_jpeg_gets_the_chroma_steps_of_its_own_quality(quality: int) -> None:
     data = encoded(image("L"), "JPEG", quality=quality)
     written = Image.open(io.BytesIO(saved(coloured(Photo.open(data)))))
-    in_colour = Image.open(io.BytesIO(encoded(image("RGB"), "JPEG", quality=quality)))
-    assert written.quantization == in_colour.quantization
+    in_color = Image.open(io.BytesIO(encoded(image("RGB"), "JPEG", quality=quality)))
+    assert written.quantization == in_color.quantization
 
 
 def test_a_photograph_of_another_format_becomes_a_jpeg_of_high_quality() -> None:
@@ -285,24 +285,24 @@ def test_a_bilevel_tiff_becomes_a_lossless_one() -> None:
     assert written.info["compression"] == "tiff_adobe_deflate"
 
 
-def test_gray_toned_and_colour_are_told_apart() -> None:
-    gray = colours()[..., 0]
+def test_gray_toned_and_color_are_told_apart() -> None:
+    gray = colors()[..., 0]
     sepia = np.stack([gray * 0.95, gray * 0.8, gray * 0.6], axis=-1).astype(np.uint8)
     noisy = Image.open(io.BytesIO(encoded(Image.fromarray(sepia), "JPEG", quality=80)))
     assert Photo.from_array(gray).kind == "gray"
     assert Photo.from_pil(Image.fromarray(gray).convert("RGB")).kind == "gray"
     assert Photo.from_array(sepia).kind == "toned"
     assert Photo.from_pil(noisy).kind == "toned"
-    assert Photo.from_array(colours()).kind == "colour"
+    assert Photo.from_array(colors()).kind == "color"
 
 
-def test_a_stamp_in_colour_makes_a_gray_picture_one_in_colour() -> None:
+def test_a_stamp_in_color_makes_a_gray_picture_one_in_color() -> None:
     gray = np.random.default_rng(0).integers(40, 200, (600, 800, 1), dtype=np.uint8)
     scan = np.repeat(gray, 3, axis=2)
     scan[100:103, 100:103] = (200, 20, 20)  # a speck
     assert Photo.from_array(scan).kind == "gray"
     scan[300:330, 300:330] = (200, 20, 20)  # 0.2 % of the picture
-    assert Photo.from_array(scan).kind == "colour"
+    assert Photo.from_array(scan).kind == "color"
 
 
 def test_a_toned_picture_gives_its_luma() -> None:
@@ -310,12 +310,12 @@ def test_a_toned_picture_gives_its_luma() -> None:
     assert (Photo.open(encoded(sepia, "PNG")).gray == 75).all()
 
 
-def test_colours_are_there_to_compare_with_unless_they_are_given_up() -> None:
+def test_colors_are_there_to_compare_with_unless_they_are_given_up() -> None:
     data = encoded(image("RGB"), "PNG")
-    np.testing.assert_array_equal(Photo.open(data).rgb(), colours())
-    without = Photo.open(data, keep_colours=False)
-    assert without.kind == "colour"
-    with pytest.raises(PhotoError, match="keep_colours"):
+    np.testing.assert_array_equal(Photo.open(data).rgb(), colors())
+    without = Photo.open(data, keep_colors=False)
+    assert without.kind == "color"
+    with pytest.raises(PhotoError, match="keep_colors"):
         without.rgb()
 
 
@@ -325,7 +325,7 @@ def test_a_gray_photograph_is_three_times_its_gray() -> None:
 
 
 def test_arrays_of_every_layout_and_type_are_taken() -> None:
-    rgb = colours()
+    rgb = colors()
     assert Photo.from_array(rgb[..., 0]).gray.shape == rgb.shape[:2]
     assert Photo.from_array(rgb[..., :1]).gray.shape == rgb.shape[:2]
     assert Photo.from_array(rgb[..., :2]).alpha is not None
@@ -350,7 +350,7 @@ def test_half_precision_and_any_byte_order_give_the_same_pixels() -> None:
 
 
 def test_an_array_or_an_image_of_the_caller_stays_as_it_was() -> None:
-    array = colours()
+    array = colors()
     photo = Photo.from_array(array)
     array[:] = 0
     assert photo.rgb().max() > 200
@@ -375,19 +375,19 @@ def test_pillow_images_bring_what_they_carry() -> None:
         Photo.from_pil(Image.new("F", (2, 2)))
 
 
-def test_colours_of_another_shape_or_type_are_refused() -> None:
-    photo = Photo.from_array(colours())
-    for wrong in (colours(5, 5), colours().astype(np.float32), colours()[..., 0]):
+def test_colors_of_another_shape_or_type_are_refused() -> None:
+    photo = Photo.from_array(colors())
+    for wrong in (colors(5, 5), colors().astype(np.float32), colors()[..., 0]):
         with pytest.raises(ValueError, match="colours for this photograph"):
             photo.with_rgb(wrong)
 
 
-def test_a_coloured_photograph_keeps_the_luminance_and_what_the_file_carries() -> None:
+def test_a_colored_photograph_keeps_the_luminance_and_what_the_file_carries() -> None:
     photo = Photo.open(encoded(image("L"), "JPEG", dpi=(120, 120)))
     result = coloured(photo)
     assert result.gray is photo.gray
     assert result.metadata == photo.metadata
-    assert result.kind == "colour"
+    assert result.kind == "color"
     with pytest.raises(ValueError, match="read-only"):
         result.rgb()[0, 0] = 1
-    assert repr(result) == "Photo(34 × 21, 8-bit colour, JPEG)"
+    assert repr(result) == "Photo(34 × 21, 8-bit color, JPEG)"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from tintype.photo import Photo, ifd
-from tintype.photo.metadata import exif_directory, settle_exif, settle_xmp, with_iptc
+from tintype.photo.metadata import exif_directory, normalize_exif, normalize_xmp, with_iptc
 
 MAKER_NOTE = bytes(range(200, 256)) * 3
 XMP = (
@@ -177,7 +177,7 @@ def test_exif_keeps_its_place_byte_for_byte(format: str) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_of_either_byte_order_is_made_true(order: str) -> None:
-    settled = settle_exif(Block(order).data, 24, 40, turned=True)
+    settled = normalize_exif(Block(order).data, 24, 40, transposed=True)
     exif = Image.Exif()
     exif.load(settled)
     assert exif[0x0112] == 1
@@ -190,7 +190,7 @@ def test_exif_of_either_byte_order_is_made_true(order: str) -> None:
 
 def test_a_thumbnail_before_other_data_is_blanked() -> None:
     block = Block(trailer=b"more of the maker's").data
-    settled = settle_exif(block, 40, 24, turned=False)
+    settled = normalize_exif(block, 40, 24, transposed=False)
     assert len(settled) == len(block)
     assert THUMBNAIL not in settled
     assert settled.endswith(b"more of the maker's")
@@ -198,7 +198,7 @@ def test_a_thumbnail_before_other_data_is_blanked() -> None:
 
 @pytest.mark.parametrize("block", [b"", b"II", b"nonsense that is no EXIF", EXIF[:40], EXIF[:9]])
 def test_damaged_exif_is_left_alone(block: bytes) -> None:
-    assert len(settle_exif(block, 40, 24, turned=False)) == len(block)
+    assert len(normalize_exif(block, 40, 24, transposed=False)) == len(block)
     data = encoded("JPEG", exif=b"Exif\0\0" + block)
     assert Photo.open(saved(Photo.open(data))).gray.shape == (24, 40)
 
@@ -206,7 +206,7 @@ def test_damaged_exif_is_left_alone(block: bytes) -> None:
 def test_an_exif_whose_directories_point_at_each_other_ends() -> None:
     head = b"II*\0" + struct.pack("<I", 8)
     looped = head + struct.pack("<H", 1) + struct.pack("<HHII", 0x8769, 4, 1, 8) + bytes(4)
-    assert settle_exif(looped, 1, 1, turned=False) == looped
+    assert normalize_exif(looped, 1, 1, transposed=False) == looped
     assert exif_directory(looped) is not None
 
 
@@ -219,7 +219,7 @@ def test_an_orientation_that_only_xmp_has_is_applied() -> None:
 
 @pytest.mark.parametrize("format", FORMATS[:4])  # Pillow writes no such AVIF
 @pytest.mark.parametrize(
-    ("kind", "length", "value", "turned"),
+    ("kind", "length", "value", "transposed"),
     [
         (3, 2, struct.pack("<2H", 6, 6), True),
         (4, 1, struct.pack("<I", 6), True),
@@ -228,7 +228,7 @@ def test_an_orientation_that_only_xmp_has_is_applied() -> None:
     ],
 )
 def test_an_orientation_of_an_unusual_type_is_applied_once_or_never(
-    kind: int, length: int, value: bytes, turned: bool, format: str
+    kind: int, length: int, value: bytes, transposed: bool, format: str
 ) -> None:
     entry = struct.pack("<HHI", 0x0112, kind, length) + value.ljust(4, b"\0")
     exif = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
@@ -243,7 +243,7 @@ def test_an_orientation_of_an_unusual_type_is_applied_once_or_never(
     else:
         data = encoded(format, exif=b"Exif\0\0" + exif)
     photo = Photo.open(data)
-    assert photo.gray.shape == ((40, 24) if turned else (24, 40))
+    assert photo.gray.shape == ((40, 24) if transposed else (24, 40))
     again = Photo.open(saved(photo))
     assert again.gray.shape == photo.gray.shape
 
@@ -257,13 +257,13 @@ def test_xmp_speaks_of_srgb_afterwards() -> None:
     xmp = (
         b'<a photoshop:ICCProfile="Dot Gain 20%" photoshop:ColorMode="1" exif:ColorSpace="65535"/>'
     )
-    settled = settle_xmp(xmp, 1, 1)
+    settled = normalize_xmp(xmp, 1, 1)
     assert b'ICCProfile="sRGB IEC61966-2.1"' in settled
     assert b'ColorMode="3"' in settled
     assert b'ColorSpace="1"' in settled
 
 
-def test_what_a_gray_file_says_of_its_channels_is_made_true_of_colours() -> None:
+def test_what_a_gray_file_says_of_its_channels_is_made_true_of_colors() -> None:
     numbers = {0x0106: 1, 0x0115: 1, 0x0102: 8}
     exif = b"II*\0" + struct.pack("<IH", 8, len(numbers))
     exif += b"".join(struct.pack("<HHIHH", tag, 3, 1, n, 0) for tag, n in sorted(numbers.items()))
@@ -291,7 +291,7 @@ def test_pointers_to_directories_without_end_are_not_all_followed(monkeypatch: A
     monkeypatch.setattr(
         "tintype.photo.metadata.ifd", SimpleNamespace(**{**vars(ifd), "slots": slots})
     )
-    settle_exif(exif, 1, 1, turned=False)
+    normalize_exif(exif, 1, 1, transposed=False)
     assert 0 < len(walked) <= 4
 
 

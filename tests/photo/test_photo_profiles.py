@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from tintype.photo import Photo
 from tintype.photo.profiles import (
-    gray_curve,
+    gray_to_srgb_table,
     image_to_srgb,
     make_profile,
     samples_to_srgb,
@@ -111,7 +111,7 @@ def srgb_encoded(linear: np.ndarray) -> np.ndarray:
 
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
-COLOURS = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+COLORS = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 
 
 def test_a_gray_gamma_is_converted_to_the_curve_of_srgb() -> None:
@@ -150,16 +150,16 @@ def test_16_bit_gray_is_converted_at_16_bits() -> None:
 
 
 @pytest.mark.parametrize("icc", [gray_profile(gamma(2.2)), matrix_profile(gamma(2.2))])
-def test_a_gray_picture_goes_by_a_colour_profile_too(icc: bytes) -> None:
+def test_a_gray_picture_goes_by_a_color_profile_too(icc: bytes) -> None:
     photo = png(RAMP, icc)
     expected = 255 * srgb_encoded((RAMP / 255) ** (563 / 256))
     assert np.abs(photo.gray - expected).max() <= 1
 
 
-def test_wide_colours_are_converted_as_little_cms_does() -> None:
+def test_wide_colors_are_converted_as_little_cms_does() -> None:
     icc = matrix_profile(gamma(2.2))
-    photo = png(COLOURS, icc)
-    linear = (COLOURS / 255.0) ** (563 / 256) @ np.array(ADOBE_RGB)
+    photo = png(COLORS, icc)
+    linear = (COLORS / 255.0) ** (563 / 256) @ np.array(ADOBE_RGB)
     to_srgb = np.linalg.inv(
         [[0.43607, 0.22249, 0.01392], [0.38515, 0.71687, 0.09708], [0.14307, 0.06061, 0.7141]]
     )
@@ -180,16 +180,16 @@ def test_wide_colours_are_converted_as_little_cms_does() -> None:
     ],
     ids=["linear", "curve", "mft2", "mft1", "mAB"],
 )
-def test_16_bit_colour_is_converted_as_8_bit_colour_is(icc: bytes) -> None:
-    samples = COLOURS.astype(np.uint16) * 257
+def test_16_bit_color_is_converted_as_8_bit_color_is(icc: bytes) -> None:
+    samples = COLORS.astype(np.uint16) * 257
     samples_to_srgb(samples, icc)
-    converted = np.asarray(image_to_srgb(Image.fromarray(COLOURS), icc))
+    converted = np.asarray(image_to_srgb(Image.fromarray(COLORS), icc))
     difference = np.abs(samples / 257 - converted)
     assert np.quantile(difference, 0.98) <= 2
     assert difference.mean() <= 0.5
 
 
-def test_16_bit_colour_is_converted_at_16_bits() -> None:
+def test_16_bit_color_is_converted_at_16_bits() -> None:
     # A scanner's linear values, in the shadows, where 8 bits would leave a handful of levels.
     levels = np.arange(0, 2000, dtype=np.uint16)
     samples = np.repeat(levels[None, :, None], 3, axis=2)
@@ -214,14 +214,14 @@ def test_a_gamma_without_a_profile_is_honoured() -> None:
 def test_a_picture_in_srgb_stays_as_it_is() -> None:
     lcms = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for icc in (lcms, srgb_profile()):
-        np.testing.assert_array_equal(png(COLOURS, icc).rgb(), COLOURS)
+        np.testing.assert_array_equal(png(COLORS, icc).rgb(), COLORS)
         np.testing.assert_array_equal(png(RAMP, icc).gray, RAMP)
         assert png(RAMP, icc).profile is None
     np.testing.assert_array_equal(png(RAMP, srgb_gray_profile()).gray, RAMP)
 
 
 @pytest.mark.parametrize("icc", [b"nonsense", srgb_profile()[:200], gray_profile(b"curv")])
-@pytest.mark.parametrize("pixels", [RAMP, COLOURS], ids=["gray", "colour"])
+@pytest.mark.parametrize("pixels", [RAMP, COLORS], ids=["gray", "color"])
 def test_a_broken_profile_is_said_and_the_picture_read_as_srgb(
     icc: bytes, pixels: np.ndarray
 ) -> None:
@@ -234,7 +234,7 @@ def test_a_broken_profile_is_said_and_the_picture_read_as_srgb(
 
 def test_cmyk_without_a_profile_is_said() -> None:
     file = io.BytesIO()
-    Image.fromarray(COLOURS).convert("CMYK").save(file, "TIFF")
+    Image.fromarray(COLORS).convert("CMYK").save(file, "TIFF")
     photo = Photo.open(file.getvalue())
     assert any("CMYK" in note for note in photo.notes)
 
@@ -262,7 +262,7 @@ def test_cmyk_goes_through_its_profile() -> None:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_what_is_written_says_that_it_is_srgb(format: str, depth: int) -> None:
-    pixels = COLOURS if depth == 8 else COLOURS.astype(np.uint16) * 257
+    pixels = COLORS if depth == 8 else COLORS.astype(np.uint16) * 257
     for photo in (Photo.from_array(pixels), Photo.from_array(pixels[..., 0])):
         file = io.BytesIO()
         photo.save(file, format=format)
@@ -278,8 +278,8 @@ def test_our_profiles_are_what_little_cms_takes_for_srgb() -> None:
     ours = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
     assert ours.profile.profile_description == "sRGB"
     transform = ImageCms.ImageCmsTransform(ours, lcms, "RGB", "RGB")
-    converted = np.asarray(transform.apply(Image.fromarray(COLOURS)))
-    assert np.abs(converted.astype(int) - COLOURS).max() <= 1
+    converted = np.asarray(transform.apply(Image.fromarray(COLORS)))
+    assert np.abs(converted.astype(int) - COLORS).max() <= 1
     gray = ImageCms.ImageCmsProfile(io.BytesIO(srgb_gray_profile()))
     transform = ImageCms.ImageCmsTransform(gray, lcms, "L", "RGB")
     converted = np.asarray(transform.apply(Image.fromarray(RAMP)))[..., 1]
@@ -297,7 +297,7 @@ def test_every_kind_of_parametric_curve_is_known(kind: int) -> None:
     numbers.append((2.0, 0.8, 0.1, 0.3, 0.1, 0.05, 0.01))
     curve = b"para" + bytes(4) + struct.pack(">HH", kind, 0) + fixed(*numbers[kind])
     icc = gray_profile(curve)
-    gray = gray_curve(icc, 256)
+    gray = gray_to_srgb_table(icc, 256)
     lcms = ImageCms.ImageCmsTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(icc)),
         ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
@@ -313,6 +313,6 @@ def test_every_kind_of_parametric_curve_is_known(kind: int) -> None:
 
 def test_a_profile_of_any_gamma_can_be_made() -> None:
     icc = make_profile("mine", "GRAY", (2.0,))
-    gray = gray_curve(icc, 65536)
+    gray = gray_to_srgb_table(icc, 65536)
     assert gray is not None
     assert gray[32768] == pytest.approx(65535 * srgb_encoded(np.array(0.25)), abs=2)

@@ -41,7 +41,7 @@ def test_a_photograph_is_written_to_a_path_or_a_file(source: Path, tmp_path: Pat
     with (tmp_path / "other.png").open("wb") as file:
         coloured(source).save(file)
     assert target.read_bytes() == (tmp_path / "other.png").read_bytes()
-    assert Photo.open(target).colours is not None
+    assert Photo.open(target).colors is not None
     assert files(tmp_path) == ["other.png", "photo.png", "result.png"]
 
 
@@ -118,7 +118,7 @@ def test_the_photograph_itself_is_replaced_only_in_place(source: Path, tmp_path:
             photo.save(target, overwrite=True)
     assert source.read_bytes() == before
     photo.save(in_place=True)
-    assert Photo.open(source).colours is not None
+    assert Photo.open(source).colors is not None
     with pytest.raises(UnwritablePhotoError, match="where to write"):
         photo.save()
     with pytest.raises(UnwritablePhotoError, match="where to write"):

@@ -17,7 +17,7 @@ from tintype.photo import Photo
 tifffile = pytest.importorskip("tifffile")
 
 H, W = 23, 37
-COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 def samples(channels: int, height: int = H, width: int = W) -> np.ndarray:
@@ -51,7 +51,7 @@ def png(pixels: np.ndarray, *extra: bytes, interlaced: bool = False) -> bytes:
     for x, y, across, down in passes:
         for row in pixels[y::down, x::across].astype(">u2"):
             data += b"\0" + row.tobytes() if row.size else b""
-    head = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, interlaced)
+    head = struct.pack(">IIBBBBB", width, height, 16, COLOR_TYPES[channels], 0, 0, interlaced)
     parts = [chunk(b"IHDR", head), *extra, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -63,9 +63,9 @@ def read_png(data: bytes) -> np.ndarray:
         size, kind = struct.unpack_from(">I4s", data, at)
         chunks[kind] = chunks.get(kind, b"") + data[at + 8 : at + 8 + size]
         at += 12 + size
-    width, height, depth, colour_type = struct.unpack_from(">IIBB", chunks[b"IHDR"])
+    width, height, depth, color_type = struct.unpack_from(">IIBB", chunks[b"IHDR"])
     assert depth == 16
-    channels = {value: key for key, value in COLOUR_TYPES.items()}[colour_type]
+    channels = {value: key for key, value in COLOR_TYPES.items()}[color_type]
     pixel, plain = 2 * channels, zlib.decompress(chunks[b"IDAT"])
     rows: list[list[int]] = [[0] * width * pixel]
     for y in range(height):
@@ -122,7 +122,7 @@ def check(photo: Photo, pixels: np.ndarray) -> None:
         assert photo.alpha is None
 
 
-def in_colour(photo: Photo) -> Photo:
+def in_color(photo: Photo) -> Photo:
     return photo.with_rgb(samples(3))
 
 
@@ -133,7 +133,7 @@ def test_a_16_bit_png_keeps_every_level(channels: int, interlaced: bool) -> None
     photo = Photo.open(png(pixels, interlaced=interlaced))
     check(photo, pixels)
     np.testing.assert_array_equal(read_png(saved(photo)), pixels)
-    written = read_png(saved(in_colour(photo)))
+    written = read_png(saved(in_color(photo)))
     np.testing.assert_array_equal(written[..., :3], samples(3))
     if channels in (2, 4):
         np.testing.assert_array_equal(written[..., 3], pixels[..., -1])
@@ -147,7 +147,7 @@ def test_a_16_bit_png_is_one_that_pillow_reads() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_16_bit_png_with_a_transparent_colour_has_alpha(channels: int) -> None:
+def test_a_16_bit_png_with_a_transparent_color_has_alpha(channels: int) -> None:
     pixels = samples(channels)
     key = pixels[5, 7]
     photo = Photo.open(png(pixels, chunk(b"tRNS", key.astype(">u2").tobytes())))
@@ -194,7 +194,7 @@ def test_a_16_bit_tiff_keeps_its_compression(compression: str, channels: int) ->
     Image.fromarray(gray).save(file, "TIFF", compression=compression)
     photo = Photo.open(file.getvalue())
     np.testing.assert_array_equal(photo.gray, gray)
-    data = saved(in_colour(photo))
+    data = saved(in_color(photo))
     with Image.open(io.BytesIO(data)) as image:
         assert image.info["compression"] == compression
         np.testing.assert_array_equal(np.asarray(image), samples(3) >> 8)
@@ -286,7 +286,7 @@ def test_every_16_bit_level_is_rounded_to_the_nearest_of_8() -> None:
     np.testing.assert_array_equal(written.gray, np.rint(levels / 257))
 
 
-def test_8_bit_colours_of_a_16_bit_photograph_are_written_at_16() -> None:
+def test_8_bit_colors_of_a_16_bit_photograph_are_written_at_16() -> None:
     photo = Photo.open(png(samples(2))).with_rgb((samples(3) >> 8).astype(np.uint8))
     written = read_png(saved(photo))
     np.testing.assert_array_equal(written[..., :3], (samples(3) >> 8) * 257)
@@ -315,11 +315,11 @@ def test_a_16_bit_photograph_gives_the_same_bytes_each_time() -> None:
         assert saved(Photo.open(data)) == saved(Photo.open(data))
 
 
-def test_gray_toned_and_colour_are_told_apart_at_16_bits() -> None:
+def test_gray_toned_and_color_are_told_apart_at_16_bits() -> None:
     rng = np.random.default_rng(0)
     gray = np.linspace(5000, 60000, 400 * 500).reshape(400, 500, 1)
     grain = rng.normal(0, 500, (400, 500, 3))
     toned = np.clip(gray * (0.95, 0.8, 0.6) + grain, 0, 65535).astype(np.uint16)
     assert Photo.from_array(np.repeat(gray.astype(np.uint16), 3, axis=2)).kind == "gray"
     assert Photo.from_array(toned).kind == "toned"
-    assert Photo.from_array(samples(3)).kind == "colour"
+    assert Photo.from_array(samples(3)).kind == "color"

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tintype.color.guided import bilinear
-from tintype.color.spaces import gray_of_lightness, rgb_to_lab
+from tintype.color.guided import resize_bilinear
+from tintype.color.spaces import lightness_to_gray, rgb_to_lab
 from tintype.errors import UnknownModelError
 from tintype.photo import Photo
 from tintype.runtime.card import InputSize
@@ -47,7 +47,7 @@ def test_lightness_is_kept_to_within_a_level(tint, dtype):
     rgb = tint.join(gray, 2 * tint.chroma(gray, vividness=1))  # far out of gamut in places
     assert rgb.dtype == dtype
     top = np.iinfo(dtype).max
-    found = gray_of_lightness(rgb_to_lab(rgb / np.float32(top))[..., 0]) * top
+    found = lightness_to_gray(rgb_to_lab(rgb / np.float32(top))[..., 0]) * top
     # 16-bit levels are finer than float32 Lab; three of them are a hundredth of an 8-bit one.
     assert np.abs(found - gray.astype(float)).max() <= (1.0 if dtype == np.uint8 else 8.0)
 
@@ -133,7 +133,7 @@ def test_a_model_that_looks_at_several_sizes_says_their_mean(tint, monkeypatch):
     logits = [said(InputSize(side)) for side in (96, 64, 160)]
     first, *others = (np.exp(look) / np.exp(look).sum(0) for look in logits)
     mean = said(InputSize(96, other_sides=(64, 160)))
-    enlarged = [bilinear(other, (first.shape[1], first.shape[2])) for other in others]
+    enlarged = [resize_bilinear(other, (first.shape[1], first.shape[2])) for other in others]
     expected = 0.6 * first + 0.2 * sum(enlarged)
     np.testing.assert_allclose(np.exp(mean), expected, atol=1e-6)
     assert np.abs(np.exp(mean) - first).max() > 0.01

@@ -5,8 +5,8 @@ import pytest
 from skimage import data
 
 from tintype.color.gamut import join_luma
-from tintype.color.guided import bicubic, guided_filter
-from tintype.color.spaces import luma, rgb_to_yuv
+from tintype.color.guided import guided_filter, resize_bicubic
+from tintype.color.spaces import rgb_to_luma, rgb_to_yuv
 from tintype.errors import DataError
 from tintype.evaluation.benchmark import evaluate
 from tintype.photo import Photo
@@ -27,7 +27,7 @@ def test_a_photograph_is_coloured_and_its_luma_kept(patchwise, cat):
     rgb = patchwise.colorize(cat).rgb()
     assert rgb.shape == (300, 451, 3)
     assert np.ptp(rgb.astype(int), axis=-1).mean() > 2
-    assert np.abs(luma(rgb.astype(np.float32)) - cat.gray).max() <= 1
+    assert np.abs(rgb_to_luma(rgb.astype(np.float32)) - cat.gray).max() <= 1
 
 
 def test_the_filter_is_the_guided_filter_of_the_card_with_the_photograph_as_its_guide(
@@ -35,7 +35,7 @@ def test_the_filter_is_the_guided_filter_of_the_card_with_the_photograph_as_its_
 ):
     refinement = patchwise.card.refinement
     assert (refinement.radius, refinement.eps) == (40, 1e-4)
-    chroma = bicubic(patchwise.chroma(cat.gray), cat.gray.shape)
+    chroma = resize_bicubic(patchwise.chroma(cat.gray), cat.gray.shape)
     filtered = guided_filter(cat.gray / np.float32(255), chroma, 40, 1e-4)
     expected = join_luma(cat.gray, filtered, "yuv")
     for refine in (None, "chroma"):
@@ -62,7 +62,7 @@ def test_any_size_comes_back_in_its_size_with_its_luma(patchwise, size, refine):
     gray = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
     rgb = patchwise.colorize(Photo.from_array(gray), refine=refine).rgb()
     assert rgb.shape == (*size, 3)
-    assert np.abs(luma(rgb.astype(np.float32)) - gray).max() <= 1
+    assert np.abs(rgb_to_luma(rgb.astype(np.float32)) - gray).max() <= 1
 
 
 def test_patch_by_patch_is_close_to_all_at_once(patchwise, cat):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tintype.color.bins import chroma_levels
+from tintype.color.bins import level_centers
 from tintype.errors import CorruptModelError, UnknownModelError
 from tintype.runtime.card import find
 from tintype.runtime.sampler import Known, Sampler, gumbel
@@ -122,7 +122,7 @@ def test_a_sample_does_not_depend_on_how_many_there_are(sampler, condition):
 def test_chroma_is_that_of_the_levels_blue_before_red(sampler, condition):
     levels = sampler.sample(condition, 1).levels
     chroma = sampler.chroma(levels)
-    centres = chroma_levels(sampler.levels)
+    centres = level_centers(sampler.levels)
     assert chroma.shape == (1, HEIGHT, WIDTH, 2)
     np.testing.assert_array_equal(chroma[0, ..., 0], centres[levels[0, 1]])
     np.testing.assert_array_equal(chroma[0, ..., 1], centres[levels[0, 0]])

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from study.material import small_study
 
 from tintype.study.manifest import Study
-from tintype.study.storage import Store
+from tintype.study.storage import AnswerStore
 
 #: URL of a PostgreSQL database that the tests may empty.
 POSTGRES = os.environ.get("TINTYPE_TEST_POSTGRES")
@@ -44,8 +44,8 @@ def database(request: pytest.FixtureRequest, study: Study) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(study: Study) -> Iterator[Store]:
-    store = Store(study)
+def store(study: Study) -> Iterator[AnswerStore]:
+    store = AnswerStore(study)
     yield store
     store.close()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from scenes import scene
 
-from tintype.study.create import create
+from tintype.study.create import create_study
 from tintype.study.manifest import Settings, Study
 
-SMALL = Settings(size=32, trials=6, practice=2, catch=2, exposure_ms=300, seed=7)
+SMALL = Settings(size=32, trials=6, practice_trials=2, catch_trials=2, exposure_ms=300, seed=7)
 
 
 class Painter:
@@ -24,7 +24,7 @@ class Painter:
     def check(self, path: Path) -> None:
         pass
 
-    def colour(self, path: Path, true: np.ndarray, seed: int) -> np.ndarray:
+    def colorize(self, path: Path, true: np.ndarray, seed: int) -> np.ndarray:
         self.seeds.append(seed)
         return np.ascontiguousarray(np.roll(true, self._shift, axis=2))
 
@@ -45,6 +45,6 @@ def small_study(
     painters = [Painter(name, 1 + k % 2) for k, name in enumerate(systems)]
     settings = replace(SMALL, **changes)
     paths = photographs(folder / "photos", photos)
-    made, refused = create(folder / "study", paths, painters, settings)
-    assert not refused
+    made, skipped = create_study(folder / "study", paths, painters, settings)
+    assert not skipped
     return made

@@ -68,8 +68,8 @@ class RemoteRater:
 
     def answer(self, state: dict[str, Any], choice: str) -> dict[str, Any]:
         content = {"form_key": state["form_key"], "position": state["position"], "choice": choice}
-        measured = {"reaction_ms": 700, "exposed_ms": 300, "layout": "row"}
-        response = self._ask("POST", "/answer", json.dumps(content | measured), _JSON)
+        measurements = {"reaction_ms": 700, "exposed_ms": 300, "layout": "row"}
+        response = self._ask("POST", "/answer", json.dumps(content | measurements), _JSON)
         assert response.status == 200, response.body
         self.acknowledged[state["position"]] = choice
         return json.loads(response.body)["next"]

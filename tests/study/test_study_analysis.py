@@ -1,4 +1,4 @@
-"""Scores, differences and exclusions against answers whose outcome is plain."""
+"""Scores, comparisons and exclusions against answers worked out by hand."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 from study.material import small_study
 
-from tintype.study.analysis import analyse, exclusion_reasons
-from tintype.study.manifest import FALSE_COLOURS, Study
+from tintype.study.analysis import analyze, exclusion_reasons
+from tintype.study.manifest import FALSE_COLORS, Study
 from tintype.study.presentation import (
     SIMULATED,
     answers_csv,
+    report_csp,
+    report_html,
     report_json,
-    report_page,
-    report_policy,
     report_text,
 )
-from tintype.study.records import Answer, Measured, Rater
-from tintype.study.statistics import wilson
+from tintype.study.records import Answer, Measurements, Rater
+from tintype.study.statistics import wilson_interval
 
-SEEN = Measured(reaction_ms=1000, exposed_ms=300, layout="row")
+SEEN = Measurements(reaction_ms=1000, exposed_ms=300, layout="row")
 
 
 def an_answer(
@@ -36,20 +36,20 @@ def an_answer(
     fooled: bool,
     system: str = "one",
     kind: str = "trial",
-    measured: Measured = SEEN,
+    measurements: Measurements = SEEN,
     **changes: object,
 ) -> Answer:
-    photos = study.of_kind(kind)
+    photos = study.photos_of_kind(kind)
     true = "left" if position % 2 else "right"
     other = "right" if position % 2 else "left"
     answer = Answer(
         position=position,
         kind=kind,
         photo=photos[position % len(photos)],
-        system=system if kind == "trial" else FALSE_COLOURS,
+        system=system if kind == "trial" else FALSE_COLORS,
         true_side=true,
         choice=other if fooled else true,
-        measured=measured,
+        measurements=measurements,
         server_ms=5000,
         presentations=1,
     )
@@ -66,18 +66,18 @@ def a_rater(study: Study, number: int, one: str = "", two: str = "", **changes: 
 
 def test_a_score_is_the_share_of_answers_that_were_fooled(study: Study) -> None:
     raters = [a_rater(study, 1, "110", "000"), a_rater(study, 2, "101", "100")]
-    report = analyse(study, raters, "real")
+    report = analyze(study, raters, "real")
     one, two = report.systems
     assert (one.system, one.answers, one.fooled, one.score) == ("one", 6, 4, 4 / 6)
     assert (two.fooled, two.score, two.raters, two.photos) == (1, 1 / 6, 2, 3)
-    assert one.wilson == wilson(4, 6)
-    assert one.clustered == (4 / 6, 4 / 6)  # both raters alike
-    assert report.counted == report.finished == report.enrolled == 2
+    assert one.wilson_interval == wilson_interval(4, 6)
+    assert one.bootstrap_interval == (4 / 6, 4 / 6)  # both raters alike
+    assert report.included == report.finished == report.enrolled == 2
 
 
 def test_a_difference_is_tested_over_raters_and_over_photographs(study: Study) -> None:
     raters = [a_rater(study, k, "111", "000") for k in range(6)]
-    (pair,) = analyse(study, raters, "real").comparisons
+    (pair,) = analyze(study, raters, "real").comparisons
     assert (pair.first, pair.second, pair.difference, pair.interval) == ("one", "two", 1, (1, 1))
     assert pair.p_raters == 2 / 2**6
     # The two systems were never judged on the same photograph: there is no test of these.
@@ -89,26 +89,26 @@ def test_a_test_that_cannot_be_made_is_no_p_value(tmp_path: Path) -> None:
     study = small_study(tmp_path, systems=("one", "two", "three"))
     raters = [a_rater(study, k, "111", "000") for k in range(6)]
     raters.append(Rater(6, "CODE6", True, False, (an_answer(study, 6, True, "three"),)))
-    report = analyse(study, raters, "real")
+    report = analyze(study, raters, "real")
     tested, *untested = report.comparisons
-    assert tested.p_holm == tested.p == 2 / 2**6  # the others are not counted as comparisons
+    assert tested.p_holm == tested.p == 2 / 2**6  # the others do not count as comparisons
     assert [(pair.p_raters, pair.p_photos, pair.p, pair.p_holm) for pair in untested] == [
         (None, None, None, None)
     ] * 2
     text = report_text(study, report)
     assert "one and three are not tested over raters (none judged both), nor over" in text
     assert re.search(r"one - three +[+-][\d.]+ +– +– +–\n", text)
-    assert "<td>–</td>" in report_page(study, report)
+    assert "<td>–</td>" in report_html(study, report)
 
 
 def test_there_is_no_interval_over_raters_where_one_judged(study: Study) -> None:
     raters = [a_rater(study, 1, "10", "01"), a_rater(study, 2, "10")]
-    report = analyse(study, raters, "real")
+    report = analyze(study, raters, "real")
     one, two = report.systems
-    assert one.clustered is not None
-    assert two.clustered is None
+    assert one.bootstrap_interval is not None
+    assert two.bootstrap_interval is None
     assert report.comparisons[0].interval is None
-    assert "fewer than two raters judged the system" in report_page(study, report)
+    assert "fewer than two raters judged the system" in report_html(study, report)
 
 
 def test_photographs_are_compared_where_both_systems_were_judged(study: Study) -> None:
@@ -121,63 +121,63 @@ def test_photographs_are_compared_where_both_systems_were_judged(study: Study) -
 
     raters = [a_rater(study, k, "111", "000") for k in range(4)]
     raters += [turned(a_rater(study, k, "000", "111")) for k in range(4)]
-    (pair,) = analyse(study, raters, "real").comparisons
+    (pair,) = analyze(study, raters, "real").comparisons
     assert pair.difference == 1
     assert pair.p_photos == 2 / 2**6
     assert pair.p == max(pair.p_raters, pair.p_photos)
 
 
 def test_single_photographs_have_scores(study: Study) -> None:
-    report = analyse(study, [a_rater(study, 1, "10"), a_rater(study, 2, "11")], "real")
+    report = analyze(study, [a_rater(study, 1, "10"), a_rater(study, 2, "11")], "real")
     assert [(p.system, p.answers, p.fooled, p.score) for p in report.photos] == [
         ("one", 2, 2, 1.0),
         ("one", 2, 1, 0.5),
     ]
     assert [p.name for p in report.photos] == [
-        study.photos[k].name for k in study.of_kind("trial")[:2]
+        study.photos[k].name for k in study.photos_of_kind("trial")[:2]
     ]
 
 
 def test_agreement_is_over_pairs_that_several_raters_saw(study: Study) -> None:
     same = [a_rater(study, k, "1010") for k in range(3)]
-    assert analyse(study, same, "real").agreement == 1
-    alone = analyse(study, [a_rater(study, 1, "1010")], "real")
-    assert alone.agreement is None
-    assert alone.systems[0].clustered is None
+    assert analyze(study, same, "real").alpha == 1
+    alone = analyze(study, [a_rater(study, 1, "1010")], "real")
+    assert alone.alpha is None
+    assert alone.systems[0].bootstrap_interval is None
 
 
 def test_reaction_times_are_the_browsers_unless_it_claims_too_much(study: Study) -> None:
     assert an_answer(study, 0, True, server_ms=-2000).reaction_ms == 1000  # clocks that differ
     times = [(1000, 5000), (None, 4000), (9000, 3000)]
     answers = [
-        an_answer(study, k, k == 0, measured=replace(SEEN, reaction_ms=ours), server_ms=server)
+        an_answer(study, k, k == 0, measurements=replace(SEEN, reaction_ms=ours), server_ms=server)
         for k, (ours, server) in enumerate(times)
     ]
     assert [answer.reaction_ms for answer in answers] == [1000, 4000, 3000]
-    report = analyse(study, [Rater(1, "C", True, False, tuple(answers))], "real")
-    assert report.systems[0].reactions.median == 3000
-    assert report.systems[0].reactions_fooled is not None
-    assert report.systems[0].reactions_fooled.median == 1000
+    report = analyze(study, [Rater(1, "C", True, False, tuple(answers))], "real")
+    assert report.systems[0].reaction_times.median == 3000
+    assert report.systems[0].reaction_times_fooled is not None
+    assert report.systems[0].reaction_times_fooled.median == 1000
 
 
 @pytest.mark.parametrize(
     ("rater", "reason"),
     [
         (lambda study: a_rater(study, 1, "01", withdrawn=True), "withdrew"),
-        (lambda study: a_rater(study, 1), "answered none"),
+        (lambda study: a_rater(study, 1), "answered no scored trial"),
         (lambda study: a_rater(study, 1, "01", finished=False), "did not finish (2 of 6"),
         (lambda study: caught(study, 2), "2 of 2 catch trials wrong"),
         (lambda study: in_haste(study, 3), "3 of 6 answers within 300 ms: too fast"),
         (lambda study: one_sided(study, 20), "20 of 20 answers left: one-sided"),
-        (lambda study: scriptless(study), "without the limit of time"),
+        (lambda study: scriptless(study), "with unlimited exposure"),
     ],
 )
-def test_answers_that_do_not_count_are_left_out_with_the_reason(
+def test_raters_who_are_excluded_are_reported_with_the_reason(
     rater: Callable[[Study], Rater], reason: str, study: Study
 ) -> None:
     bad = rater(study)
-    report = analyse(study, [bad, a_rater(study, 2, "0011")], "real")
-    assert report.counted == 1
+    report = analyze(study, [bad, a_rater(study, 2, "0011")], "real")
+    assert report.included == 1
     (exclusion,) = report.excluded
     assert (exclusion.rater, len(exclusion.reasons)) == (1, 1)
     assert reason in exclusion.reasons[0]
@@ -187,7 +187,10 @@ def test_answers_that_do_not_count_are_left_out_with_the_reason(
 def test_what_the_rules_forgive_counts(study: Study) -> None:
     for rater in (caught(study, 1), in_haste(study, 1), one_sided(study, 8)):
         assert exclusion_reasons(study, rater) == []
-    assert exclusion_reasons(study, a_rater(study, 1, "01", finished=False), unfinished=True) == []
+    assert (
+        exclusion_reasons(study, a_rater(study, 1, "01", finished=False), include_unfinished=True)
+        == []
+    )
 
 
 def test_pictures_without_limit_are_fine_in_a_study_without_limit(tmp_path: Path) -> None:
@@ -203,7 +206,9 @@ def caught(study: Study, wrong: int) -> Rater:
 
 def in_haste(study: Study, fast: int) -> Rater:
     quick = replace(SEEN, reaction_ms=299)
-    answers = [an_answer(study, k, False, measured=quick if k < fast else SEEN) for k in range(6)]
+    answers = [
+        an_answer(study, k, False, measurements=quick if k < fast else SEEN) for k in range(6)
+    ]
     return Rater(1, "C", True, False, tuple(answers))
 
 
@@ -214,7 +219,9 @@ def one_sided(study: Study, count: int) -> Rater:
 
 def scriptless(study: Study) -> Rater:
     rater = a_rater(study, 1, "0101")
-    return replace(rater, answers=tuple(replace(a, measured=Measured()) for a in rater.answers))
+    return replace(
+        rater, answers=tuple(replace(a, measurements=Measurements()) for a in rater.answers)
+    )
 
 
 def test_what_happened_besides_is_told(study: Study) -> None:
@@ -222,14 +229,17 @@ def test_what_happened_besides_is_told(study: Study) -> None:
     first, second, *rest = rater.answers
     changed = (
         replace(first, presentations=2),
-        replace(second, measured=replace(SEEN, interrupted=True, layout="column")),
+        replace(second, measurements=replace(SEEN, interrupted=True, layout="column")),
         *rest,
     )
-    report = analyse(study, [replace(rater, answers=changed)], "real")
-    assert report.conditions is not None
-    assert (report.conditions.shown_again, report.conditions.interrupted) == (1, 1)
-    assert report.conditions.layouts == {"row": 3, "column": 1}
-    assert (report.conditions.fewest, report.conditions.most) == (0, 1)
+    report = analyze(study, [replace(rater, answers=changed)], "real")
+    assert report.diagnostics is not None
+    assert (report.diagnostics.reshown, report.diagnostics.interrupted) == (1, 1)
+    assert report.diagnostics.layouts == {"row": 3, "column": 1}
+    assert (report.diagnostics.min_answers_per_pair, report.diagnostics.max_answers_per_pair) == (
+        0,
+        1,
+    )
     text = report_text(study, report)
     assert "1 answers are of pairs that were shown again" in text
     assert "gather 20 or more" in text
@@ -238,8 +248,8 @@ def test_what_happened_besides_is_told(study: Study) -> None:
 def test_every_form_of_a_report_of_a_rehearsal_says_so(study: Study) -> None:
     raters = [a_rater(study, k, "110", "010") for k in range(3)]
     for source in ("simulated", "real"):
-        report = analyse(study, raters, source)
-        page = report_page(study, report)
+        report = analyze(study, raters, source)
+        page = report_html(study, report)
         said = [
             SIMULATED in report_text(study, report),
             SIMULATED in page and "SIMULATED: True colours</title>" in page,
@@ -260,10 +270,10 @@ def test_the_table_has_a_row_for_every_answer_but_those_withdrawn(study: Study) 
         a_rater(study, 2, "11", withdrawn=True),
         a_rater(study, 3, "0", finished=False),
     ]
-    report = analyse(study, raters, "real")
+    report = analyze(study, raters, "real")
     rows = list(csv.DictReader(io.StringIO(answers_csv(study, raters, report))))
     assert [row["rater"] for row in rows] == ["1"] * 6 + ["3"] * 3
-    assert {row["left_out"] for row in rows if row["rater"] == "3"} == {
+    assert {row["exclusion_reasons"] for row in rows if row["rater"] == "3"} == {
         "did not finish (1 of 6 trials)"
     }
     first = rows[0]
@@ -272,7 +282,7 @@ def test_the_table_has_a_row_for_every_answer_but_those_withdrawn(study: Study) 
 
 
 def test_json_holds_everything_but_the_seed(study: Study) -> None:
-    report = analyse(study, [a_rater(study, 1, "10", "01")], "real")
+    report = analyze(study, [a_rater(study, 1, "10", "01")], "real")
     record = json.loads(json.dumps(report_json(study, report)))
     assert record["report"]["systems"][0]["score"] == 0.5
     assert "seed" not in json.dumps(record)
@@ -304,7 +314,7 @@ class Needs(HTMLParser):
 def test_the_page_is_one_file_that_loads_nothing(study: Study) -> None:
     hostile = replace(study, settings=replace(study.settings, title="<script>alert(1)</script>"))
     raters = [a_rater(study, k, "110", "010") for k in range(3)]
-    page = report_page(hostile, analyse(hostile, raters, "real"))
+    page = report_html(hostile, analyze(hostile, raters, "real"))
     needs = Needs()
     needs.feed(page)
     assert needs.open == []
@@ -312,12 +322,12 @@ def test_the_page_is_one_file_that_loads_nothing(study: Study) -> None:
     assert needs.loaded
     assert all(source.startswith("data:image/jpeg;base64,") for source in needs.loaded)
     assert "<script" not in page
-    assert "style-src 'sha256-" in report_policy(page)
+    assert "style-src 'sha256-" in report_csp(page)
 
 
 def test_a_study_nobody_answered_yet_has_a_report_too(study: Study) -> None:
-    report = analyse(study, [], "real")
-    assert "No answers count yet" in report_text(study, report)
-    assert "No answers count yet" in report_page(study, report)
+    report = analyze(study, [], "real")
+    assert "No answers are included yet" in report_text(study, report)
+    assert "No answers are included yet" in report_html(study, report)
     assert report_json(study, report)["report"]["systems"] == []
     assert len(table(study, [], report)) == 1

@@ -14,10 +14,11 @@ import pytest
 from starlette.testclient import TestClient
 from study.material import small_study
 
-from tintype.study.app import Limits, create_app
-from tintype.study.manifest import FALSE_COLOURS, Study, owner_token
-from tintype.study.protection import Buckets
-from tintype.study.storage import Session, Store
+from tintype.study.app import RateLimits, create_app
+from tintype.study.manifest import FALSE_COLORS, Study, read_owner_token
+from tintype.study.protection import RateLimiter
+from tintype.study.records import Session
+from tintype.study.storage import AnswerStore
 
 HTTPS = "https://study.example"
 
@@ -43,8 +44,13 @@ class Visitor(TestClient):
 
     def answer(self, state: dict[str, Any], choice: str = "left", **changes: Any) -> Any:
         answer = {"form_key": state["form_key"], "position": state["position"], "choice": choice}
-        measured = {"reaction_ms": 800, "exposed_ms": 300, "interrupted": False, "layout": "row"}
-        return self.post("/answer", json=answer | measured | changes)
+        measurements = {
+            "reaction_ms": 800,
+            "exposed_ms": 300,
+            "interrupted": False,
+            "layout": "row",
+        }
+        return self.post("/answer", json=answer | measurements | changes)
 
     def finish(self) -> None:
         state = self.state()
@@ -53,7 +59,7 @@ class Visitor(TestClient):
 
 
 @pytest.fixture
-def app(study: Study, store: Store) -> Any:
+def app(study: Study, store: AnswerStore) -> Any:
     return create_app(study, store)
 
 
@@ -67,14 +73,16 @@ def visitors(app: Any) -> Iterator[Visitor]:
     return iter(lambda: Visitor(app), None)
 
 
-def session_of(store: Store, visitor: Visitor) -> Session:
+def session_of(store: AnswerStore, visitor: Visitor) -> Session:
     (secret,) = visitor.cookies.values()
-    session = store.session(secret)
+    session = store.find_session(secret)
     assert session is not None
     return session
 
 
-def test_a_session_from_consent_to_the_code(visitor: Visitor, store: Store, study: Study) -> None:
+def test_a_session_from_consent_to_the_code(
+    visitor: Visitor, store: AnswerStore, study: Study
+) -> None:
     assert "agree to take part" in visitor.get("/").text
     response = visitor.post("/consent", data={"agree": "yes"})
     assert response.url.path == "/instructions"
@@ -86,10 +94,10 @@ def test_a_session_from_consent_to_the_code(visitor: Visitor, store: Store, stud
     assert rater.code in thanks.text
     assert rater.finished
     assert len(rater.answers) == 10
-    assert rater.answers[0].measured.reaction_ms == 800
+    assert rater.answers[0].measurements.reaction_ms == 800
 
 
-def test_without_consent_there_is_no_session(visitor: Visitor, store: Store) -> None:
+def test_without_consent_there_is_no_session(visitor: Visitor, store: AnswerStore) -> None:
     response = visitor.post("/consent", data={})
     assert response.status_code == 400
     assert "tick the box" in response.text
@@ -98,7 +106,7 @@ def test_without_consent_there_is_no_session(visitor: Visitor, store: Store) -> 
         assert visitor.get(page).url.path == "/"
 
 
-def test_a_browser_that_keeps_no_cookie_is_told_that_it_must(app: Any, store: Store) -> None:
+def test_a_browser_that_keeps_no_cookie_is_told_that_it_must(app: Any, store: AnswerStore) -> None:
     visitor = Visitor(app, follow_redirects=False)
     page = visitor.post("/consent", data={"agree": "yes"}).headers["location"]
     visitor.cookies.clear()
@@ -116,7 +124,7 @@ def test_a_reload_goes_on_where_it_was(visitor: Visitor) -> None:
 
 
 def test_a_second_press_a_retry_and_the_back_button_change_nothing(
-    visitor: Visitor, store: Store
+    visitor: Visitor, store: AnswerStore
 ) -> None:
     first = visitor.begin()
     second = visitor.answer(first, "left").json()["next"]
@@ -125,24 +133,24 @@ def test_a_second_press_a_retry_and_the_back_button_change_nothing(
     assert len(store.raters()[0].answers) == 1
 
 
-def test_practice_alone_has_feedback(visitor: Visitor, store: Store) -> None:
+def test_practice_alone_has_feedback(visitor: Visitor, store: AnswerStore) -> None:
     state = visitor.begin()
     told = []
     while not state["done"]:
-        pair = store.pair(session_of(store, visitor))
+        pair = store.next_pair(session_of(store, visitor))
         assert pair is not None
         reply = visitor.answer(state).json()
         told.append(reply["feedback"])
         if state["practice"]:
             assert reply["feedback"] == {
-                "right": pair.trial.true_side == "left",
+                "correct": pair.trial.true_side == "left",
                 "true_side": pair.trial.true_side,
             }
         state = reply["next"]
     assert told[2:] == [None] * 8
 
 
-def test_everything_works_without_script(visitor: Visitor, store: Store) -> None:
+def test_everything_works_without_script(visitor: Visitor, store: AnswerStore) -> None:
     visitor.post("/consent", data={"agree": "yes"})
     pages = []
     while True:
@@ -160,15 +168,15 @@ def test_everything_works_without_script(visitor: Visitor, store: Store) -> None
     (rater,) = store.raters()
     assert rater.finished
     assert {answer.choice for answer in rater.answers} == {"right"}
-    assert {answer.measured.exposed_ms for answer in rater.answers} == {None}
+    assert {answer.measurements.exposed_ms for answer in rater.answers} == {None}
     assert {answer.presentations for answer in rater.answers} == {1}  # none was shown again
 
 
 def test_pages_say_nothing_of_what_is_true(tmp_path: Path) -> None:
     study = small_study(tmp_path, systems=("machine-a", "machine-b"))
-    store = Store(study)
+    store = AnswerStore(study)
     visitor = Visitor(create_app(study, store))
-    secrets = [*study.systems, FALSE_COLOURS, "catch", "true_side", "seed"]
+    secrets = [*study.systems, FALSE_COLORS, "catch", "true_side", "seed"]
     secrets += [photo.name for photo in study.photos]
     secrets += [name.removesuffix(".png") for name in study.checksums]
     state = visitor.begin()
@@ -196,16 +204,16 @@ def test_pages_of_all_pairs_that_count_are_alike(visitor: Visitor) -> None:
 
 
 def test_answers_to_both_pictures_of_a_pair_are_alike(
-    visitor: Visitor, study: Study, store: Store
+    visitor: Visitor, study: Study, store: AnswerStore
 ) -> None:
     state = visitor.begin()
     headers, bodies = set(), []
     while not state["done"]:
-        pair = store.pair(session_of(store, visitor))
+        pair = store.next_pair(session_of(store, visitor))
         assert pair is not None
         left, right = (visitor.get(f"/{state[side]}") for side in ("left", "right"))
         true, coloured = (
-            path.read_bytes() for path in study.files_of(pair.trial.photo, pair.trial.system)
+            path.read_bytes() for path in study.pair_files(pair.trial.photo, pair.trial.system)
         )
         if pair.trial.true_side == "right":
             true, coloured = coloured, true
@@ -255,17 +263,17 @@ def test_names_of_pictures_are_drawn_anew_for_every_rater_and_pair(visitors: Any
 def test_names_and_places_do_not_tell_the_true_side(tmp_path: Path) -> None:
     """Whoever guesses by any of these is right as often as a coin, to within chance of 1e-6."""
     study = small_study(tmp_path)
-    store = Store(study, source="simulated")
+    store = AnswerStore(study, source="simulated")
     right: dict[str, list[bool]] = {"order of names": [], "last digit": [], "position": []}
     for _ in range(120):
-        _, session = store.enrol()
-        pair = store.present(session)
+        _, session = store.enroll()
+        pair = store.present_next(session)
         while pair is not None:
             left_true = pair.trial.true_side == "left"
             right["order of names"].append((pair.left_token < pair.right_token) == left_true)
             right["last digit"].append((int(pair.left_token[-1], 16) % 2 == 0) == left_true)
             right["position"].append((pair.position % 2 == 0) == left_true)
-            pair = store.answer(session, pair.position, "left")
+            pair = store.record_answer(session, pair.position, "left")
     store.close()
     for guess, hits in right.items():
         deviation = abs(sum(hits) - len(hits) / 2) / (len(hits) ** 0.5 / 2)
@@ -283,7 +291,7 @@ def test_raters_see_the_pictures_of_their_own_present_pair_alone(visitors: Any) 
     assert one.get("/picture/nonsense").status_code == 404
 
 
-def test_raters_cannot_answer_for_others(visitors: Any, store: Store) -> None:
+def test_raters_cannot_answer_for_others(visitors: Any, store: AnswerStore) -> None:
     one, two = next(visitors), next(visitors)
     state, other = one.begin(), two.begin()
     assert one.answer(other).status_code == 403
@@ -306,7 +314,7 @@ def test_raters_cannot_answer_for_others(visitors: Any, store: Store) -> None:
     ],
 )
 def test_an_answer_that_makes_no_sense_is_refused(
-    change: dict[str, Any], visitor: Visitor, store: Store
+    change: dict[str, Any], visitor: Visitor, store: AnswerStore
 ) -> None:
     state = visitor.begin()
     response = visitor.answer(state, **change)
@@ -364,9 +372,9 @@ def test_every_answer_has_strict_headers(page: str, visitor: Visitor) -> None:
 
 
 def test_an_error_nobody_foresaw_has_them_too(
-    app: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+    app: Any, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "enrol", lambda: 1 / 0)
+    monkeypatch.setattr(store, "enroll", lambda: 1 / 0)
     response = Visitor(app, raise_server_exceptions=False).post("/consent", data={"agree": "yes"})
     assert response.status_code == 500
     assert "default-src 'none'" in response.headers["content-security-policy"]
@@ -409,7 +417,9 @@ def test_the_cookie_is_for_the_server_alone(visitor: Visitor, study: Study) -> N
     assert "secure" not in response.headers["set-cookie"].lower()
 
 
-def test_whoever_withdraws_is_left_out_and_may_not_go_on(visitor: Visitor, store: Store) -> None:
+def test_whoever_withdraws_is_left_out_and_may_not_go_on(
+    visitor: Visitor, store: AnswerStore
+) -> None:
     state = visitor.begin()
     assert "Stop and withdraw" in visitor.get("/withdraw").text
     cookies = dict(visitor.cookies)
@@ -421,7 +431,7 @@ def test_whoever_withdraws_is_left_out_and_may_not_go_on(visitor: Visitor, store
     assert visitor.get("/trial").url.path == "/"
 
 
-def test_another_person_can_begin_on_the_same_device(visitor: Visitor, store: Store) -> None:
+def test_another_person_can_begin_on_the_same_device(visitor: Visitor, store: AnswerStore) -> None:
     visitor.begin()
     visitor.finish()
     assert visitor.post("/leave").url.path == "/"
@@ -432,7 +442,7 @@ def test_another_person_can_begin_on_the_same_device(visitor: Visitor, store: St
 def test_the_report_needs_the_owners_token(visitor: Visitor, study: Study) -> None:
     visitor.begin()
     visitor.finish()
-    token = owner_token(study)
+    token = read_owner_token(study)
     assert "Owner’s token" in visitor.get("/report").text
     for wrong in ("", "wrong", token[:-1], token + "é"):
         response = visitor.post("/report", data={"token": wrong})
@@ -453,26 +463,26 @@ def test_the_token_cannot_be_guessed_at_leisure(visitor: Visitor) -> None:
     assert statuses == [403] * 10 + [429] * 2
 
 
-def test_an_address_has_a_limit_of_requests_and_of_raters(study: Study, store: Store) -> None:
-    limited = Visitor(create_app(study, store, Limits(0.001, 5, 0.001, 2)))
+def test_an_address_has_a_limit_of_requests_and_of_raters(study: Study, store: AnswerStore) -> None:
+    limited = Visitor(create_app(study, store, RateLimits(0.001, 5, 0.001, 2)))
     assert [limited.get("/health").status_code for _ in range(6)] == [200] * 5 + [429]
-    many = create_app(study, store, Limits(1000, 1000, 0.001, 2))
+    many = create_app(study, store, RateLimits(1000, 1000, 0.001, 2))
     statuses = [Visitor(many).post("/consent", data={"agree": "yes"}).status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
-    unlimited = Visitor(create_app(study, store, Limits(0)))
+    unlimited = Visitor(create_app(study, store, RateLimits(0)))
     assert {unlimited.get("/health").status_code for _ in range(50)} == {200}
 
 
 def test_buckets_fill_again_and_forget_those_who_came_first() -> None:
     now = [0.0]
-    buckets = Buckets(2, 3, clock=lambda: now[0])
-    assert [buckets.take("a") for _ in range(4)] == [True, True, True, False]
-    assert buckets.take("b")
+    buckets = RateLimiter(2, 3, clock=lambda: now[0])
+    assert [buckets.allow("a") for _ in range(4)] == [True, True, True, False]
+    assert buckets.allow("b")
     now[0] += 1
-    assert [buckets.take("a") for _ in range(3)] == [True, True, False]
+    assert [buckets.allow("a") for _ in range(3)] == [True, True, False]
     for k in range(20_000):
-        buckets.take(str(k))
-    assert len(buckets._levels) <= 10_000
+        buckets.allow(str(k))
+    assert len(buckets._tokens) <= 10_000
 
 
 def test_requests_at_the_same_time_share_a_bucket() -> None:
@@ -482,13 +492,13 @@ def test_requests_at_the_same_time_share_a_bucket() -> None:
             time.sleep(0.01)
             return found
 
-    buckets = Buckets(0.001, 1, _levels=Slow())
+    buckets = RateLimiter(0.001, 1, _tokens=Slow())
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(buckets.take, ["a"] * 8)) == 1
+        assert sum(pool.map(buckets.allow, ["a"] * 8)) == 1
 
 
 def test_a_database_that_fails_is_said_to_and_nothing_is_lost(
-    visitor: Visitor, store: Store, study: Study
+    visitor: Visitor, store: AnswerStore, study: Study
 ) -> None:
     state = visitor.begin()
     store.close()

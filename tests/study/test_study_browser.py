@@ -17,11 +17,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from study.browser import CHROMIUM, DESKTOP, DRIVER, PHONE, browser, tap
+from study.material import small_study
 from study.serving import served
 
 from tintype.study.manifest import Study
 from tintype.study.records import Rater
-from tintype.study.storage import Store
+from tintype.study.storage import AnswerStore
 
 pytestmark = [
     pytest.mark.browser,
@@ -30,6 +31,15 @@ pytestmark = [
         not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
     ),
 ]
+
+
+#: Two pairs each for practice, for the measure and for the catch: each way from one to the next.
+PAIRS = 6
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return small_study(tmp_path, photos=6, practice=2, trials=2, catch=2)
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ class Hands:
     def until(self, condition: Callable[[Any], Any]) -> Any:
         # A page may go on to the next between finding an element and reading it.
         passing = (NoSuchElementException, StaleElementReferenceException)
-        return WebDriverWait(self.driver, 15, 0.02, passing).until(condition)
+        return WebDriverWait(self.driver, 60, 0.02, passing).until(condition)
 
     def seen(self, name: str) -> bool:
         return self.driver.execute_script(
@@ -114,7 +124,7 @@ class Hands:
             "return document.getElementById('count')?.textContent ?? ''"
         )
 
-    def go_on(self) -> bool:
+    def present_next(self) -> bool:
         """Start, or go to the next pair; whether there is one."""
         self.until(
             lambda d: (
@@ -134,10 +144,10 @@ class Hands:
 
     def go_on_after(self, button: str) -> bool:
         self.until(lambda _: not self.seen(button))
-        return self.go_on()
+        return self.present_next()
 
     def finish(self) -> None:
-        while self.go_on():
+        while self.present_next():
             self.until(lambda _: self.asked())
             before = self.counted()
             self.choose("left" if self.count % 2 else "right")
@@ -153,7 +163,7 @@ class Hands:
 
 
 def the_rater(study: Study) -> Rater:
-    store = Store(study)
+    store = AnswerStore(study)
     (rater,) = store.raters()
     store.close()
     return rater
@@ -170,17 +180,17 @@ def test_a_whole_session(
         assert fits(driver)
         hands.finish()
         code = driver.find_element(By.CSS_SELECTOR, ".code output").text
-        complaints = [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
+        complaints = [e for e in driver.get_log("browser") if e["tokens"] in ("SEVERE", "WARNING")]
     rater = the_rater(study)
     assert code == rater.code
     assert complaints == []
     assert rater.finished
-    assert [answer.choice for answer in rater.answers] == ["right", "left"] * 5
+    assert [answer.choice for answer in rater.answers] == ["right", "left"] * (PAIRS // 2)
     for answer in rater.answers:
         assert answer.presentations == 1
-        assert answer.measured.layout == ("column" if size == PHONE else "row")
-        assert answer.measured.reaction_ms is not None
-        assert 0 <= answer.measured.reaction_ms <= answer.server_ms
+        assert answer.measurements.layout == ("column" if size == PHONE else "row")
+        assert answer.measurements.reaction_ms is not None
+        assert 0 <= answer.measurements.reaction_ms <= answer.server_ms
 
 
 def fits(driver: Any) -> bool:
@@ -204,9 +214,9 @@ def test_pictures_disappear_after_the_exposure(study: Study, address: str, tmp_p
         hands.until(lambda _: hands.seen("next"))
         assert "true colours" in driver.find_element(By.ID, "status").text
     (answer,) = the_rater(study).answers
-    assert answer.measured.exposed_ms is not None
-    assert answer.measured.exposed_ms >= 300 - 10
-    assert answer.reaction_ms > answer.measured.exposed_ms
+    assert answer.measurements.exposed_ms is not None
+    assert answer.measurements.exposed_ms >= 300 - 10
+    assert answer.reaction_ms > answer.measurements.exposed_ms
 
 
 def test_keys_before_the_pictures_and_after_the_answer_do_nothing(
@@ -244,7 +254,7 @@ def test_a_reload_and_the_back_button_resume(study: Study, address: str, tmp_pat
         assert driver.current_url.endswith("/trial")
         hands.finish()
     rater = the_rater(study)
-    assert [answer.position for answer in rater.answers] == list(range(10))
+    assert [answer.position for answer in rater.answers] == list(range(PAIRS))
     assert rater.answers[1].presentations >= 2
 
 
@@ -253,10 +263,10 @@ def test_a_page_that_was_left_behind_catches_up(study: Study, address: str, tmp_
         hands = Hands(driver, touch=False)
         hands.begin(address)
         (cookie,) = driver.get_cookies()
-        store = Store(study)
-        session = store.session(cookie["value"])
+        store = AnswerStore(study)
+        session = store.find_session(cookie["value"])
         assert session is not None
-        store.answer(session, 0, "left")  # as another tab would
+        store.record_answer(session, 0, "left")  # as another tab would
         store.close()
         hands.press("#start")
         hands.until(
@@ -273,10 +283,10 @@ def test_a_session_without_script(study: Study, address: str, tmp_path: Path) ->
         driver.get(address)
         driver.find_element(By.NAME, "agree").click()
         driver.find_element(By.CSS_SELECTOR, "button.go").click()
-        wait = WebDriverWait(driver, 15)
+        wait = WebDriverWait(driver, 60)
         wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, "a.go"))
         driver.find_element(By.CSS_SELECTOR, "a.go").click()
-        for position in range(10):
+        for position in range(PAIRS):
             place = f".plain input[name=position][value='{position}']"
             wait.until(lambda d, place=place: d.find_elements(By.CSS_SELECTOR, place))
             assert len(driver.find_elements(By.CSS_SELECTOR, "noscript img")) == 2
@@ -285,7 +295,7 @@ def test_a_session_without_script(study: Study, address: str, tmp_path: Path) ->
         assert driver.current_url.endswith("/thanks")
     rater = the_rater(study)
     assert rater.finished
-    assert {answer.measured.exposed_ms for answer in rater.answers} == {None}
+    assert {answer.measurements.exposed_ms for answer in rater.answers} == {None}
 
 
 def test_an_answer_waits_for_a_server_that_went_away(study: Study, tmp_path: Path) -> None:

@@ -23,40 +23,40 @@ from study.material import SMALL, Painter, photographs, small_study
 from tintype.color.spaces import rgb_to_lab
 from tintype.errors import DataError, UnknownModelError
 from tintype.photo import Photo
-from tintype.study.create import create
+from tintype.study.assignment import assign_trials
+from tintype.study.create import create_study
 from tintype.study.manifest import (
-    FALSE_COLOURS,
-    Rules,
+    FALSE_COLORS,
+    ExclusionRules,
     Study,
-    owner_token,
+    read_owner_token,
     read_study,
     verify_pictures,
 )
-from tintype.study.pictures import encode, false_colours, square
-from tintype.study.plan import plan
-from tintype.study.systems import Folder, Model
+from tintype.study.pictures import center_square, encode_png, false_colors
+from tintype.study.systems import FolderSystem, ModelSystem
 
 
 def test_a_study_is_read_as_it_was_written(study: Study) -> None:
     assert read_study(study.folder) == study
     verify_pictures(study)
     assert Counter(photo.kind for photo in study.photos) == {"trial": 8, "practice": 2, "catch": 2}
-    assert study.trials == 6
-    assert len(owner_token(study)) > 20
+    assert study.trials_per_rater == 6
+    assert len(read_owner_token(study)) > 20
 
 
 def test_both_sides_show_the_centre_of_the_photograph(study: Study, tmp_path: Path) -> None:
     entry = next(photo for photo in study.photos if photo.kind == "trial")
-    true, one = (np.asarray(Image.open(path)) for path in study.files_of(0, "one"))
+    true, one = (np.asarray(Image.open(path)) for path in study.pair_files(0, "one"))
     assert true.shape == one.shape == (32, 32, 3)
     entry = study.photos[0]
-    expected = square(Photo.open(tmp_path / "photos" / entry.name), 32)
+    expected = center_square(Photo.open(tmp_path / "photos" / entry.name), 32)
     np.testing.assert_array_equal(true, expected)
     np.testing.assert_array_equal(one, np.roll(expected, 1, axis=2))
 
 
 def test_pictures_differ_in_nothing_but_their_pixels(study: Study) -> None:
-    files = [study.file(name) for name in study.checksums]
+    files = [study.picture_path(name) for name in study.checksums]
     assert len(files) == 12 + 10 * 2 + 2  # true, coloured by two, false
     assert len({file.stat().st_size for file in files}) == 1
     assert len({file.stat().st_mode for file in files}) == 1
@@ -81,7 +81,7 @@ def chunks(data: bytes) -> list[tuple[bytes, int]]:
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.uint8, (24, 24, 3), elements=st.integers(0, 255)))
 def test_the_size_of_a_file_tells_nothing_of_its_picture(rgb: np.ndarray) -> None:
-    assert len(encode(rgb)) == len(encode(np.zeros((24, 24, 3), np.uint8)))
+    assert len(encode_png(rgb)) == len(encode_png(np.zeros((24, 24, 3), np.uint8)))
 
 
 def test_names_of_pictures_tell_nothing(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_the_seed_decides_everything_else(tmp_path: Path) -> None:
     first, again = small_study(tmp_path / "a"), small_study(tmp_path / "b")
     other = small_study(tmp_path / "c", seed=8)
     assert [p.kind for p in first.photos] == [p.kind for p in again.photos]
-    assert plan(first, 0) == plan(again, 0) != plan(other, 0)
+    assert assign_trials(first, 0) == assign_trials(again, 0) != assign_trials(other, 0)
     assert sorted(first.checksums.values()) == sorted(again.checksums.values())
 
 
 def test_false_colours_are_far_from_the_true_ones_at_the_same_lightness() -> None:
     rgb = np.asarray(scene(3, 64, 64))
-    false = false_colours(rgb)
+    false = false_colors(rgb)
     assert np.abs(rgb.astype(int) - false).max() > 60
     ab, false_ab = (rgb_to_lab(p / np.float32(255))[..., 1:] for p in (rgb, false))
     assert np.hypot(*np.moveaxis(ab - false_ab, -1, 0)).mean() > 25
@@ -114,11 +114,11 @@ def test_catch_trials_get_colourful_photographs(tmp_path: Path) -> None:
         image = np.asarray(Image.open(path)).astype(float)
         pale = image.mean(-1, keepdims=True) * 0.85 + image * 0.15
         Image.fromarray(pale.astype(np.uint8)).save(path)
-    made, _ = create(tmp_path / "study", paths, [Painter("one")], SMALL)
+    made, _ = create_study(tmp_path / "study", paths, [Painter("one")], SMALL)
     pale = {path.name for path in paths[:6]}
     catches = [photo for photo in made.photos if photo.kind == "catch"]
     assert not {photo.name for photo in catches} & pale
-    assert all(set(photo.coloured) == {FALSE_COLOURS} for photo in catches)
+    assert all(set(photo.colorized) == {FALSE_COLORS} for photo in catches)
 
 
 def test_photographs_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_photographs_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: 
     image.putalpha(100)
     image.save(odd["clear"])
     odd["broken"].write_bytes(b"no picture")
-    made, refused = create(tmp_path / "s", [*paths, *odd.values()], [Painter("one")], SMALL)
+    made, skipped = create_study(tmp_path / "s", [*paths, *odd.values()], [Painter("one")], SMALL)
     assert len(made.photos) == 8
-    reasons = {Path(path).stem: reason for path, reason in refused.items()}
+    reasons = {Path(path).stem: reason for path, reason in skipped.items()}
     assert set(reasons) == set(odd)
     assert "no true colours" in reasons["gray"]
     assert "a smaller --size takes it" in reasons["small"]
@@ -144,17 +144,17 @@ def test_photographs_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: 
 def test_a_study_that_exists_is_never_touched(study: Study, tmp_path: Path) -> None:
     before = (study.folder / "study.json").read_bytes()
     with pytest.raises(DataError, match="never changed once it is made"):
-        create(study.folder, photographs(tmp_path / "p", 8), [Painter("one")], SMALL)
+        create_study(study.folder, photographs(tmp_path / "p", 8), [Painter("one")], SMALL)
     assert (study.folder / "study.json").read_bytes() == before
 
 
 def test_an_empty_folder_may_become_a_study_and_a_file_may_not(tmp_path: Path) -> None:
     paths = photographs(tmp_path / "p", 8)
     (tmp_path / "empty").mkdir()
-    made, _ = create(tmp_path / "empty", paths, [Painter("one")], SMALL)
+    made, _ = create_study(tmp_path / "empty", paths, [Painter("one")], SMALL)
     assert read_study(tmp_path / "empty") == made
     with pytest.raises(DataError):
-        create(paths[0], paths, [Painter("one")], SMALL)
+        create_study(paths[0], paths, [Painter("one")], SMALL)
 
 
 def test_the_current_folder_may_become_a_study(
@@ -163,26 +163,26 @@ def test_the_current_folder_may_become_a_study(
     paths = photographs(tmp_path / "p", 8)
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    create(Path(), paths, [Painter("one")], SMALL)
+    create_study(Path(), paths, [Painter("one")], SMALL)
     verify_pictures(read_study(Path()))
     assert {path.name for path in Path().iterdir()} == {"pictures", "owner-token", "study.json"}
 
 
 def test_an_interrupted_study_leaves_nothing(tmp_path: Path) -> None:
     class Interrupted(Painter):
-        def colour(self, path: Path, true: np.ndarray, seed: int) -> np.ndarray:
+        def colorize(self, path: Path, true: np.ndarray, seed: int) -> np.ndarray:
             raise KeyboardInterrupt
 
     (tmp_path / "here").mkdir()
     paths = photographs(tmp_path / "p", 8)
     with pytest.raises(KeyboardInterrupt):
-        create(tmp_path / "here" / "study", paths, [Interrupted("one")], SMALL)
+        create_study(tmp_path / "here" / "study", paths, [Interrupted("one")], SMALL)
     assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_too_few_photographs_are_counted_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="4 photographs can be used, and 5 are"):
-        create(tmp_path / "study", photographs(tmp_path / "p", 4), [Painter("one")], SMALL)
+        create_study(tmp_path / "study", photographs(tmp_path / "p", 4), [Painter("one")], SMALL)
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,13 @@ def test_too_few_photographs_are_counted_out(tmp_path: Path) -> None:
         {"seed": -1},
         {"question": ""},
         {"consent": ()},
-        {"rules": Rules(catch_errors=2)},
+        {"rules": ExclusionRules(max_catch_errors=2)},
     ],
 )
 def test_settings_that_make_no_study_are_refused(changes: dict, tmp_path: Path) -> None:
     paths = photographs(tmp_path / "p", 8)
-    with pytest.raises(DataError, match="this makes no study"):
-        create(tmp_path / "study", paths, [Painter("one")], replace(SMALL, **changes))
+    with pytest.raises(DataError, match="these settings make no study"):
+        create_study(tmp_path / "study", paths, [Painter("one")], replace(SMALL, **changes))
     assert not (tmp_path / "study").exists()
 
 
@@ -208,16 +208,16 @@ def test_a_rater_has_a_trial_for_each_system_at_least(tmp_path: Path) -> None:
     painters = [Painter(name) for name in ("one", "two", "three")]
     paths = photographs(tmp_path / "p", 8)
     with pytest.raises(DataError, match="cannot judge all 3 systems"):
-        create(tmp_path / "study", paths, painters, replace(SMALL, trials=2))
+        create_study(tmp_path / "study", paths, painters, replace(SMALL, trials=2))
     with pytest.raises(DataError, match="7 are needed"):
-        create(tmp_path / "study", paths[:6], painters, SMALL)
+        create_study(tmp_path / "study", paths[:6], painters, SMALL)
 
 
-@pytest.mark.parametrize("names", [[], ["one", "one"], [FALSE_COLOURS]])
+@pytest.mark.parametrize("names", [[], ["one", "one"], [FALSE_COLORS]])
 def test_every_system_needs_a_name_of_its_own(names: list[str], tmp_path: Path) -> None:
     painters = [Painter(name) for name in names]
     with pytest.raises(DataError, match="a name of its own"):
-        create(tmp_path / "study", photographs(tmp_path / "p", 8), painters, SMALL)
+        create_study(tmp_path / "study", photographs(tmp_path / "p", 8), painters, SMALL)
 
 
 def test_a_changed_manifest_is_noticed(study: Study) -> None:
@@ -241,11 +241,11 @@ def test_what_is_no_study_is_said_to_be_none(content: str, tmp_path: Path) -> No
 
 def test_a_changed_or_missing_picture_is_noticed(study: Study) -> None:
     name = next(iter(study.checksums))
-    study.file(name).chmod(0o644)
-    study.file(name).write_bytes(encode(np.zeros((32, 32, 3), np.uint8)))
+    study.picture_path(name).chmod(0o644)
+    study.picture_path(name).write_bytes(encode_png(np.zeros((32, 32, 3), np.uint8)))
     with pytest.raises(DataError, match="not the picture the study was made with"):
         verify_pictures(study)
-    study.file(name).unlink()
+    study.picture_path(name).unlink()
     with pytest.raises(DataError, match="restore it"):
         verify_pictures(study)
 
@@ -256,7 +256,7 @@ def test_the_token_and_the_seed_are_for_the_owner_alone(study: Study) -> None:
         assert (study.folder / name).stat().st_mode & 0o077 == 0
     (study.folder / "owner-token").write_text("short")
     with pytest.raises(DataError, match="long random line"):
-        owner_token(study)
+        read_owner_token(study)
 
 
 class Sampler:
@@ -292,7 +292,7 @@ def test_a_model_that_samples_draws_one_sample_by_a_seed_of_the_photographs(
 ) -> None:
     paths = photographs(tmp_path / "p", 8)
     for name in ("a", "b"):
-        create(tmp_path / name, paths, [Model("sampler")], SMALL)
+        create_study(tmp_path / name, paths, [ModelSystem("sampler")], SMALL)
     half = len(engine.asked) // 2
     seeds = [options["seed"] for options in engine.asked]
     assert len(set(seeds[:half])) == half == 6
@@ -300,8 +300,8 @@ def test_a_model_that_samples_draws_one_sample_by_a_seed_of_the_photographs(
 
 
 def test_a_model_may_be_given_with_its_vividness(engine: type[Sampler], tmp_path: Path) -> None:
-    models = [Model("tint"), Model("tint@0.3")]
-    made, _ = create(tmp_path / "study", photographs(tmp_path / "p", 8), models, SMALL)
+    models = [ModelSystem("tint"), ModelSystem("tint@0.3")]
+    made, _ = create_study(tmp_path / "study", photographs(tmp_path / "p", 8), models, SMALL)
     assert list(made.systems) == ["tint", "tint@0.3"]
     assert "vividness 0.3" in made.systems["tint@0.3"]
     assert {"vividness": 0.3} in engine.asked
@@ -309,9 +309,9 @@ def test_a_model_may_be_given_with_its_vividness(engine: type[Sampler], tmp_path
 
 def test_models_and_their_options_are_checked_before_any_work(engine: type[Sampler]) -> None:
     with pytest.raises(UnknownModelError):
-        Model("unknown")
+        ModelSystem("unknown")
     with pytest.raises(DataError, match="behind @ stands"):
-        Model("tint@none")
+        ModelSystem("tint@none")
     assert engine.asked == []
 
 
@@ -325,20 +325,20 @@ def test_pictures_coloured_elsewhere_are_taken_by_name(tmp_path: Path) -> None:
                 made_elsewhere / f"{path.stem}.webp", lossless=True
             )
     scene(99, 60, 40).save(made_elsewhere / f"{paths[-2].stem}.png")
-    folder = Folder("theirs", made_elsewhere, 32)
-    settings_ = replace(SMALL, practice=1, catch=1, rules=Rules(0))
-    study, refused = create(tmp_path / "study", paths, [folder], settings_)
+    folder = FolderSystem("theirs", made_elsewhere, 32)
+    settings_ = replace(SMALL, practice_trials=1, catch_trials=1, rules=ExclusionRules(0))
+    study, skipped = create_study(tmp_path / "study", paths, [folder], settings_)
     assert len(study.photos) == 6
-    assert ["of another shape" in reason for reason in refused.values()] == [True, False]
-    assert ["no picture of this name" in reason for reason in refused.values()] == [False, True]
-    trial = study.of_kind("trial")[0]
-    _, coloured = study.files_of(trial, "theirs")
+    assert ["of another shape" in reason for reason in skipped.values()] == [True, False]
+    assert ["no picture of this name" in reason for reason in skipped.values()] == [False, True]
+    trial = study.photos_of_kind("trial")[0]
+    _, coloured = study.pair_files(trial, "theirs")
     assert np.ptp(np.asarray(Image.open(coloured)), axis=2).max() == 0  # gray, as they left it
     scene(1).save(made_elsewhere / "photo-00.png")
     with pytest.raises(DataError, match="both called photo-00"):
-        Folder("theirs", made_elsewhere, 32)
+        FolderSystem("theirs", made_elsewhere, 32)
     with pytest.raises(DataError):
-        Folder("theirs", tmp_path / "nowhere", 32)
+        FolderSystem("theirs", tmp_path / "nowhere", 32)
 
 
 def test_photographs_of_one_name_cannot_be_told_apart_by_it(tmp_path: Path) -> None:
@@ -349,12 +349,12 @@ def test_photographs_of_one_name_cannot_be_told_apart_by_it(tmp_path: Path) -> N
         paths.append(twin)
     theirs = tmp_path / "theirs"
     photographs(theirs, 8)
-    _, refused = create(tmp_path / "a", paths, [Folder("theirs", theirs, 32)], SMALL)
-    assert {Path(path).stem for path in refused} == {"photo-00", "photo-01"}
-    assert len(refused) == 4
-    assert all("rename it and its picture" in reason for reason in refused.values())
-    made, refused = create(tmp_path / "b", paths, [Painter("one")], SMALL)
-    assert refused == {}
+    _, skipped = create_study(tmp_path / "a", paths, [FolderSystem("theirs", theirs, 32)], SMALL)
+    assert {Path(path).stem for path in skipped} == {"photo-00", "photo-01"}
+    assert len(skipped) == 4
+    assert all("rename it and its picture" in reason for reason in skipped.values())
+    made, skipped = create_study(tmp_path / "b", paths, [Painter("one")], SMALL)
+    assert skipped == {}
     assert {"p/photo-00.png", "q/photo-00.png"} <= {photo.name for photo in made.photos}
 
 
@@ -362,7 +362,7 @@ def test_photographs_of_one_name_cannot_be_told_apart_by_it(tmp_path: Path) -> N
 def test_a_name_that_is_no_text_is_spelt_out(tmp_path: Path) -> None:
     paths = photographs(tmp_path / "p", 8)
     odd = paths[0].with_name(os.fsdecode(b"caf\xe9.png"))
-    made, _ = create(
+    made, _ = create_study(
         tmp_path / "study", [paths[0].rename(odd), *paths[1:]], [Painter("one")], SMALL
     )
     assert made.photos[0].name == "caf\\udce9.png"
@@ -370,9 +370,9 @@ def test_a_name_that_is_no_text_is_spelt_out(tmp_path: Path) -> None:
 
 def test_a_shipped_model_colours_a_study(tmp_path: Path) -> None:
     paths = photographs(tmp_path / "p", 5, side=64)
-    models = [Model("tint", threads=1)]
-    study, _ = create(tmp_path / "study", paths, models, replace(SMALL, size=48))
+    models = [ModelSystem("tint", threads=1)]
+    study, _ = create_study(tmp_path / "study", paths, models, replace(SMALL, size=48))
     assert study.systems["tint"].startswith("tintype model tint.small, tint.small.onnx ")
-    true, coloured = study.files_of(study.of_kind("trial")[0], "tint")
+    true, coloured = study.pair_files(study.photos_of_kind("trial")[0], "tint")
     assert true.read_bytes() != coloured.read_bytes()
     assert true.stat().st_size == coloured.stat().st_size

@@ -16,10 +16,10 @@ from study.material import small_study
 from study.serving import RemoteRater, served
 
 from tintype.errors import DataError
+from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.plan import pairs_of_slot, plan
-from tintype.study.serve import is_public, serve
-from tintype.study.storage import Store
+from tintype.study.serve import is_public, serve_study
+from tintype.study.storage import AnswerStore
 
 LOST = (OSError, http.client.HTTPException)  # what a rater meets when the server dies
 
@@ -27,14 +27,14 @@ LOST = (OSError, http.client.HTTPException)  # what a rater meets when the serve
 @pytest.fixture
 def long_study(tmp_path: Path) -> Study:
     """More trials than are answered in a second or two."""
-    return small_study(tmp_path / "long", photos=64, trials=60, catch=2, practice=2)
+    return small_study(tmp_path / "long", photos=32, trials=30, catch_trials=2, practice_trials=2)
 
 
 @pytest.mark.slow
 def test_a_killed_server_has_lost_no_answer_it_acknowledged(
     long_study: Study, database: str
 ) -> None:
-    total = len(plan(long_study, 0))
+    total = len(assign_trials(long_study, 0))
     raters: list[RemoteRater] = []
 
     def work(rater: RemoteRater, seed: int) -> None:
@@ -84,7 +84,7 @@ def test_a_killed_server_has_lost_no_answer_it_acknowledged(
 
 
 def answers_in(study: Study, database: str) -> list[dict[int, str]]:
-    store = Store(study, database)
+    store = AnswerStore(study, database)
     try:
         return [
             {answer.position: answer.choice for answer in rater.answers} for rater in store.raters()
@@ -115,10 +115,10 @@ def test_two_processes_serve_one_study(study: Study, database: str) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    store = Store(study, database)
+    store = AnswerStore(study, database)
     found = store.raters()
     store.close()
-    total = len(plan(study, 0))
+    total = len(assign_trials(study, 0))
     assert [(rater.finished, len(rater.answers)) for rater in found] == [(True, total)] * 8
     given = Counter(
         (answer.photo, answer.system)
@@ -126,7 +126,9 @@ def test_two_processes_serve_one_study(study: Study, database: str) -> None:
         for answer in rater.answers
         if answer.kind == "trial"
     )
-    assert given == Counter(pair for slot in range(8) for pair in pairs_of_slot(study, slot))
+    assert given == Counter(
+        pair for assignment in range(8) for pair in pairs_of_assignment(study, assignment)
+    )
 
 
 @pytest.mark.slow
@@ -154,15 +156,15 @@ def test_a_port_that_is_taken_is_said_to_be(study: Study) -> None:
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(DataError, match="choose another --port"),
     ):
-        serve(study, port=taken.getsockname()[1])
+        serve_study(study, port=taken.getsockname()[1])
     with pytest.raises(DataError, match="choose another --port or --host"):
-        serve(study, host="203.0.113.9", port=0)
+        serve_study(study, host="203.0.113.9", port=0)
 
 
 def test_a_study_that_was_changed_is_not_served(study: Study) -> None:
-    study.file(next(iter(study.checksums))).unlink()
+    study.picture_path(next(iter(study.checksums))).unlink()
     with pytest.raises(DataError, match="restore it"):
-        serve(study, port=0)
+        serve_study(study, port=0)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 from scipy import stats
 
 from tintype.study.statistics import (
-    clustered_bootstrap,
-    even_choice,
-    holm,
+    binomial_test,
+    cluster_bootstrap,
+    holm_adjust,
     krippendorff_alpha,
+    paired_permutation_test,
     percentile_interval,
-    sign_flip_test,
-    wilson,
+    wilson_interval,
 )
 
 NAN = float("nan")
@@ -22,27 +22,29 @@ NAN = float("nan")
 @pytest.mark.parametrize(("successes", "count"), [(0, 10), (3, 10), (10, 10), (170, 500), (1, 1)])
 def test_wilson_agrees_with_scipy(successes: int, count: int) -> None:
     expected = stats.binomtest(successes, count).proportion_ci(0.95, method="wilson")
-    assert wilson(successes, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson_interval(successes, count) == pytest.approx(
+        (expected.low, expected.high), abs=1e-12
+    )
 
 
 def test_wilson_of_one_half_is_as_worked_out_by_hand() -> None:
     # p = 1/2, n = 4, z = 1.96: 1/2 +- z sqrt(1/16 + z²/64) / (1 + z²/4)
-    low, high = wilson(2, 4)
+    low, high = wilson_interval(2, 4)
     assert (low, high) == pytest.approx((0.15004, 0.84996), abs=1e-5)
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 5), (5, 5), (3, 10), (25, 50), (38, 50)])
 def test_an_uneven_choice_is_judged_as_scipy_does(successes: int, count: int) -> None:
-    assert even_choice(successes, count) == pytest.approx(
+    assert binomial_test(successes, count) == pytest.approx(
         stats.binomtest(successes, count).pvalue, rel=1e-9
     )
 
 
 def test_holm_is_as_worked_out_by_hand() -> None:
     # Sorted: 0.01 x 4, 0.02 x 3, 0.03 x 2 (not below the one before), 0.04 x 1 (the same).
-    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert holm_adjust([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm_adjust([0.5, 0.6]) == [1.0, 1.0]
+    assert holm_adjust([]) == []
 
 
 # Krippendorff, "Computing Krippendorff's alpha-reliability" (2011): example C (nominal 0.743) and
@@ -81,10 +83,12 @@ def test_alpha_is_undefined_without_pairs_or_without_variety(ratings: list) -> N
 
 def test_few_differences_have_all_their_signs_tried() -> None:
     # Of 8 ways to sign 3, 2 and 1, two have a sum as far from 0 as 6.
-    assert sign_flip_test([3, 2, 1]) == 2 / 8
+    assert paired_permutation_test([3, 2, 1]) == 2 / 8
     # And six have one as far as 2: all but those that give 0 (+3 -2 -1 and -3 +2 +1).
-    assert sign_flip_test([3, -2, 1]) == 6 / 8
-    assert sign_flip_test([0.1, 0.2, -0.3]) == 1.0  # though 0.1 + 0.2 is not 0.3 to a computer
+    assert paired_permutation_test([3, -2, 1]) == 6 / 8
+    assert (
+        paired_permutation_test([0.1, 0.2, -0.3]) == 1.0
+    )  # though 0.1 + 0.2 is not 0.3 to a computer
 
 
 @pytest.mark.parametrize("count", [6, 14])
@@ -93,7 +97,7 @@ def test_the_exact_test_agrees_with_scipy(count: int) -> None:
     expected = stats.permutation_test(
         (values,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
-    assert sign_flip_test(values) == pytest.approx(expected.pvalue, abs=1e-12)
+    assert paired_permutation_test(values) == pytest.approx(expected.pvalue, abs=1e-12)
 
 
 def test_the_random_test_is_near_the_exact_one() -> None:
@@ -101,19 +105,19 @@ def test_the_random_test_is_near_the_exact_one() -> None:
     expected = stats.permutation_test(
         (values,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
-    assert sign_flip_test(values) == pytest.approx(expected.pvalue, abs=0.01)
+    assert paired_permutation_test(values) == pytest.approx(expected.pvalue, abs=0.01)
 
 
 def test_the_test_keeps_its_level_where_there_is_nothing_to_find() -> None:
     random = np.random.default_rng(2)
-    p = [sign_flip_test(random.normal(0, 1, 10)) for _ in range(400)]
+    p = [paired_permutation_test(random.normal(0, 1, 10)) for _ in range(400)]
     assert 0.02 < np.mean(np.array(p) < 0.05) < 0.08
 
 
 def test_no_difference_at_all_is_no_evidence() -> None:
-    assert sign_flip_test([0, 0, 0]) == 1.0
-    assert sign_flip_test([]) is None  # there is no test, which is not the same
-    assert sign_flip_test([1.0] * 40, resamples=99) == 0.01  # never nothing
+    assert paired_permutation_test([0, 0, 0]) == 1.0
+    assert paired_permutation_test([]) is None  # there is no test, which is not the same
+    assert paired_permutation_test([1.0] * 40, resamples=99) == 0.01  # never nothing
 
 
 def test_the_bootstrap_has_the_spread_of_the_mean_of_raters() -> None:
@@ -121,7 +125,7 @@ def test_the_bootstrap_has_the_spread_of_the_mean_of_raters() -> None:
     counts = np.full((60, 1), 40)
     rates = random.beta(3, 6, (60, 1))
     hits = random.binomial(counts, rates)
-    shares = clustered_bootstrap(hits, counts, 4000)[:, 0]
+    shares = cluster_bootstrap(hits, counts, 4000)[:, 0]
     of_raters = hits[:, 0] / 40
     assert shares.mean() == pytest.approx(of_raters.mean(), abs=0.005)
     assert shares.std() == pytest.approx(of_raters.std(ddof=1) / 60**0.5, rel=0.06)
@@ -130,17 +134,15 @@ def test_the_bootstrap_has_the_spread_of_the_mean_of_raters() -> None:
 def test_the_bootstrap_is_wider_than_wilson_where_raters_differ() -> None:
     counts = np.full((20, 1), 50)
     hits = np.array([[5], [45]] * 10)
-    low, high = percentile_interval(clustered_bootstrap(hits, counts)[:, 0])
-    naive = wilson(int(hits.sum()), int(counts.sum()))
+    low, high = percentile_interval(cluster_bootstrap(hits, counts)[:, 0])
+    naive = wilson_interval(int(hits.sum()), int(counts.sum()))
     assert high - low > 3 * (naive.high - naive.low)
 
 
 def test_the_bootstrap_is_that_of_scipy() -> None:
     random = np.random.default_rng(4)
     hits = random.binomial(20, 0.3, 25)
-    ours = percentile_interval(
-        clustered_bootstrap(hits[:, None], np.full((25, 1), 20), 20_000)[:, 0]
-    )
+    ours = percentile_interval(cluster_bootstrap(hits[:, None], np.full((25, 1), 20), 20_000)[:, 0])
     theirs = stats.bootstrap(
         (hits / 20,), np.mean, method="percentile", n_resamples=20_000, rng=0
     ).confidence_interval
@@ -148,7 +150,7 @@ def test_the_bootstrap_is_that_of_scipy() -> None:
 
 
 def test_a_condition_that_a_sample_misses_is_left_out_of_its_interval() -> None:
-    shares = clustered_bootstrap(np.array([[1, 0], [1, 1]]), np.array([[2, 0], [2, 2]]), 200)
+    shares = cluster_bootstrap(np.array([[1, 0], [1, 1]]), np.array([[2, 0], [2, 2]]), 200)
     assert np.isnan(shares[:, 1]).any()
     assert percentile_interval(shares[:, 1]) == (0.5, 0.5)
 
@@ -156,5 +158,5 @@ def test_a_condition_that_a_sample_misses_is_left_out_of_its_interval() -> None:
 def test_the_same_seed_gives_the_same_samples() -> None:
     hits, counts = np.array([[1], [2], [0]]), np.full((3, 1), 2)
     np.testing.assert_array_equal(
-        clustered_bootstrap(hits, counts, 50, seed=1), clustered_bootstrap(hits, counts, 50, seed=1)
+        cluster_bootstrap(hits, counts, 50, seed=1), cluster_bootstrap(hits, counts, 50, seed=1)
     )

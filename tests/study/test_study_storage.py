@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from study.material import small_study
 
 from tintype.errors import DataError
+from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.plan import pairs_of_slot, plan
-from tintype.study.records import Measured
-from tintype.study.storage import Pair, Session, Store
+from tintype.study.records import Measurements, Pair, Session
+from tintype.study.storage import AnswerStore
 
-MEASURED = Measured(1234, 300, True, "column")
+MEASURED = Measurements(1234, 300, True, "column")
 HOUR = 60 * 60 * 1000
 
 
@@ -28,75 +28,75 @@ class Clock:
         return self.now
 
 
-def answer_all(store: Store, session: Session) -> list[Pair]:
+def answer_all(store: AnswerStore, session: Session) -> list[Pair]:
     pairs = []
-    pair = store.present(session)
+    pair = store.present_next(session)
     while pair is not None:
         pairs.append(pair)
-        pair = store.answer(session, pair.position, "left", MEASURED)
+        pair = store.record_answer(session, pair.position, "left", MEASURED)
     return pairs
 
 
 def test_what_was_answered_is_what_is_kept(study: Study, database: str) -> None:
-    store = Store(study, database)
-    _, session = store.enrol()
+    store = AnswerStore(study, database)
+    _, session = store.enroll()
     pairs = answer_all(store, session)
     (rater,) = store.raters()
     assert rater.finished
-    assert [pair.trial for pair in pairs] == plan(study, 0)
+    assert [pair.trial for pair in pairs] == assign_trials(study, 0)
     for pair, answer in zip(pairs, rater.answers, strict=True):
         asked = (answer.kind, answer.photo, answer.system, answer.true_side)
         assert asked == tuple(vars(pair.trial).values())
-        assert (answer.choice, answer.measured, answer.presentations) == ("left", MEASURED, 1)
+        assert (answer.choice, answer.measurements, answer.presentations) == ("left", MEASURED, 1)
         assert answer.fooled == (answer.true_side == "right")
     store.close()
 
 
 def test_a_session_goes_on_in_another_process(study: Study, database: str) -> None:
-    first, second = Store(study, database), Store(study, database)
-    secret, session = first.enrol()
-    pair = first.present(session)
+    first, second = AnswerStore(study, database), AnswerStore(study, database)
+    secret, session = first.enroll()
+    pair = first.present_next(session)
     assert pair is not None
-    after = first.answer(session, pair.position, "right")
-    again = second.session(secret)
+    after = first.record_answer(session, pair.position, "right")
+    again = second.find_session(secret)
     assert again == session
-    assert second.present(again) == after
-    assert second.session("another") is None
+    assert second.present_next(again) == after
+    assert second.find_session("another") is None
     first.close()
     second.close()
 
 
 def test_an_answer_counts_once(study: Study, database: str) -> None:
-    store = Store(study, database)
-    _, session = store.enrol()
-    first = store.present(session)
-    second = store.answer(session, 0, "left")
-    assert store.answer(session, 0, "right") == second  # pressed twice, or sent again
-    assert store.answer(session, 5, "left") == second  # not asked yet
+    store = AnswerStore(study, database)
+    _, session = store.enroll()
+    first = store.present_next(session)
+    second = store.record_answer(session, 0, "left")
+    assert store.record_answer(session, 0, "right") == second  # pressed twice, or sent again
+    assert store.record_answer(session, 5, "left") == second  # not asked yet
     assert first != second
     (rater,) = store.raters()
     assert [(a.position, a.choice) for a in rater.answers] == [(0, "left")]
     store.close()
 
 
-def test_a_pair_that_was_not_given_out_cannot_be_answered(store: Store) -> None:
-    _, session = store.enrol()
-    pair = store.answer(session, 0, "left")
+def test_a_pair_that_was_not_given_out_cannot_be_answered(store: AnswerStore) -> None:
+    _, session = store.enroll()
+    pair = store.record_answer(session, 0, "left")
     assert pair is not None
     assert (pair.position, store.raters()[0].answers) == (0, ())
 
 
 def test_of_answers_that_arrive_at_once_one_counts(study: Study, database: str) -> None:
-    stores = [Store(study, database) for _ in range(2)]
-    _, session = stores[0].enrol()
-    stores[0].present(session)
-    total = len(plan(study, 0))
+    stores = [AnswerStore(study, database) for _ in range(2)]
+    _, session = stores[0].enroll()
+    stores[0].present_next(session)
+    total = len(assign_trials(study, 0))
     for position in range(total):
         barrier = threading.Barrier(6)
 
         def send(k: int, position: int = position, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
-            stores[k % 2].answer(session, position, "left" if k % 3 else "right")
+            stores[k % 2].record_answer(session, position, "left" if k % 3 else "right")
 
         threads = [threading.Thread(target=send, args=(k,)) for k in range(6)]
         for thread in threads:
@@ -110,12 +110,12 @@ def test_of_answers_that_arrive_at_once_one_counts(study: Study, database: str) 
         store.close()
 
 
-def test_raters_who_come_at_once_get_shares_of_their_own(study: Study, database: str) -> None:
-    stores = [Store(study, database) for _ in range(2)]
+def test_raters_who_come_at_once_get_assignments_of_their_own(study: Study, database: str) -> None:
+    stores = [AnswerStore(study, database) for _ in range(2)]
     sessions: list[Session] = []
 
-    def come(store: Store) -> None:
-        sessions.extend(store.enrol()[1] for _ in range(4))
+    def come(store: AnswerStore) -> None:
+        sessions.extend(store.enroll()[1] for _ in range(4))
 
     threads = [threading.Thread(target=come, args=(store,)) for store in stores * 2]
     for thread in threads:
@@ -128,21 +128,23 @@ def test_raters_who_come_at_once_get_shares_of_their_own(study: Study, database:
         for pair in answer_all(stores[0], session)
         if pair.trial.kind == "trial"
     )
-    expected = Counter(pair for slot in range(16) for pair in pairs_of_slot(study, slot))
+    expected = Counter(
+        pair for assignment in range(16) for pair in pairs_of_assignment(study, assignment)
+    )
     assert given == expected
     assert max(given.values()) - min(given.values()) <= 1
     for store in stores:
         store.close()
 
 
-def test_the_share_of_whoever_gave_up_or_withdrew_goes_to_the_next(
+def test_the_assignment_of_whoever_gave_up_or_withdrew_goes_to_the_next(
     study: Study, database: str
 ) -> None:
     clock = Clock()
-    store = Store(study, database, clock=clock)
-    _, gone = store.enrol()
-    _, withdrawn = store.enrol()
-    _, finished = store.enrol()
+    store = AnswerStore(study, database, clock=clock)
+    _, gone = store.enroll()
+    _, withdrawn = store.enroll()
+    _, finished = store.enroll()
     answer_all(store, finished)
     store.withdraw(withdrawn)
 
@@ -151,51 +153,51 @@ def test_the_share_of_whoever_gave_up_or_withdrew_goes_to_the_next(
         return {(t.photo, t.system) for t in trials if t.kind == "trial"}
 
     clock.now += HOUR // 2
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 1))
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 3))
+    assert pairs(store.enroll()[1]) == set(pairs_of_assignment(study, 1))
+    assert pairs(store.enroll()[1]) == set(pairs_of_assignment(study, 3))
     clock.now += HOUR
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 0))
-    assert pairs(store.enrol()[1]) == set(pairs_of_slot(study, 4))
-    assert pairs(gone) == set(pairs_of_slot(study, 0))  # and may still come back
+    assert pairs(store.enroll()[1]) == set(pairs_of_assignment(study, 0))
+    assert pairs(store.enroll()[1]) == set(pairs_of_assignment(study, 4))
+    assert pairs(gone) == set(pairs_of_assignment(study, 0))  # and may still come back
     store.close()
 
 
 def test_times_are_the_servers_and_second_looks_are_counted(study: Study, database: str) -> None:
     clock = Clock()
-    store = Store(study, database, clock=clock)
-    _, session = store.enrol()
-    store.present(session)
+    store = AnswerStore(study, database, clock=clock)
+    _, session = store.enroll()
+    store.present_next(session)
     clock.now += 700
-    store.present(session)  # reloaded
+    store.present_next(session)  # reloaded
     clock.now += 800
-    store.answer(session, 0, "left")
+    store.record_answer(session, 0, "left")
     (rater,) = store.raters()
     assert (rater.answers[0].server_ms, rater.answers[0].presentations) == (1500, 2)
     store.close()
 
 
-def test_feedback_is_for_the_practice_pair_just_answered(store: Store) -> None:
-    _, session = store.enrol()
+def test_feedback_is_for_the_practice_pair_just_answered(store: AnswerStore) -> None:
+    _, session = store.enroll()
     assert store.last_practice(session) is None
-    pair = store.present(session)
+    pair = store.present_next(session)
     assert pair is not None
-    store.answer(session, 0, "left")
+    store.record_answer(session, 0, "left")
     assert store.last_practice(session) == (pair.trial, "left")
-    store.answer(session, 1, "left")
-    store.answer(session, 2, "left")
+    store.record_answer(session, 1, "left")
+    store.record_answer(session, 2, "left")
     assert store.last_practice(session) is None
 
 
 def test_a_database_is_for_one_study_and_one_kind_of_raters(
     study: Study, database: str, tmp_path: Path
 ) -> None:
-    Store(study, database).close()
-    Store(study, database).close()
+    AnswerStore(study, database).close()
+    AnswerStore(study, database).close()
     other = small_study(tmp_path / "other", seed=8)
     with pytest.raises(DataError, match="the answers of another study"):
-        Store(other, database)
+        AnswerStore(other, database)
     with pytest.raises(DataError, match="holds real answers, not simulated ones"):
-        Store(study, database, source="simulated")
+        AnswerStore(study, database, source="simulated")
 
 
 def test_processes_that_start_at_once_make_the_tables_once(study: Study, database: str) -> None:
@@ -203,7 +205,7 @@ def test_processes_that_start_at_once_make_the_tables_once(study: Study, databas
 
     def start() -> None:
         try:
-            Store(study, database).close()
+            AnswerStore(study, database).close()
         except Exception as error:
             failed.append(error)
 
@@ -215,7 +217,7 @@ def test_processes_that_start_at_once_make_the_tables_once(study: Study, databas
     assert failed == []
 
 
-def test_sqlite_waits_for_the_disk_before_an_answer_is_kept(store: Store) -> None:
+def test_sqlite_waits_for_the_disk_before_an_answer_is_kept(store: AnswerStore) -> None:
     with store._engine.connect() as connection:
         values = [
             connection.execute(sa.text(f"PRAGMA {name}")).scalar()
@@ -224,8 +226,8 @@ def test_sqlite_waits_for_the_disk_before_an_answer_is_kept(store: Store) -> Non
     assert values == ["wal", 2, 1]  # 2 is FULL
 
 
-def test_secrets_of_cookies_are_not_in_the_database(study: Study, store: Store) -> None:
-    secret, _ = store.enrol()
+def test_secrets_of_cookies_are_not_in_the_database(study: Study, store: AnswerStore) -> None:
+    secret, _ = store.enroll()
     store.close()
     content = b"".join(path.read_bytes() for path in study.folder.glob("answers.sqlite*"))
     assert secret.encode() not in content
@@ -244,15 +246,15 @@ def test_a_database_that_cannot_be_used_is_refused_without_its_password(
     url: str, study: Study
 ) -> None:
     with pytest.raises(DataError) as caught:
-        Store(study, url)
+        AnswerStore(study, url)
     assert "hidden" not in str(caught.value)
 
 
 def test_a_report_makes_no_database(study: Study) -> None:
     with pytest.raises(DataError, match="has no real answers yet"):
-        Store(study, create=False)
+        AnswerStore(study, create=False)
     with pytest.raises(DataError, match="cannot be used"):
-        Store(study, f"sqlite:///{study.folder}/other.sqlite", create=False)
+        AnswerStore(study, f"sqlite:///{study.folder}/other.sqlite", create=False)
     assert not list(study.folder.glob("*.sqlite*"))
 
 
@@ -261,7 +263,7 @@ def test_a_report_makes_no_tables_where_none_are(study: Study, database: str) ->
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE IF NOT EXISTS theirs (x INTEGER)"))
     with pytest.raises(DataError, match="the database that the study was served with"):
-        Store(study, database, create=False)
+        AnswerStore(study, database, create=False)
     with engine.begin() as connection:
         tables = sa.inspect(connection).get_table_names()
         connection.execute(sa.text("DROP TABLE theirs"))
@@ -269,20 +271,20 @@ def test_a_report_makes_no_tables_where_none_are(study: Study, database: str) ->
     assert tables == ["theirs"]
 
 
-def test_a_report_takes_a_copy_that_cannot_be_written(store: Store, study: Study) -> None:
-    answer_all(store, store.enrol()[1])
+def test_a_report_takes_a_copy_that_cannot_be_written(store: AnswerStore, study: Study) -> None:
+    answer_all(store, store.enroll()[1])
     raters = store.raters()
     store.close()
     before = set(study.folder.iterdir())
-    reading = Store(study, create=False)
+    reading = AnswerStore(study, create=False)
     assert reading.raters() == raters
     assert set(study.folder.iterdir()) == before  # nor did SQLite need a file to share it with
     reading.close()
     assert set(study.folder.iterdir()) == before
 
 
-def test_a_report_reads_what_a_server_has_just_kept(store: Store, study: Study) -> None:
-    answer_all(store, store.enrol()[1])
-    reading = Store(study, create=False)
+def test_a_report_reads_what_a_server_has_just_kept(store: AnswerStore, study: Study) -> None:
+    answer_all(store, store.enroll()[1])
+    reading = AnswerStore(study, create=False)
     assert reading.raters() == store.raters()
     reading.close()

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tintype.color import bins
-from tintype.color.spaces import lightness
+from tintype.color.spaces import gray_to_lightness
 from tintype.errors import CheckpointError, SettingError
 from tintype.systems import build
 from tintype.systems.adversarial import (
@@ -156,7 +156,7 @@ def test_what_the_critic_sees_lies_about_minus_one_to_one():
     assert seen.shape == (1, 3, 16, 16)
     assert float(seen.abs().max()) <= 1.1
     torch.testing.assert_close(seen[:, 1:], ab / 100)
-    light = (lightness(gray[0, 0].numpy()) - 50) / 50
+    light = (gray_to_lightness(gray[0, 0].numpy()) - 50) / 50
     np.testing.assert_allclose(
         seen[0, 0].numpy(), light.reshape(16, 4, 16, 4).mean((1, 3)), atol=1e-4
     )

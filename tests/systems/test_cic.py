@@ -93,7 +93,7 @@ def test_rebalancing_has_a_mean_of_one_and_no_limit(cic):
     ab = torch.randn(5000, 2, generator=torch.Generator().manual_seed(1)) * 8
     cic.prepare(ab)
     codes, shares = bins.soft_encode(ab.numpy())
-    prior = bins.smooth_prior(bins.prior(codes, shares))
+    prior = bins.smooth_prior(bins.count_bins(codes, shares))
     assert (cic.weights.numpy() * prior).sum() == pytest.approx(1, rel=1e-4)
     assert float(cic.weights.max()) > 3
 

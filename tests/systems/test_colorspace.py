@@ -29,7 +29,7 @@ def test_chroma_of_yuv_agrees_with_the_numpy_conversions():
     np.testing.assert_allclose(
         uv[0].permute(1, 2, 0).numpy(), spaces.rgb_to_yuv(rgb)[..., 1:], atol=1e-5
     )
-    luma = torch.from_numpy(spaces.luma(rgb))[None, None]
+    luma = torch.from_numpy(spaces.rgb_to_luma(rgb))[None, None]
     ab = ab_of_uv(luma, uv)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(ab, spaces.rgb_to_lab(rgb)[..., 1:], atol=2e-2)
 
@@ -37,4 +37,4 @@ def test_chroma_of_yuv_agrees_with_the_numpy_conversions():
 def test_lightness_function_is_that_of_the_gray_value():
     gray = np.linspace(0, 1, 256, dtype=np.float32)
     f = f_of_gray(torch.from_numpy(gray)).numpy()
-    np.testing.assert_allclose(116 * f - 16, spaces.lightness(gray), atol=2e-3)
+    np.testing.assert_allclose(116 * f - 16, spaces.gray_to_lightness(gray), atol=2e-3)

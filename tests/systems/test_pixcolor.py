@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tintype.color.bins import CHROMA_32, chroma_levels, quantise_chroma
+from tintype.color.bins import CHROMA_32, level_centers, quantize_chroma
 from tintype.color.spaces import rgb_to_ycbcr
 from tintype.systems import build
 from tintype.systems.colorspace import linear_to_srgb
@@ -148,15 +148,15 @@ def test_chroma_is_averaged_over_cells_and_quantised(name):
     linear = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     rgb = linear_to_srgb(linear).permute(0, 2, 3, 1).numpy()
     ycbcr = rgb_to_ycbcr(rgb).reshape(2, 4, 8, 6, 8, 3).mean((2, 4))
-    expected = quantise_chroma(ycbcr[..., [2, 1]], system.quantiser)
+    expected = quantize_chroma(ycbcr[..., [2, 1]], system.quantiser)
     found = system.quantise(linear).permute(0, 2, 3, 1).numpy()
     assert (found == expected).mean() > 0.99  # rounding may move one on an edge
     assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 def test_neutral_is_a_level_of_ours_and_of_the_papers_is_not():
-    assert 0.5 in chroma_levels(CHROMA_NEUTRAL_32)
-    assert 0.5 not in chroma_levels(CHROMA_32)
+    assert 0.5 in level_centers(CHROMA_NEUTRAL_32)
+    assert 0.5 not in level_centers(CHROMA_32)
     system = tiny()
     gray = torch.rand(1, 1, 32, 32).expand(1, 3, 32, 32)
     assert (system.quantise(gray) == 16).all()

@@ -224,7 +224,7 @@ class _Work:
         started = time.perf_counter()
         self._check_targets(job)
         original = self._open(job)
-        if original.kind == "colour" and self.in_place:
+        if original.kind == "color" and self.in_place:
             raise UnwritablePhotoError(
                 f"{job.name} is in colour, and its own colours would be lost: "
                 "leave out --in-place, or name another --output"
@@ -247,7 +247,7 @@ class _Work:
             entry["output"] = str(job.output or "-")
             lost = self._save(job.output, job, coloured)
         replaced = ["was in colour: its own colours were replaced"]
-        notes = [*original.notes, *(replaced if original.kind == "colour" else []), *lost]
+        notes = [*original.notes, *(replaced if original.kind == "color" else []), *lost]
         entry |= {
             "kind": original.kind,
             "width": original.width,
@@ -300,7 +300,7 @@ class _Work:
         limit = self.max_pixels or DEFAULT_MAX_PIXELS
         # Only what shows the colours that were there needs them, and they take memory.
         shown = job.compare is not None or job.sheet is not None
-        return Photo.open(source, max_pixels=limit, keep_colours=shown)
+        return Photo.open(source, max_pixels=limit, keep_colors=shown)
 
     def _sample(self, job: Job, original: Photo) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
         """Write the colourings and their sheet; what to report of them, and what was lost."""

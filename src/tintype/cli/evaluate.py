@@ -15,7 +15,7 @@ from tintype.cli.inputs import find
 from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
 
 if TYPE_CHECKING:
-    from tintype.evaluation.networks import Networks
+    from tintype.evaluation.networks import FeatureNetworks
 
 
 def evaluate(
@@ -30,31 +30,31 @@ def evaluate(
     crop: Flag = False,
     samples: Samples = 2,
     html: Path | None = None,
-    strips: FromZero = 24,
+    examples: FromZero = 24,
     classifier: Path | None = None,
     fid_weights: Path | None = None,
     lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),
     threads: Threads = None,
-    record: str | None = None,
+    write_scores: str | None = None,
     json: Json = False,
 ) -> int:
-    """Measure models against the true colours of photographs.
+    """MetricSpec models against the true colours of photographs.
 
     The first row, gray, is the photographs without any colour; the second row,
-    ceiling, is the true colours on the given lightness: the best there can be.
+    ceiling, is the true chroma on the given lightness: the upper bound.
 
-    ab_rmse: the error of a and b in CIE Lab; of_gray: its ratio to that of gray.
+    ab_rmse: the error of a and b in CIE Lab; rmse_vs_gray: its ratio to that of gray.
     de2000: the mean colour difference CIEDE2000.
     auc_reb: per cent of the area under the share of pixels by error, every colour
     weighing alike; more is better.
     psnr, ssim: of RGB; more is better.
-    colorful: how colourful the results are; difference: how far from the truth.
+    colorful: colorfulness (CF); delta_cf: how far it is from the truth, per photograph.
     hist_a, hist_b: how well the histograms of a and b are met, at best 1.
     seconds: of work on each photograph.
-    agree, lpips, fid: with the weights of a network that you bring.
+    label_agreement, lpips, fid: with the weights of a network that you bring.
 
-    --json and --html have all measures, 95 % intervals and each photograph's
-    figures; docs/evaluation.md defines them.
+    --json and --html have all metrics, 95 % confidence intervals and the scores of
+    each photograph; docs/evaluation.md defines them.
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
@@ -63,17 +63,17 @@ def evaluate(
         recursive: look into the subfolders of folders.
         size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
         crop: with --size: cut out the central square first, so that nothing is distorted.
-        samples: colourings of each photograph by a model that samples, to measure diversity; 1
-            leaves that out.
+        samples: how many samples of each photograph to draw from a model that samples, to measure
+            diversity; 1 leaves that out.
         html: write a report with pictures, one self-contained file.
-        strips: photographs that the report shows, beside each model's best and worst.
-        classifier: weights of MobileNetV2, to compare the labels of photographs.
+        examples: photographs that the report shows, beside each model's best and worst.
+        classifier: weights of MobileNetV2, for label_agreement.
         fid_weights: weights of Inception-v3, for FID.
-        lpips_weights: weights of AlexNet and of LPIPS's heads; give it twice for two files.
-        record: write the figures on the models' cards, under this name for the photographs.
+        lpips_weights: weights of AlexNet and of LPIPS's linear heads; give it twice for two files.
+        write_scores: write the scores on the models' cards, under this name of the dataset.
     """
-    if record == "":
-        raise UsageError("--record needs a name for the photographs")
+    if write_scores == "":
+        raise UsageError("--write-scores needs a name for the dataset")
     if crop and size is None:
         raise UsageError("--crop needs a --size")
     findings = find(photos, recursive)
@@ -87,22 +87,22 @@ def evaluate(
             return 1
 
         from tintype.evaluation.benchmark import evaluate as measure
-        from tintype.evaluation.benchmark import every_model
+        from tintype.evaluation.benchmark import standalone_models
         from tintype.evaluation.protocol import Protocol
 
         models = [
-            name for asked in model for name in (every_model() if asked == "all" else [asked])
+            name for asked in model for name in (standalone_models() if asked == "all" else [asked])
         ]
         options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
         if classifier or fid_weights or lpips_weights:
             options["networks"] = _networks(classifier, fid_weights, lpips_weights, threads)
-        gallery = None
+        thumbnails = None
         if html is not None:
-            from tintype.evaluation.report import Gallery, check_writable
+            from tintype.evaluation.report import ThumbnailStore, check_writable
 
             check_writable(html)
-            gallery = Gallery(Path(folder))
-            options["keep"] = gallery.keep
+            thumbnails = ThumbnailStore(Path(folder))
+            options["on_image"] = thumbnails.save
         table = measure(
             paths,
             list(dict.fromkeys(models)),
@@ -112,27 +112,29 @@ def evaluate(
         )
         for reason in table.skipped.values():
             progress.say(f"tintype: {reason}")
-        if html is not None and gallery is not None:
+        if html is not None and thumbnails is not None:
             from tintype.evaluation.report import write_report
 
-            write_report(html, table, gallery, strips=strips)
+            write_report(html, table, thumbnails, examples=examples)
     try:
         if json:
             print_json(table.to_json())
         else:
-            print_line(table.text())
+            print_line(table.to_text())
     finally:  # whether anybody reads or not
-        if record:
-            from tintype.evaluation.table import record as write
+        if write_scores:
+            from tintype.evaluation.table import write_scores_to_cards
 
-            write(table, record)
+            write_scores_to_cards(table, write_scores)
     return 1 if findings.failed or table.skipped else 0
 
 
 def _networks(
     classifier: Path | None, fid: Path | None, lpips: tuple[Path, ...], threads: int | None
-) -> Networks:
-    with needs_extra("eval", "a measure by a feature network", ("torch", "safetensors")):
-        from tintype.evaluation.features.load import load
+) -> FeatureNetworks:
+    with needs_extra("eval", "a metric of a feature network", ("torch", "safetensors")):
+        from tintype.evaluation.features.load import load_feature_networks
 
-        return load(classifier=classifier, fid=fid, lpips_files=lpips, threads=threads)
+        return load_feature_networks(
+            classifier=classifier, fid=fid, lpips_files=lpips, threads=threads
+        )

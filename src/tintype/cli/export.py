@@ -16,19 +16,19 @@ def export(
     note: str = "",
     licence: str | None = None,
 ) -> int:
-    """Turn a training run into a model that can be shipped: an ONNX file and its card.
+    """Turn a training run into a model that can be shipped: ONNX files and a card.
 
     Args:
         run: the folder of the run.
         others: folders of runs that began with the same weights; the mean of all is exported.
         name: what to call the model: SYSTEM.TAG.
-        out: the folder to write both files to.
+        out: the folder to write the files to.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
         licence: what the model may be used for, for the card; if not given, that it follows from
             the terms of the photographs.
     """
     with needs_extra("export", "exporting", ("torch", "safetensors", "onnx", "onnxscript")):
-        from tintype.training.export import export as write
+        from tintype.export.onnx import export as write
 
         terms = {} if licence is None else {"licence": licence}
         write((run, *others), name, out, note=note, **terms)

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 #: Lengthy fields, for programs rather than for readers: --json has them.
 _LONG = ("decoding",)
-_FIGURES = ("ab_rmse", "of_gray", "psnr", "colorful", "difference", "hist_a", "hist_b", "auc_reb")
+_FIGURES = (
+    "ab_rmse",
+    "rmse_vs_gray",
+    "psnr",
+    "colorful",
+    "delta_cf",
+    "hist_a",
+    "hist_b",
+    "auc_reb",
+)
 
 
 def models(name: str | None = None, /, *, json: Json = False) -> int:
@@ -67,7 +76,7 @@ def _describe(card: Card) -> None:
     print_table(rows)
     scores = record["scores"]
     if scores:
-        print_line(f"\n{scores['photographs']} photographs of {scores['set']}:")
+        print_line(f"\n{scores['photographs']} photographs of {scores['dataset']}:")
         # Cards of earlier versions have fewer.
         names = ["model", *(k for k in _FIGURES if all(k in row for row in scores["rows"]))]
         cells = [[_figure(row[key]) for key in names] for row in scores["rows"]]

@@ -53,13 +53,13 @@ def create(
     *,
     real: Annotated[list[str], Parameter(consume_multiple=True, negative="")],
     model: Annotated[Repeated, Parameter(alias="-m", show_default=False)] = (),
-    coloured: Annotated[Repeated, Parameter(show_default=False)] = (),
+    colorized: Annotated[Repeated, Parameter(show_default=False)] = (),
     size: Count = 256,
     exposure: NotNegative = 5.0,
     trials: Count = 50,
-    practice: FromZero = 5,
-    catch: FromZero = 6,
-    catch_errors: Annotated[FromZero | None, Parameter(show_default=False)] = None,
+    practice_trials: FromZero = 5,
+    catch_trials: FromZero = 6,
+    max_catch_errors: Annotated[FromZero | None, Parameter(show_default=False)] = None,
     title: str = "True colours",
     question: str | None = None,
     consent: Path | None = None,
@@ -78,15 +78,16 @@ def create(
         folder: where the study is to be: a new name.
         real: photographs in colour: files, folders, patterns like "*.jpg".
         model: a model to judge, NAME@0.5 for another vividness; may be repeated; tint if neither
-            this nor --coloured is given.
-        coloured: NAME=FOLDER: pictures that another program coloured, under the names of the
+            this nor --colorized is given.
+        colorized: NAME=FOLDER: pictures that another program colorized, under the names of the
             photographs; may be repeated.
         size: side of the pictures, in pixels.
         exposure: for how many seconds a pair is shown; 0 until the answer.
-        trials: pairs that count, for each rater.
-        practice: pairs with feedback before them.
-        catch: pairs among them with an obvious answer.
-        catch_errors: wrong answers to these that are forgiven; by default 1, of a single one 0.
+        trials: scored trials for each rater.
+        practice_trials: trials with feedback before them.
+        catch_trials: trials among them with an obvious answer.
+        max_catch_errors: wrong answers to catch trials before a rater is excluded; by default 1, of
+            a single one 0.
         title: of the study, as raters see it.
         question: what raters are asked, instead of which picture has the true colours.
         consent: a text file with the paragraphs raters agree to, instead of tintype's.
@@ -102,9 +103,8 @@ def create(
 
         import secrets
 
-        from tintype.study.create import check_settings, refuse_existing
-        from tintype.study.create import create as prepare
-        from tintype.study.manifest import CONSENT, QUESTION, Rules, Settings
+        from tintype.study.create import check_new_folder, check_settings, create_study
+        from tintype.study.manifest import CONSENT, QUESTION, ExclusionRules, Settings
 
         settings = Settings(
             title=title,
@@ -114,18 +114,20 @@ def create(
             size=size,
             exposure_ms=round(1000 * exposure),
             trials=trials,
-            practice=practice,
-            catch=catch,
+            practice_trials=practice_trials,
+            catch_trials=catch_trials,
             seed=secrets.randbits(63) if seed is None else seed,
-            rules=Rules(min(1, max(0, catch - 1)) if catch_errors is None else catch_errors),
+            rules=ExclusionRules(
+                min(1, max(0, catch_trials - 1)) if max_catch_errors is None else max_catch_errors
+            ),
         )
         check_settings(settings)
-        refuse_existing(folder)
-        systems = _systems(model or (() if coloured else ("tint",)), coloured, size, threads)
-        made, refused = prepare(folder, paths, systems, settings, on_step=progress.show)
-        for reason in refused.values():
+        check_new_folder(folder)
+        systems = _systems(model or (() if colorized else ("tint",)), colorized, size, threads)
+        made, skipped = create_study(folder, paths, systems, settings, on_step=progress.show)
+        for reason in skipped.values():
             progress.say(f"tintype: {reason}")
-    counts = {kind: len(made.of_kind(kind)) for kind in ("trial", "practice", "catch")}
+    counts = {kind: len(made.photos_of_kind(kind)) for kind in ("trial", "practice", "catch")}
     if json:
         print_json(
             {
@@ -133,9 +135,9 @@ def create(
                 "digest": made.digest,
                 "systems": made.systems,
                 "photos": counts,
-                "trials_per_rater": made.trials,
-                "raters_for_5_answers": made.raters_for(5),
-                "refused": refused,
+                "trials_per_rater": made.trials_per_rater,
+                "raters_for_5_answers": made.raters_needed(5),
+                "skipped": skipped,
                 "failed": [failure.error for failure in findings.failed],
             }
         )
@@ -144,11 +146,11 @@ def create(
             f"{folder}: {counts['trial']} photographs in the colours of {len(made.systems)} "
             f"{'system' if len(made.systems) == 1 else 'systems'}, {counts['practice']} for "
             f"practice, {counts['catch']} for catch trials\n"
-            f"{made.trials} pairs count for each rater; {made.raters_for(5)} raters give every "
-            f"pair 5 answers\n"
+            f"{made.trials_per_rater} scored trials for each rater; {made.raters_needed(5)} raters "
+            f"give every pair 5 answers\n"
             f"next: tintype study serve {folder}"
         )
-    return 1 if findings.failed or refused else 0
+    return 1 if findings.failed or skipped else 0
 
 
 @study.command(sort_key=1)
@@ -173,10 +175,9 @@ def serve(
         rate_limit: requests a second that one address may make; 0 for no limits.
     """
     with needs_extra("web", "a study", _PACKAGES):
-        from tintype.study.app import Limits
+        from tintype.study.app import RateLimits
         from tintype.study.manifest import TOKEN
-        from tintype.study.serve import is_public
-        from tintype.study.serve import serve as run
+        from tintype.study.serve import is_public, serve_study
 
         def ready(address: str) -> None:
             print_line(
@@ -190,14 +191,14 @@ def serve(
                     "before it (docs/study.md)"
                 )
 
-        run(
+        serve_study(
             _study(folder),
             host=host,
             port=port,
             database=database,
             proxy=proxy,
             # A page with what belongs to it is half a dozen requests.
-            limits=Limits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
+            limits=RateLimits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
             on_ready=ready,
         )
     return 0
@@ -210,7 +211,7 @@ def report(
     *,
     database: Database = None,
     simulated: Flag = False,
-    unfinished: Flag = False,
+    include_unfinished: Flag = False,
     html: Path | None = None,
     csv: Path | None = None,
     json: Json = False,
@@ -219,15 +220,15 @@ def report(
 
     Args:
         folder: the study.
-        simulated: report the rehearsal by study simulate, not the answers of people.
-        unfinished: count raters who stopped before the last pair too.
+        simulated: report the answers of study simulate, not those of people.
+        include_unfinished: include raters who stopped before the last trial.
         html: write the report here too, as a page that is one file.
         csv: write every answer here too, a row each.
     """
     with needs_extra("web", "a study", _PACKAGES):
         source: Source = "simulated" if simulated else "real"
-        kept = None if simulated else database  # a rehearsal lies in the study's folder
-        return _report(_study(folder), source, kept, unfinished, html, csv, json)
+        kept = None if simulated else database  # simulated answers lie in the study's folder
+        return _report(_study(folder), source, kept, include_unfinished, html, csv, json)
 
 
 @study.command(sort_key=3)
@@ -236,33 +237,32 @@ def simulate(
     /,
     *,
     raters: Count = 40,
-    fooled: Annotated[Repeated, Parameter(show_default=False)] = (),
+    fooling_rate: Annotated[Repeated, Parameter(show_default=False)] = (),
     careless: Share = 0.1,
     seed: Whole = 1,
     json: Json = False,
 ) -> int:
-    """Rehearse the analysis with made-up raters who are fooled at known rates.
+    """Simulate raters with known fooling rates, to test the analysis.
 
     Their answers are kept apart from those of people, in the place of an earlier
-    rehearsal's, and every report of them says SIMULATED.
+    simulation's, and every report of them says SIMULATED.
 
     Args:
         folder: the study.
         raters: how many.
-        fooled: SYSTEM=RATE, how often careful raters are fooled by it, between 0 and 1; may be
-            repeated; rates from 0.2 to 0.4 if not given.
-        careless: share of raters who press anything, whom the report should leave out.
-        seed: of the made-up raters.
+        fooling_rate: SYSTEM=RATE, how often careful raters are fooled by it, between 0 and 1; may
+            be repeated; rates from 0.2 to 0.4 if not given.
+        careless: share of raters who answer at random, whom the report should exclude.
+        seed: of the simulated raters.
     """
     with needs_extra("web", "a study", _PACKAGES):
-        from tintype.study.simulate import Population, default_rates
-        from tintype.study.simulate import simulate as rehearse
+        from tintype.study.simulate import RaterPopulation, default_fooling_rates, simulate_raters
 
         made = _study(folder)
-        rates = default_rates(made) | _rates(fooled)
-        population = Population(raters, rates, careless=careless, seed=seed)
+        rates = default_fooling_rates(made) | _rates(fooling_rate)
+        population = RaterPopulation(raters, rates, careless=careless, seed=seed)
         with Progress() as progress:
-            truth = rehearse(
+            truth = simulate_raters(
                 made, population, lambda done, total: progress.show(done, total, "raters")
             )
         if not json:
@@ -275,24 +275,24 @@ def _report(
     made: Study,
     source: Source,
     database: str | None,
-    unfinished: bool,
+    include_unfinished: bool,
     html: Path | None,
     csv: Path | None,
     json: bool,
     truth: dict[str, float] | None = None,
 ) -> int:
-    from tintype.study.analysis import analyse
-    from tintype.study.presentation import answers_csv, report_json, report_page, report_text
-    from tintype.study.storage import Store
+    from tintype.study.analysis import analyze
+    from tintype.study.presentation import answers_csv, report_html, report_json, report_text
+    from tintype.study.storage import AnswerStore
 
-    store = Store(made, database, source=source, create=False)
+    store = AnswerStore(made, database, source=source, create=False)
     try:
         raters = store.raters()
     finally:
         store.close()
-    found = analyse(made, raters, source, unfinished=unfinished)
+    found = analyze(made, raters, source, include_unfinished=include_unfinished)
     if html is not None:
-        _write(html, report_page(made, found))
+        _write(html, report_html(made, found))
     if csv is not None:
         _write(csv, answers_csv(made, raters, found))
     if json:
@@ -309,17 +309,17 @@ def _study(folder: Path) -> Study:
 
 
 def _systems(
-    models: Sequence[str], coloured: Sequence[str], size: int, threads: int | None
+    models: Sequence[str], colorized: Sequence[str], size: int, threads: int | None
 ) -> list[System]:
-    from tintype.study.systems import Folder, Model
+    from tintype.study.systems import FolderSystem, ModelSystem
 
     named = []
-    for word in coloured:
+    for word in colorized:
         name, equals, folder = word.partition("=")
         if not (name and equals and folder):
-            raise UsageError(f"--coloured takes NAME=FOLDER, not {word}")
-        named.append(Folder(name, Path(folder), size))
-    return [*(Model(name, threads) for name in models), *named]
+            raise UsageError(f"--colorized takes NAME=FOLDER, not {word}")
+        named.append(FolderSystem(name, Path(folder), size))
+    return [*(ModelSystem(name, threads) for name in models), *named]
 
 
 def _rates(words: Sequence[str]) -> dict[str, float]:
@@ -329,7 +329,7 @@ def _rates(words: Sequence[str]) -> dict[str, float]:
         try:
             rates[system] = float(rate)
         except ValueError:
-            raise UsageError(f"--fooled takes SYSTEM=RATE, not {word}") from None
+            raise UsageError(f"--fooling-rate takes SYSTEM=RATE, not {word}") from None
     return rates
 
 

@@ -75,13 +75,13 @@ def soft_encode(
         ValueError: ``neighbours`` is out of range or ``ab`` does not end in an axis of 2.
     """
     bins = ab_bins()
-    colours = np.asarray(ab, dtype=np.float32)
-    if colours.ndim == 0 or colours.shape[-1] != 2:
-        raise ValueError(f"ab must have shape (..., 2), not {colours.shape}")
+    colors = np.asarray(ab, dtype=np.float32)
+    if colors.ndim == 0 or colors.shape[-1] != 2:
+        raise ValueError(f"ab must have shape (..., 2), not {colors.shape}")
     if not 1 <= neighbours <= len(bins):
         raise ValueError(f"neighbours must be between 1 and {len(bins)}, not {neighbours}")
 
-    flat = colours.reshape(-1, 2)
+    flat = colors.reshape(-1, 2)
     indices = np.empty((len(flat), neighbours), dtype=np.int64)
     weights = np.empty((len(flat), neighbours), dtype=np.float32)
     for start in range(0, len(flat), _ENCODE_CHUNK):
@@ -97,11 +97,11 @@ def soft_encode(
         # Relative to the nearest, so that colours far from every bin do not underflow to 0 / 0.
         weight = np.exp((near[:, :1] - near) / (2 * sigma**2))
         weights[chunk] = weight / weight.sum(axis=1, keepdims=True)
-    shape = (*colours.shape[:-1], neighbours)
+    shape = (*colors.shape[:-1], neighbours)
     return indices.reshape(shape), weights.reshape(shape)
 
 
-def prior(indices: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
+def count_bins(indices: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
     """Counts how much of a set of encoded colours falls on each bin, (313,).
 
     Counts of several sets add up, so a training set is counted batch by batch.
@@ -218,12 +218,12 @@ class ChromaLevels:
 CHROMA_32 = ChromaLevels(32, 3.5 / 255, 251.5 / 255)
 
 
-def chroma_levels(levels: ChromaLevels = CHROMA_32) -> NDArray[np.float32]:
+def level_centers(levels: ChromaLevels = CHROMA_32) -> NDArray[np.float32]:
     """Returns the centre of each level, (count,). Index it by levels to decode them."""
     return np.linspace(levels.low, levels.high, levels.count, dtype=np.float32)
 
 
-def quantise_chroma(chroma: ArrayLike, levels: ChromaLevels = CHROMA_32) -> NDArray[np.uint8]:
+def quantize_chroma(chroma: ArrayLike, levels: ChromaLevels = CHROMA_32) -> NDArray[np.uint8]:
     """Returns the nearest level of each chroma value, of the same shape.
 
     With the default levels this is floor(c / 8) for every 8-bit value c / 255.

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from tintype.color.spaces import (
+    LAB_F_EPSILON,
     LAB_OFFSET,
-    LAB_ROOT_FROM,
     LAB_SLOPE,
-    XYZ_FROM_RGB,
-    chroma_to_rgb,
-    lightness,
+    RGB_TO_XYZ,
+    chroma_to_rgb_matrix,
+    gray_to_lightness,
     linear_to_srgb,
 )
 
@@ -34,22 +34,28 @@ _F_SCALE = _WHITE ** (1 / 3)
 # How far from gamut still counts as inside: an eighth of a 16-bit level after encoding.
 _TOLERANCE = 0.01
 
-_BLOCK = 16384  # pixels; some ten float32 planes of a block stay in a cache of 1 MB
-_BISECTIONS = 12  # to a 4,096th of the chroma: finer than a level of 8 bits
+_BLOCK_PIXELS = 16384  # some ten float32 planes of a block stay in a cache of 1 MB
+_BISECTION_STEPS = 12  # to a 4,096th of the chroma: finer than a level of 8 bits
 # No sRGB colour is further than this from the neutral axis (blue has 133.8).
-_LARGEST_CHROMA = 134.0
+_MAX_CHROMA = 134.0
 
 # Linear sRGB of XYZ relative to white, with rows that add up to 1: R = Y + dX m0 + dZ m2 where
 # dX = X - Y and dZ = Z - Y. Both vanish for neutral colours, so gray stays exactly gray.
-_RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB / XYZ_FROM_RGB.sum(axis=1, keepdims=True))
-_MIX = [(np.float32(row[0]), np.float32(row[2])) for row in _RGB_FROM_XYZ]
+_XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ / RGB_TO_XYZ.sum(axis=1, keepdims=True))
+_XZY_TO_RGB = np.column_stack([_XYZ_TO_RGB[:, 0], _XYZ_TO_RGB[:, 2], np.ones(3)]).astype(np.float32)
+# What a and b add to f(Y) to give f(X) and f(Z).
+_F_PER_AB = np.array([_F_SCALE / 500, -_F_SCALE / 200], dtype=np.float32)
 
-Rgb: TypeAlias = NDArray[np.uint8 | np.uint16]
+RgbArray: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 
 def join_lab(
-    gray: NDArray, ab: NDArray[np.float32], *, dtype: DTypeLike = np.uint8, out: Rgb | None = None
-) -> Rgb:
+    gray: NDArray,
+    ab: NDArray[np.float32],
+    *,
+    dtype: DTypeLike = np.uint8,
+    out: RgbArray | None = None,
+) -> RgbArray:
     """Joins gray and Lab chroma to sRGB whose lightness is that of the gray.
 
     The neutral axis is taken to be exactly r = g = b, which is within 0.005 units of a and b of
@@ -67,26 +73,26 @@ def join_lab(
     Raises:
         ValueError: the shapes do not agree.
     """
-    result = _result(gray, ab, dtype, out)
+    result = _output_array(gray, ab, dtype, out)
     f_of_gray = _f_table(256 if gray.dtype == np.uint8 else 65536)
+    planes = np.moveaxis(ab, -1, 0)
     width = gray.shape[1]
-    beyond = []
-    for rows in _blocks(gray.shape):
-        fy = f_of_gray.take(_table_index(gray[rows]), mode="clip")
-        light = _linear_light(fy, ab[rows, :, 0], ab[rows, :, 1])
-        for channel in range(3):
-            result[rows, :, channel] = _encode(light[channel], result.dtype)
+    out_of_gamut = []
+    for rows in _row_blocks(gray.shape):
+        fy = f_of_gray.take(_gray_index(gray[rows]), mode="clip")
+        light = _lab_to_linear(fy, planes[:, rows])
+        for channel, encoded in enumerate(_encode_srgb(light, result.dtype)):
+            result[rows, :, channel] = encoded
         outside = np.flatnonzero(~_in_gamut(light))
         if outside.size:
-            beyond.append(outside + rows.start * width)
+            out_of_gamut.append(outside + rows.start * width)
 
     # Gathered from the whole image: a few at a time would cost more in calls than in sums.
-    outside = np.concatenate(beyond) if beyond else np.empty(0, dtype=np.intp)
-    for start in range(0, len(outside), _BLOCK):
-        pixels = np.divmod(outside[start : start + _BLOCK], width)
-        fy = f_of_gray.take(_table_index(gray[pixels]), mode="clip")
-        light = _shrunk_light(fy, ab[pixels])
-        result[pixels] = _encode(np.stack(light, axis=-1), result.dtype)
+    outside = np.concatenate(out_of_gamut) if out_of_gamut else np.empty(0, dtype=np.intp)
+    for start in range(0, len(outside), _BLOCK_PIXELS):
+        pixels = np.divmod(outside[start : start + _BLOCK_PIXELS], width)
+        fy = f_of_gray.take(_gray_index(gray[pixels]), mode="clip")
+        result[pixels] = _encode_srgb(_shrink_into_gamut(fy, ab[pixels].T), result.dtype).T
     return result
 
 
@@ -96,8 +102,8 @@ def join_luma(
     space: str,
     *,
     dtype: DTypeLike = np.uint8,
-    out: Rgb | None = None,
-) -> Rgb:
+    out: RgbArray | None = None,
+) -> RgbArray:
     """Joins gray and the chroma of a luma space to sRGB whose BT.601 luma is the gray.
 
     RGB is linear in this chroma, so the largest representable share of it has a closed form.
@@ -115,13 +121,13 @@ def join_luma(
     Raises:
         ValueError: the shapes do not agree, or the space is neither of the two.
     """
-    result = _result(gray, chroma, dtype, out)
-    matrix = chroma_to_rgb(space)
+    result = _output_array(gray, chroma, dtype, out)
+    matrix = chroma_to_rgb_matrix(space)
     neutral = np.float32(0.5 if space == "ycbcr" else 0.0)
     top = np.float32(np.iinfo(result.dtype).max)
     tiny = np.finfo(np.float32).tiny
-    for rows in _blocks(gray.shape):
-        y = _unit(gray[rows])
+    for rows in _row_blocks(gray.shape):
+        y = _to_unit_range(gray[rows])
         first = chroma[rows, :, 0] - neutral
         second = chroma[rows, :, 1] - neutral
         offset = [first * toward[0] + second * toward[1] for toward in matrix]
@@ -136,7 +142,9 @@ def join_luma(
     return result
 
 
-def _result(gray: NDArray, chroma: NDArray, dtype: DTypeLike, out: Rgb | None) -> Rgb:
+def _output_array(
+    gray: NDArray, chroma: NDArray, dtype: DTypeLike, out: RgbArray | None
+) -> RgbArray:
     if gray.ndim != 2 or chroma.shape != (*gray.shape, 2):
         raise ValueError(
             f"gray and chroma must have shapes (H, W) and (H, W, 2), "
@@ -151,20 +159,20 @@ def _result(gray: NDArray, chroma: NDArray, dtype: DTypeLike, out: Rgb | None) -
     return result
 
 
-def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+def _row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
     height, width = shape
-    step = max(1, _BLOCK // max(1, width))
+    step = max(1, _BLOCK_PIXELS // max(1, width))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 
 
-def _table_index(gray: NDArray) -> NDArray:
+def _gray_index(gray: NDArray) -> NDArray:
     if gray.dtype in (np.uint8, np.uint16):
         return gray
     return np.clip(gray * np.float32(_WHITE) + np.float32(0.5), 0, _WHITE).astype(np.int32)
 
 
-def _unit(gray: NDArray) -> NDArray[np.float32]:
+def _to_unit_range(gray: NDArray) -> NDArray[np.float32]:
     if gray.dtype in (np.uint8, np.uint16):
         return np.divide(gray, np.iinfo(gray.dtype).max, dtype=np.float32)
     return np.clip(gray, 0, 1, dtype=np.float32)
@@ -174,72 +182,61 @@ def _unit(gray: NDArray) -> NDArray[np.float32]:
 def _f_table(levels: int) -> NDArray[np.float32]:
     """f(Y) = (L* + 16) / 116 of each gray level, scaled."""
     gray = np.linspace(0, 1, levels)
-    return ((lightness(gray) + 16) * (_F_SCALE / 116)).astype(np.float32)
+    return ((gray_to_lightness(gray) + 16) * (_F_SCALE / 116)).astype(np.float32)
 
 
 @cache
-def _rgb8_table() -> NDArray[np.uint8]:
+def _linear_to_srgb8_table() -> NDArray[np.uint8]:
     """The 8-bit sRGB level of each 65,535th of linear light, taken at the middle of the step."""
     linear = (np.arange(65536) + 0.5) / _WHITE
     return (np.minimum(linear_to_srgb(linear), 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _encode(light: NDArray[np.float32], dtype: np.dtype) -> Rgb:
+def _encode_srgb(light: NDArray[np.float32], dtype: np.dtype) -> RgbArray:
     # Colours out of gamut pass through here too, before they are mapped: any value will do.
     with np.errstate(invalid="ignore"):
         if dtype == np.uint8:
-            return _rgb8_table().take(light.astype(np.int32), mode="clip")
+            return _linear_to_srgb8_table().take(light.astype(np.int32), mode="clip")
         unit = np.clip(light * np.float32(1 / _WHITE), 0, 1)
         return (linear_to_srgb(unit) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
 
 
-def _linear_light(
-    fy: NDArray[np.float32], a: NDArray[np.float32], b: NDArray[np.float32]
-) -> list[NDArray[np.float32]]:
-    """Linear r, g and b, white being 65,535, of scaled f(Y) and chroma; unbounded."""
-    y = _f_inverse(fy)
-    fx = a * np.float32(_F_SCALE / 500)
-    dx = _f_inverse(np.add(fx, fy, out=fx))
-    dx -= y
-    fz = b * np.float32(-_F_SCALE / 200)
-    dz = _f_inverse(np.add(fz, fy, out=fz))
-    dz -= y
-    light = []
-    for of_x, of_z in _MIX:
-        channel = dx * of_x
-        channel += dz * of_z
-        channel += y
-        light.append(channel)
-    return light
+def _lab_to_linear(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return linear r, g, b (3, ...), white being 65,535, of scaled f(Y) (...) and ab (2, ...)."""
+    f = np.empty((3, *fy.shape), dtype=np.float32)
+    scale = _F_PER_AB.reshape(2, *[1] * fy.ndim)
+    np.add(np.multiply(ab, scale, out=f[:2]), fy, out=f[:2])
+    f[2] = fy
+    xzy = _lab_f_inverse(f)
+    xzy[:2] -= xzy[2]
+    return (_XZY_TO_RGB @ xzy.reshape(3, -1)).reshape(f.shape)
 
 
-def _f_inverse(f: NDArray[np.float32]) -> NDArray[np.float32]:
+def _lab_f_inverse(f: NDArray[np.float32]) -> NDArray[np.float32]:
     light = f * f
     light *= f
-    dark = f < np.float32(LAB_ROOT_FROM * _F_SCALE)
+    dark = f < np.float32(LAB_F_EPSILON * _F_SCALE)
     if dark.any():
         slope, offset = _WHITE / (LAB_SLOPE * _F_SCALE), _WHITE * LAB_OFFSET / LAB_SLOPE
         np.copyto(light, f * np.float32(slope) - np.float32(offset), where=dark)
     return light
 
 
-def _in_gamut(light: list[NDArray[np.float32]]) -> NDArray[np.bool_]:
-    low = np.minimum(np.minimum(light[0], light[1]), light[2])
-    high = np.maximum(np.maximum(light[0], light[1]), light[2])
-    inside = low >= np.float32(-_TOLERANCE)
-    inside &= high <= np.float32(_WHITE + _TOLERANCE)
+def _in_gamut(light: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which linear colors (3, ...) exist in sRGB, (...)."""
+    inside = light.min(axis=0) >= np.float32(-_TOLERANCE)
+    inside &= light.max(axis=0) <= np.float32(_WHITE + _TOLERANCE)
     return inside
 
 
-def _shrunk_light(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Linear r, g and b of colours (n, 2) after shrinking their chroma into gamut, by bisection."""
-    a, b = ab[:, 0], ab[:, 1]
+def _shrink_into_gamut(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return linear r, g, b (3, n) of ab (2, n) after shrinking it into gamut, by bisection."""
     inside = np.zeros_like(fy)
     outside = np.ones_like(fy)
-    np.minimum(outside, _LARGEST_CHROMA / np.hypot(a, b), out=outside)
-    for _ in range(_BISECTIONS):
+    np.minimum(outside, _MAX_CHROMA / np.hypot(*ab), out=outside)
+    for _ in range(_BISECTION_STEPS):
         share = np.multiply(inside + outside, 0.5, dtype=np.float32)
-        fits = _in_gamut(_linear_light(fy, a * share, b * share))
+        fits = _in_gamut(_lab_to_linear(fy, ab * share))
         np.copyto(inside, share, where=fits)
         np.copyto(outside, share, where=~fits)
-    return _linear_light(fy, a * inside, b * inside)
+    return _lab_to_linear(fy, ab * inside)

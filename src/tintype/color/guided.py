@@ -1,9 +1,9 @@
 """The guided filter, and the enlargement of small chroma along the edges of a large gray plane.
 
 He, Sun, Tang, "Guided Image Filtering" (ECCV 2010) and "Fast Guided Filter" (arXiv 1505.00996):
-within a window the output is a line in the guide, q = slope * guide + offset. `fit` finds slope
-and offset at a small working size; `enlarge` interpolates them, strip by strip, and lays them over
-the gray at full size, whose edges the chroma then follows.
+within a window the output is a line in the guide, q = slope * guide + offset. `fit_coefficients`
+finds slope and offset at a small working size; `enlarge` interpolates them, strip by strip, and
+lays them over the gray at full size, whose edges the chroma then follows.
 
 The filter alone blurs chroma that plain bicubic enlargement keeps. Back-projection repairs that:
 what the enlarged chroma, averaged again, lacks of the given chroma is added back, and since it is
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,10 @@ Plane = NDArray[np.float32]
 # guide to a cell of chroma, beyond which a finer fit gains nothing.
 _EPS = 0.004
 _BACK_PROJECTIONS = 3
-_PIXELS_PER_CELL = 4
+_GUIDE_PIXELS_PER_CELL = 4
 
-_BLOCK = 16384  # pixels; the float32 planes of a block stay in the processor's cache
-_COLUMNS = 256  # columns summed at once, which bounds the memory of float64 sums
+_BLOCK_PIXELS = 16384  # the float32 planes of a block stay in the processor's cache
+_BLOCK_COLUMNS = 256  # columns summed at once, which bounds the memory of float64 sums
 
 
 def box_mean(plane: Plane, radius: int) -> Plane:
@@ -48,8 +49,8 @@ def box_mean(plane: Plane, radius: int) -> Plane:
     """
     if radius < 0:
         raise ValueError(f"radius must not be negative, not {radius}")
-    columns = _running_mean(plane, radius)
-    return _running_mean(columns.T, radius).T
+    columns = _box_mean_rows(plane, radius)
+    return _box_mean_rows(columns.T, radius).T
 
 
 def guided_filter(
@@ -67,7 +68,10 @@ def guided_filter(
         The filtered planes, in the shape of ``planes``.
     """
     channels = [planes] if planes.ndim == 2 else list(np.moveaxis(planes, -1, 0))
-    filtered = [slope * guide + offset for slope, offset in _lines(guide, channels, radius, eps)]
+    filtered = [
+        slope * guide + offset
+        for slope, offset in _linear_coefficients(guide, channels, radius, eps)
+    ]
     return filtered[0] if planes.ndim == 2 else np.stack(filtered, axis=-1)
 
 
@@ -86,12 +90,12 @@ def area_mean(plane: NDArray, size: tuple[int, int]) -> Plane:
     """
     if not (0 < size[0] <= plane.shape[0] and 0 < size[1] <= plane.shape[1]):
         raise ValueError(f"cannot reduce a plane of {plane.shape} to {size}")
-    rows = _reduced(plane, size[0])
-    return _reduced(rows.T, size[1]).T
+    rows = _area_mean_rows(plane, size[0])
+    return _area_mean_rows(rows.T, size[1]).T
 
 
 def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.float32]:
-    """Enlarges chroma to the size of a gray plane, along its edges: `fit` and `enlarge` in one.
+    """Enlarges chroma to the size of a gray plane, along its edges, in one call.
 
     Args:
         chroma: (h, w, 2), cells that cover the image evenly, in any units.
@@ -101,26 +105,29 @@ def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.fl
         Chroma in the same units, (H, W, 2).
     """
     guide = area_mean(gray, working_size(chroma.shape, gray.shape)) * _unit_scale(gray)
-    return enlarge(fit(chroma, guide), gray, slice(0, len(gray)), gray.shape)
+    return enlarge(fit_coefficients(chroma, guide), gray, slice(0, len(gray)), gray.shape)
 
 
-def bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def resize_bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Chroma (h, w, 2) at another size, (height, width, 2), without a look at any edge."""
     planes = np.moveaxis(chroma, -1, 0)
-    return np.stack([_bicubic(np.ascontiguousarray(p), size) for p in planes], axis=-1)
+    return np.stack([_bicubic_plane(np.ascontiguousarray(p), size) for p in planes], axis=-1)
 
 
-def bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def resize_bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Planes (n, h, w) at another, not much smaller size, (n, height, width)."""
     height, width = size
-    rows, columns = _between(height, planes.shape[1]), _between(width, planes.shape[2])
+    rows, columns = (
+        _interpolation_matrix(height, planes.shape[1]),
+        _interpolation_matrix(width, planes.shape[2]),
+    )
     # For hundreds of planes far quicker than gathering.
     return (rows @ planes @ columns.T).astype(np.float32, copy=False)
 
 
-def _between(count: int, length: int) -> NDArray[np.float32]:
+def _interpolation_matrix(count: int, length: int) -> NDArray[np.float32]:
     """What each of ``count`` values takes of ``length`` others, as a matrix."""
-    first, beyond = _positions(np.arange(count), count, length)
+    first, beyond = _interpolation_positions(np.arange(count), count, length)
     shares = np.zeros((count, length), dtype=np.float32)
     each = np.arange(count)
     shares[each, first] = 1 - beyond
@@ -129,17 +136,19 @@ def _between(count: int, length: int) -> NDArray[np.float32]:
 
 
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
-    """Returns the (height, width) at which `fit` does best.
+    """Returns the (height, width) at which `fit_coefficients` does best.
 
     Args:
         cells: shape of the chroma, (h, w, ...).
         full: shape of the photograph, (H, W, ...), never exceeded.
     """
-    return min(full[0], _PIXELS_PER_CELL * cells[0]), min(full[1], _PIXELS_PER_CELL * cells[1])
+    return min(full[0], _GUIDE_PIXELS_PER_CELL * cells[0]), min(
+        full[1], _GUIDE_PIXELS_PER_CELL * cells[1]
+    )
 
 
 @dataclass(frozen=True)
-class ChromaFit:
+class GuidedCoefficients:
     """Chroma as lines in the gray, at a working size (h, w).
 
     Attributes:
@@ -156,7 +165,7 @@ class ChromaFit:
     high: Plane
 
 
-def fit(chroma: NDArray[np.float32], guide: Plane) -> ChromaFit:
+def fit_coefficients(chroma: NDArray[np.float32], guide: Plane) -> GuidedCoefficients:
     """Fits chroma as lines in the gray, so that its average over each cell is kept.
 
     Args:
@@ -169,25 +178,27 @@ def fit(chroma: NDArray[np.float32], guide: Plane) -> ChromaFit:
     height, width = guide.shape
     cells = min(chroma.shape[0], height), min(chroma.shape[1], width)
     radius = max(1, round(height / cells[0]), round(width / cells[1]))
-    given = [area_mean(plane, cells) for plane in np.moveaxis(chroma, -1, 0)]
+    target_cells = [area_mean(plane, cells) for plane in np.moveaxis(chroma, -1, 0)]
 
-    def lacking(plane: Plane, target: Plane) -> Plane:
-        return _bicubic(target - area_mean(plane, cells), guide.shape)
+    def residual(plane: Plane, target: Plane) -> Plane:
+        return _bicubic_plane(target - area_mean(plane, cells), guide.shape)
 
-    sharp = [_bicubic(target, guide.shape) for target in given]
-    for plane, target in zip(sharp, given, strict=True):
+    sharp = [_bicubic_plane(target, guide.shape) for target in target_cells]
+    for plane, target in zip(sharp, target_cells, strict=True):
         for _ in range(_BACK_PROJECTIONS):
-            plane += lacking(plane, target)
+            plane += residual(plane, target)
 
-    lines = _lines(guide, sharp, radius, _EPS)
-    for (slope, offset), target in zip(lines, given, strict=True):
+    coefficients = _linear_coefficients(guide, sharp, radius, _EPS)
+    for (slope, offset), target in zip(coefficients, target_cells, strict=True):
         for _ in range(_BACK_PROJECTIONS):
-            offset += lacking(slope * guide + offset, target)
+            offset += residual(slope * guide + offset, target)
 
-    return _chroma_fit(lines, guide)
+    return _with_limits(coefficients, guide)
 
 
-def fit_filter(planes: NDArray[np.float32], guide: Plane, radius: int, eps: float) -> ChromaFit:
+def fit_filter_coefficients(
+    planes: NDArray[np.float32], guide: Plane, radius: int, eps: float
+) -> GuidedCoefficients:
     """Fits planes as the guided filter does: their lines in the gray, and nothing added back.
 
     With `enlarge` this is the fast guided filter (arXiv 1505.00996); where the guide is the
@@ -198,60 +209,68 @@ def fit_filter(planes: NDArray[np.float32], guide: Plane, radius: int, eps: floa
         guide: gray in [0, 1] at the working size, (h, w).
         radius, eps: as of `guided_filter`.
     """
-    return _chroma_fit(_lines(guide, list(np.moveaxis(planes, -1, 0)), radius, eps), guide)
+    return _with_limits(
+        _linear_coefficients(guide, list(np.moveaxis(planes, -1, 0)), radius, eps), guide
+    )
 
 
-def _chroma_fit(lines: Sequence[tuple[Plane, Plane]], guide: Plane) -> ChromaFit:
-    slopes, offsets = zip(*lines, strict=True)
-    return ChromaFit(
+def _with_limits(coefficients: Sequence[tuple[Plane, Plane]], guide: Plane) -> GuidedCoefficients:
+    slopes, offsets = zip(*coefficients, strict=True)
+    return GuidedCoefficients(
         slope=np.stack(slopes),
         offset=np.stack(offsets),
-        low=_around(guide, np.minimum),
-        high=_around(guide, np.maximum),
+        low=_extreme_3x3(guide, np.minimum),
+        high=_extreme_3x3(guide, np.maximum),
     )
 
 
 def enlarge(
-    fitted: ChromaFit, gray: NDArray, rows: slice, full: tuple[int, ...]
+    coefficients: GuidedCoefficients, gray: NDArray, rows: slice, full: tuple[int, ...]
 ) -> NDArray[np.float32]:
     """Returns the chroma of a strip of the photograph. Strips joined equal the whole, bit for bit.
 
     Args:
-        fitted: the fit of the whole photograph.
+        coefficients: those of the whole photograph.
         gray: gamma-encoded gray of the strip, (n, W): uint8, uint16, or float in [0, 1].
         rows: the n rows of the photograph that it holds.
         full: shape of the photograph, (H, W).
 
     Returns:
-        Chroma, (n, W, 2), in the units given to `fit`. Its two planes lie apart in memory.
+        Chroma, (n, W, 2), in its own units. Its two planes lie apart in memory.
     """
     height, width = full
-    fit_height, fit_width = fitted.low.shape
-    above, down = _positions(np.arange(rows.start, rows.stop), height, fit_height)
-    left, across = _positions(np.arange(width), width, fit_width)
+    guide_height, guide_width = coefficients.low.shape
+    above, down = _interpolation_positions(np.arange(rows.start, rows.stop), height, guide_height)
+    left, across = _interpolation_positions(np.arange(width), width, guide_width)
 
     # Across first, and only on the rows of the fit that this strip lies between.
-    top, bottom = above[0], min(above[-1] + 1, fit_height - 1)
+    top, bottom = above[0], min(above[-1] + 1, guide_height - 1)
     near = slice(top, bottom + 1)
     fields = np.concatenate(
-        [fitted.slope[:, near], fitted.offset[:, near], [fitted.low[near], fitted.high[near]]]
+        [
+            coefficients.slope[:, near],
+            coefficients.offset[:, near],
+            [coefficients.low[near], coefficients.high[near]],
+        ]
     )
     wide = fields.take(left, axis=2)
-    wide += (fields.take(np.minimum(left + 1, fit_width - 1), axis=2) - wide) * across
+    wide += (fields.take(np.minimum(left + 1, guide_width - 1), axis=2) - wide) * across
 
     chroma = np.empty((2, *gray.shape), dtype=np.float32)
     scale = _unit_scale(gray)
-    longest = max(1, _BLOCK // width)
+    longest = max(1, _BLOCK_PIXELS // width)
     start = 0
     while start < len(gray):
         # Rows between the same two rows of the fit, as many as the cache holds.
         row = above[start]
         stop = min(int(np.searchsorted(above, row, side="right")), start + longest)
-        upper, lower = wide[:, row - top], wide[:, min(row + 1, bottom) - top]
-        slope, offset, (low, high) = np.split(
-            (lower - upper)[:, None] * down[start:stop, None] + upper[:, None], [2, 4]
-        )
-        guide = np.clip(gray[start:stop] * scale, low, high)
+        upper, lower = wide[:, row - top, None], wide[:, min(row + 1, bottom) - top, None]
+        between = (lower - upper) * down[start:stop, None]
+        between += upper
+        slope, offset, (low, high) = between[:2], between[2:4], between[4:]
+        guide = gray[start:stop] * scale
+        np.maximum(guide, low, out=guide)  # a third of the time of np.clip
+        np.minimum(guide, high, out=guide)
         slope *= guide
         np.add(slope, offset, out=chroma[:, start:stop])
         start = stop
@@ -262,31 +281,31 @@ def _unit_scale(gray: NDArray) -> np.float32:
     return np.float32(1 / np.iinfo(gray.dtype).max if gray.dtype.kind == "u" else 1)
 
 
-def _lines(
+def _linear_coefficients(
     guide: Plane, planes: Sequence[Plane], radius: int, eps: float
 ) -> list[tuple[Plane, Plane]]:
     """The slope and offset of each plane as a line in the guide, averaged over the windows."""
     mean_guide = box_mean(guide, radius)
     variance = np.maximum(box_mean(guide * guide, radius) - mean_guide * mean_guide, 0)
-    lines = []
+    coefficients = []
     for plane in planes:
         mean = box_mean(plane, radius)
         covariance = box_mean(guide * plane, radius) - mean_guide * mean
         slope = np.divide(covariance, variance + eps, dtype=np.float32)
         offset = mean - slope * mean_guide
-        lines.append((box_mean(slope, radius), box_mean(offset, radius)))
-    return lines
+        coefficients.append((box_mean(slope, radius), box_mean(offset, radius)))
+    return coefficients
 
 
-def _running_mean(plane: Plane, radius: int) -> Plane:
+def _box_mean_rows(plane: Plane, radius: int) -> Plane:
     """Averages over 2 radius + 1 rows, from the differences of running sums."""
     rows = np.arange(len(plane))
     first = np.maximum(rows - radius, 0)
     last = np.minimum(rows + radius + 1, len(plane))
     share = (1 / (last - first))[:, None]
     means = np.empty_like(plane, dtype=np.float32)
-    for start in range(0, plane.shape[1], _COLUMNS):
-        columns = slice(start, start + _COLUMNS)
+    for start in range(0, plane.shape[1], _BLOCK_COLUMNS):
+        columns = slice(start, start + _BLOCK_COLUMNS)
         # In float64: in float32 a sum over thousands of rows would drown the differences.
         sums = np.cumsum(plane[:, columns], axis=0, dtype=np.float64)
         sums = np.concatenate([np.zeros_like(sums[:1]), sums])
@@ -294,7 +313,7 @@ def _running_mean(plane: Plane, radius: int) -> Plane:
     return means
 
 
-def _reduced(plane: NDArray, count: int) -> Plane:
+def _area_mean_rows(plane: NDArray, count: int) -> Plane:
     """Averages rows, (n, m) to (count, m)."""
     if count == len(plane):
         return plane.astype(np.float32)
@@ -304,18 +323,23 @@ def _reduced(plane: NDArray, count: int) -> Plane:
     begin = edges.astype(np.intp)
     part = (edges - begin).astype(np.float32)[:, None]
     cut = plane[np.minimum(begin, len(plane) - 1)] * part
-    sums = np.add.reduceat(plane, begin[:-1], axis=0, dtype=np.float32)
+    if plane.dtype.kind == "f":
+        sums = np.add.reduceat(plane, begin[:-1], axis=0, dtype=np.float32)
+    else:  # whole numbers it would convert a few at a time, seven times as slowly
+        sums = np.empty((count, plane.shape[1]), dtype=np.float32)
+        for row, (first, end) in enumerate(pairwise(begin)):
+            np.add.reduce(plane[first:end], axis=0, dtype=np.float32, out=sums[row])
     sums += cut[1:] - cut[:-1]
     sums *= np.float32(count / len(plane))
     return sums
 
 
-def _bicubic(plane: Plane, size: tuple[int, ...]) -> Plane:
-    rows = _cubic_rows(plane, size[0])
-    return _cubic_rows(rows.T, size[1]).T
+def _bicubic_plane(plane: Plane, size: tuple[int, ...]) -> Plane:
+    rows = _bicubic_rows(plane, size[0])
+    return _bicubic_rows(rows.T, size[1]).T
 
 
-def _cubic_rows(plane: Plane, count: int) -> Plane:
+def _bicubic_rows(plane: Plane, count: int) -> Plane:
     """Interpolates rows, (n, m) to (count, m), by Keys' cubic (1981, a = -1/2)."""
     position = (np.arange(count) + 0.5) * len(plane) / count - 0.5
     first = np.floor(position).astype(np.intp) - 1
@@ -329,7 +353,7 @@ def _cubic_rows(plane: Plane, count: int) -> Plane:
     return rows
 
 
-def _around(plane: Plane, extreme: np.ufunc) -> Plane:
+def _extreme_3x3(plane: Plane, extreme: np.ufunc) -> Plane:
     """The least or the greatest of the 3 x 3 pixels around each."""
     for _ in range(2):
         wider = plane.copy()
@@ -339,10 +363,10 @@ def _around(plane: Plane, extreme: np.ufunc) -> Plane:
     return plane
 
 
-def _positions(
-    pixels: NDArray[np.intp], length: int, fit_length: int
+def _interpolation_positions(
+    pixels: NDArray[np.intp], length: int, guide_length: int
 ) -> tuple[NDArray[np.intp], Plane]:
     """Where pixels of a side of ``length`` lie on one of ``fit_length``: index and share beyond."""
-    position = np.clip((pixels + 0.5) * fit_length / length - 0.5, 0, fit_length - 1)
+    position = np.clip((pixels + 0.5) * guide_length / length - 0.5, 0, guide_length - 1)
     index = position.astype(np.intp)
     return index, (position - index).astype(np.float32)

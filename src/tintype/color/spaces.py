@@ -15,7 +15,7 @@ Plane = NDArray[np.float32]
 # Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the white D65 seen by the 2 degree observer.
 # The matrix, white and curve are those of scikit-image, rounded as there: its gray axis is off
 # neutral by 0.005 units of b.
-XYZ_FROM_RGB = np.array(
+RGB_TO_XYZ = np.array(
     [
         [0.412453, 0.357580, 0.180423],
         [0.212671, 0.715160, 0.072169],
@@ -25,13 +25,13 @@ XYZ_FROM_RGB = np.array(
 D65 = np.array([0.95047, 1.0, 1.08883])
 
 # f of CIE 1976: the cube root, and for dark colours a line; the constants rounded as there too.
-LAB_CUBE_FROM = 0.008856
-LAB_ROOT_FROM = 0.2068966
+LAB_EPSILON = 0.008856
+LAB_F_EPSILON = 0.2068966
 LAB_SLOPE = 7.787
 LAB_OFFSET = 16 / 116
 
 # BT.601 luma, and the gains of the analogue colour differences: U = 0.492 (B - Y) and so on.
-_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
+_LUMA_RED, _LUMA_GREEN, _LUMA_BLUE = 0.299, 0.587, 0.114
 _U_GAIN, _V_GAIN = 0.492, 0.877
 # JPEG (JFIF 1.02): the same differences scaled to [-0.5, 0.5], and neutral moved to 0.5.
 _CB_GAIN, _CR_GAIN = 1 / 1.772, 1 / 1.402
@@ -39,12 +39,12 @@ _CB_GAIN, _CR_GAIN = 1 / 1.772, 1 / 1.402
 
 def srgb_to_linear(srgb: ArrayLike) -> Plane:
     """Decodes sRGB values in [0, 1] to linear light in [0, 1] (IEC 61966-2-1), of any shape."""
-    return _decode(np.asarray(srgb, dtype=np.float32))
+    return _srgb_to_linear(np.asarray(srgb, dtype=np.float32))
 
 
 def linear_to_srgb(linear: ArrayLike) -> Plane:
     """Encodes linear light in [0, 1] to sRGB values in [0, 1] (IEC 61966-2-1), of any shape."""
-    return _encode(np.asarray(linear, dtype=np.float32))
+    return _linear_to_srgb(np.asarray(linear, dtype=np.float32))
 
 
 def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
@@ -58,8 +58,8 @@ def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
     Returns:
         L in [0, 100], a in about [-86, 98], b in about [-108, 94] for colours in gamut, (..., 3).
     """
-    linear = _decode(np.asarray(rgb, dtype=np.float64))
-    f = _f(linear @ (XYZ_FROM_RGB / D65[:, None]).T)
+    linear = _srgb_to_linear(np.asarray(rgb, dtype=np.float64))
+    f = _lab_f(linear @ (RGB_TO_XYZ / D65[:, None]).T)
     fx, fy, fz = f[..., 0], f[..., 1], f[..., 2]
     lab = np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], axis=-1)
     return lab.astype(np.float32)
@@ -77,28 +77,28 @@ def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
     values = np.asarray(lab, dtype=np.float64)
     fy = (values[..., 0] + 16) / 116
     f = np.stack([fy + values[..., 1] / 500, fy, fy - values[..., 2] / 200], axis=-1)
-    linear = _f_inverse(f) @ np.linalg.inv(XYZ_FROM_RGB / D65[:, None]).T
-    return _encode(linear).astype(np.float32)
+    linear = _lab_f_inverse(f) @ np.linalg.inv(RGB_TO_XYZ / D65[:, None]).T
+    return _linear_to_srgb(linear).astype(np.float32)
 
 
-def lightness(gray: ArrayLike) -> Plane:
+def gray_to_lightness(gray: ArrayLike) -> Plane:
     """Returns L* in [0, 100] of the sRGB colours (g, g, g) for g in [0, 1], of any shape."""
-    y = _decode(np.asarray(gray, dtype=np.float64))
-    return (116 * _f(y) - 16).astype(np.float32)
+    y = _srgb_to_linear(np.asarray(gray, dtype=np.float64))
+    return (116 * _lab_f(y) - 16).astype(np.float32)
 
 
-def gray_of_lightness(lightness: ArrayLike) -> Plane:
+def lightness_to_gray(lightness: ArrayLike) -> Plane:
     """Returns the g in [0, 1] whose colour (g, g, g) has L* in [0, 100], of any shape."""
     fy = (np.asarray(lightness, dtype=np.float64) + 16) / 116
-    return _encode(_f_inverse(fy)).astype(np.float32)
+    return _linear_to_srgb(_lab_f_inverse(fy)).astype(np.float32)
 
 
-def luma(rgb: ArrayLike) -> Plane:
+def rgb_to_luma(rgb: ArrayLike) -> Plane:
     """Returns the BT.601 luma of sRGB, (..., 3) to (...). That of (g, g, g) is g, exactly."""
-    colours = np.asarray(rgb, dtype=np.float32)
-    red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
-    y = np.multiply(red - green, _RED, dtype=np.float32)
-    y += np.multiply(blue - green, _BLUE, dtype=np.float32)
+    colors = np.asarray(rgb, dtype=np.float32)
+    red, green, blue = colors[..., 0], colors[..., 1], colors[..., 2]
+    y = np.multiply(red - green, _LUMA_RED, dtype=np.float32)
+    y += np.multiply(blue - green, _LUMA_BLUE, dtype=np.float32)
     return y + green
 
 
@@ -111,12 +111,12 @@ def rgb_to_yuv(rgb: ArrayLike) -> NDArray[np.float32]:
     Returns:
         Y in [0, 1], U in [-0.436, 0.436] and V in [-0.615, 0.615], (..., 3).
     """
-    return _split(rgb, _U_GAIN, _V_GAIN)
+    return _rgb_to_luma_chroma(rgb, _U_GAIN, _V_GAIN)
 
 
 def yuv_to_rgb(yuv: ArrayLike) -> NDArray[np.float32]:
     """Converts analogue BT.601 YUV, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_yuv`."""
-    return _join(yuv, _U_GAIN, _V_GAIN)
+    return _luma_chroma_to_rgb(yuv, _U_GAIN, _V_GAIN)
 
 
 def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
@@ -128,7 +128,7 @@ def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
     Returns:
         Y, Cb and Cr in [0, 1], neutral chroma at 0.5, (..., 3).
     """
-    ycbcr = _split(rgb, _CB_GAIN, _CR_GAIN)
+    ycbcr = _rgb_to_luma_chroma(rgb, _CB_GAIN, _CR_GAIN)
     ycbcr[..., 1:] += 0.5
     return ycbcr
 
@@ -137,10 +137,10 @@ def ycbcr_to_rgb(ycbcr: ArrayLike) -> NDArray[np.float32]:
     """Converts full-range YCbCr, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_ycbcr`."""
     centred = np.array(ycbcr, dtype=np.float32)
     centred[..., 1:] -= 0.5
-    return _join(centred, _CB_GAIN, _CR_GAIN)
+    return _luma_chroma_to_rgb(centred, _CB_GAIN, _CR_GAIN)
 
 
-def chroma_to_rgb(space: str) -> NDArray[np.float32]:
+def chroma_to_rgb_matrix(space: str) -> NDArray[np.float32]:
     """Returns the (3, 2) matrix D with sRGB = Y + D @ chroma, chroma counted from neutral.
 
     Args:
@@ -151,40 +151,44 @@ def chroma_to_rgb(space: str) -> NDArray[np.float32]:
     """
     if space not in ("yuv", "ycbcr"):
         raise ValueError(f"space must be 'yuv' or 'ycbcr', not {space!r}")
-    blue_gain, red_gain = (_U_GAIN, _V_GAIN) if space == "yuv" else (_CB_GAIN, _CR_GAIN)
-    return _join([[0, 1, 0], [0, 0, 1]], blue_gain, red_gain).T
+    cb_gain, cr_gain = (_U_GAIN, _V_GAIN) if space == "yuv" else (_CB_GAIN, _CR_GAIN)
+    return _luma_chroma_to_rgb([[0, 1, 0], [0, 0, 1]], cb_gain, cr_gain).T
 
 
-def _decode(srgb: np.ndarray) -> np.ndarray:
+def _srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
     curved = ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4
     return np.where(srgb > 0.04045, curved, srgb / 12.92)
 
 
-def _encode(linear: np.ndarray) -> np.ndarray:
+def _linear_to_srgb(linear: np.ndarray) -> np.ndarray:
     curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return np.where(linear > 0.0031308, curved, linear * 12.92)
 
 
-def _f(t: np.ndarray) -> np.ndarray:
-    return np.where(t > LAB_CUBE_FROM, np.cbrt(t), LAB_SLOPE * t + LAB_OFFSET)
+def _lab_f(t: np.ndarray) -> np.ndarray:
+    return np.where(t > LAB_EPSILON, np.cbrt(t), LAB_SLOPE * t + LAB_OFFSET)
 
 
-def _f_inverse(f: np.ndarray) -> np.ndarray:
-    return np.where(f > LAB_ROOT_FROM, f**3, (f - LAB_OFFSET) / LAB_SLOPE)
+def _lab_f_inverse(f: np.ndarray) -> np.ndarray:
+    return np.where(f > LAB_F_EPSILON, f**3, (f - LAB_OFFSET) / LAB_SLOPE)
 
 
-def _split(rgb: ArrayLike, blue_gain: float, red_gain: float) -> NDArray[np.float32]:
-    colours = np.asarray(rgb, dtype=np.float32)
-    y = luma(colours)
-    blue = np.float32(blue_gain) * (colours[..., 2] - y)
-    red = np.float32(red_gain) * (colours[..., 0] - y)
-    return np.stack([y, blue, red], axis=-1)
+def _rgb_to_luma_chroma(rgb: ArrayLike, cb_gain: float, cr_gain: float) -> NDArray[np.float32]:
+    colors = np.asarray(rgb, dtype=np.float32)
+    y = rgb_to_luma(colors)
+    cb = np.float32(cb_gain) * (colors[..., 2] - y)
+    cr = np.float32(cr_gain) * (colors[..., 0] - y)
+    return np.stack([y, cb, cr], axis=-1)
 
 
-def _join(split: ArrayLike, blue_gain: float, red_gain: float) -> NDArray[np.float32]:
-    values = np.asarray(split, dtype=np.float32)
+def _luma_chroma_to_rgb(
+    luma_chroma: ArrayLike, cb_gain: float, cr_gain: float
+) -> NDArray[np.float32]:
+    values = np.asarray(luma_chroma, dtype=np.float32)
     y = values[..., 0]
-    blue = values[..., 1] / np.float32(blue_gain)
-    red = values[..., 2] / np.float32(red_gain)
-    green = np.float32(-_RED / _GREEN) * red + np.float32(-_BLUE / _GREEN) * blue
+    blue = values[..., 1] / np.float32(cb_gain)  # B - Y
+    red = values[..., 2] / np.float32(cr_gain)  # R - Y
+    green = (
+        np.float32(-_LUMA_RED / _LUMA_GREEN) * red + np.float32(-_LUMA_BLUE / _LUMA_GREEN) * blue
+    )
     return np.stack([y + red, y + green, y + blue], axis=-1, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Measuring colourings: metrics on arrays, and the table that sets models side by side."""
+"""Evaluation of colorization: metrics on arrays, and the benchmark that compares models."""

@@ -1,4 +1,4 @@
-"""The benchmark: photographs in colour, made gray, coloured by each model, compared."""
+"""The benchmark: colour photographs made gray, colorized by each model, compared to the truth."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ import numpy as np
 
 from tintype.color.gamut import join_lab
 from tintype.errors import DataError, PhotoError
-from tintype.evaluation.memory import peak_megabytes
-from tintype.evaluation.networks import Networks, Picture
-from tintype.evaluation.observations import Observations, Truth, diversity, resampled
-from tintype.evaluation.protocol import Protocol, eight_bits
-from tintype.evaluation.table import REFERENCES, Row, Table
+from tintype.evaluation.accumulator import (
+    GroundTruth,
+    MetricAccumulator,
+    bootstrap_weights,
+    diversity,
+)
+from tintype.evaluation.memory import peak_memory_mb
+from tintype.evaluation.networks import FeatureNetworks, RgbImage
+from tintype.evaluation.protocol import Protocol, to_uint8
+from tintype.evaluation.table import REFERENCE_ROWS, Row, Table
 from tintype.photo import Photo
 from tintype.runtime.card import list_models, named_with_option
 from tintype.runtime.engine import Colorizer
 
-#: Told a photograph's number, what made the picture (or "truth"), and the picture.
-Keep = Callable[[int, str, Picture], None]
+#: Called with the index of a photograph, the model's name (or "truth") and the picture.
+OnImage = Callable[[int, str, RgbImage], None]
 
-_LARGEST = 3  # photographs, on which memory is measured
+_MEMORY_PHOTOS = 3  # the largest ones, on which peak memory is measured
 
 
-def every_model() -> list[str]:
-    """The models that colour by themselves, by name."""
+def standalone_models() -> list[str]:
+    """Return the names of all installed models that colorize without a first stage."""
     return [card.name for card in list_models() if card.output != "finer"]
 
 
-class _Contestant:
-    """A model with the options of its row."""
+class Candidate:
+    """A model under evaluation, with the options behind the @ of its name."""
 
     def __init__(self, name: str, threads: int | None) -> None:
         self.model, self.options = named_with_option(name)
@@ -43,18 +48,18 @@ class _Contestant:
                 f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to "
                 "refine as in patchwise@none."
             ) from error
-        # What is loaded at first use, as a second stage is, is in no photograph's seconds.
+        # Warm up: what is loaded at first use, as a second stage is, does not count as time.
         self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), **self.options)
 
-    def colour(self, photo: Photo, samples: int) -> tuple[Picture, dict[str, float]]:
-        """The picture, and what is known of it: seconds, and diversity where it samples."""
+    def colorize(self, photo: Photo, samples: int) -> tuple[RgbImage, dict[str, float]]:
+        """Return the colorized picture, and its seconds and, if the model samples, diversity."""
         started = time.perf_counter()
         result = self.colorizer.colorize(photo, **self.options)
-        known = {"seconds": time.perf_counter() - started}
+        extra = {"seconds": time.perf_counter() - started}
         if self.colorizer.card.sampling is not None and samples > 1:
             drawn = self.colorizer.sample(photo, samples, **self.options)
-            known |= diversity([eight_bits(one.photo.rgb()) for one in drawn])
-        return eight_bits(result.rgb()), known
+            extra |= diversity([to_uint8(one.photo.rgb()) for one in drawn])
+        return to_uint8(result.rgb()), extra
 
 
 def evaluate(
@@ -63,28 +68,28 @@ def evaluate(
     *,
     protocol: Protocol | None = None,
     samples: int = 2,
-    networks: Networks | None = None,
+    networks: FeatureNetworks | None = None,
     memory: bool = False,
     threads: int | None = None,
-    keep: Keep | None = None,
+    on_image: OnImage | None = None,
     on_photo: Callable[[int, int], None] | None = None,
 ) -> Table:
-    """Measure models on photographs in colour.
+    """Measure models on colour photographs.
 
-    One photograph is in memory at a time; of the others there are numbers.
+    One photograph is in memory at a time.
 
     Args:
         photos: colour photographs, never any that a model was trained on.
         models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
             ``NAME@none`` what is refined.
-        protocol: at what size; by default each at its own.
-        samples: colourings of each photograph by models that sample, to measure their diversity
-            on; scores are of the first.
-        networks: for what feature networks measure.
-        memory: measure each model's peak memory, in a process of its own.
+        protocol: size at which photographs are compared; by default each at its own.
+        samples: how many samples of each photograph models that sample draw, to measure their
+            diversity; the other metrics are of the first.
+        networks: feature networks, for label_agreement, lpips and fid.
+        memory: measure each model's peak memory, each in a process of its own.
         threads: as in `Colorizer`.
-        keep: is given every picture, to make a report of.
-        on_photo: told the number of photographs done and of all, for a progress bar.
+        on_image: called with every picture, for a report.
+        on_photo: called with the numbers of photographs done and of all, for a progress bar.
 
     Returns:
         The table; photographs that cannot be read or have no colour are in its ``skipped``.
@@ -93,26 +98,26 @@ def evaluate(
         DataError: none of the photographs can be used, or a model does not take its option.
         UnknownModelError, CorruptModelError: a model cannot be found or trusted.
     """
-    protocol, networks = protocol or Protocol(), networks or Networks()
-    contestants = {name: _Contestant(name, threads) for name in models}
-    observed = {name: Observations(networks) for name in (*REFERENCES, *contestants)}
-    truths = Observations(networks)
+    protocol, networks = protocol or Protocol(), networks or FeatureNetworks()
+    candidates = {name: Candidate(name, threads) for name in models}
+    accumulators = {name: MetricAccumulator(networks) for name in (*REFERENCE_ROWS, *candidates)}
+    truths = MetricAccumulator(networks)
     measured: list[Path] = []
     skipped: dict[str, str] = {}
     for done, path in enumerate(photos, start=1):
         try:
-            photo = _opened(path, protocol)
+            photo = _open_photo(path, protocol)
         except PhotoError as error:
             skipped[str(path)] = str(error)
         else:
-            truth = Truth(eight_bits(photo.rgb()), networks)
-            truths.add(truth.rgb, truth)
-            if keep is not None:
-                keep(len(measured), "truth", truth.rgb)
-            for name, rgb, known in _pictures(photo, truth, contestants, samples):
-                observed[name].add(rgb, truth, **known)
-                if keep is not None:
-                    keep(len(measured), name, rgb)
+            truth = GroundTruth(to_uint8(photo.rgb()), networks)
+            truths.update(truth.rgb, truth)
+            if on_image is not None:
+                on_image(len(measured), "truth", truth.rgb)
+            for name, rgb, extra in _colorizations(photo, truth, candidates, samples):
+                accumulators[name].update(rgb, truth, **extra)
+                if on_image is not None:
+                    on_image(len(measured), name, rgb)
             measured.append(path)
         if on_photo is not None:
             on_photo(done, len(photos))
@@ -120,77 +125,79 @@ def evaluate(
         reason = next(iter(skipped.values()), "there are none")
         raise DataError(f"None of the photographs can be measured ({reason}); give colour ones.")
 
-    rows = _rows(observed, truths)
+    rows = _build_rows(accumulators, truths)
     if memory:
-        _measure_memory(rows, contestants, measured, protocol, threads)
-    true = truths.figures(truths, truths, resampled(len(measured)))
-    own = ("colorful", "colorful_abs", "agree")
+        _measure_memory(rows, candidates, measured, protocol, threads)
+    true = truths.compute(truths, truths, bootstrap_weights(len(measured)))
+    reported = ("colorful", "colorful_abs", "label_agreement")
     return Table(
         rows=rows,
         photos=[str(path) for path in measured],
-        truth={name: float(true[name][0]) for name in own if name in true},
+        truth={name: float(true[name][0]) for name in reported if name in true},
         protocol=protocol,
-        notes=_notes(rows, len(measured), protocol, networks),
+        notes=_build_notes(rows, len(measured), protocol, networks),
         skipped=skipped,
-        true_histogram=truths.histogram,
+        truth_histogram=truths.histogram,
     )
 
 
-def _opened(path: Path, protocol: Protocol) -> Photo:
+def _open_photo(path: Path, protocol: Protocol) -> Photo:
     photo = Photo.open(path)
     if photo.kind == "gray":
-        raise PhotoError(f"{path} is gray: it cannot tell right colours from wrong")
+        raise PhotoError(f"{path} is gray: it has no true colours to compare with")
     return protocol.apply(photo)
 
 
-def _pictures(
-    photo: Photo, truth: Truth, contestants: dict[str, _Contestant], samples: int
-) -> Iterator[tuple[str, Picture, dict[str, float]]]:
-    """What stands in each row for a photograph, and what is known of it; one at a time."""
-    gray = eight_bits(photo.gray)
+def _colorizations(
+    photo: Photo, truth: GroundTruth, candidates: dict[str, Candidate], samples: int
+) -> Iterator[tuple[str, RgbImage, dict[str, float]]]:
+    """Yield for each row its name, its picture of a photograph, and metrics measured on the way."""
+    gray = to_uint8(photo.gray)
     yield "gray", np.repeat(gray[..., None], 3, -1), {}
-    yield "ceiling", eight_bits(join_lab(gray, truth.ab)), {}
-    for name, contestant in contestants.items():
-        yield (name, *contestant.colour(photo, samples))
+    yield "ceiling", to_uint8(join_lab(gray, truth.ab)), {}
+    for name, candidate in candidates.items():
+        yield (name, *candidate.colorize(photo, samples))
 
 
 def _measure_memory(
     rows: list[Row],
-    contestants: dict[str, _Contestant],
+    candidates: dict[str, Candidate],
     photos: list[Path],
     protocol: Protocol,
     threads: int | None,
 ) -> None:
-    largest = sorted(photos, key=lambda path: path.stat().st_size)[-_LARGEST:]
-    for row in rows[len(REFERENCES) :]:
-        asked = contestants[row.model]
-        peak = peak_megabytes(asked.model, largest, asked.options, protocol, threads)
+    largest = sorted(photos, key=lambda path: path.stat().st_size)[-_MEMORY_PHOTOS:]
+    for row in rows[len(REFERENCE_ROWS) :]:
+        candidate = candidates[row.model]
+        peak = peak_memory_mb(candidate.model, largest, candidate.options, protocol, threads)
         if peak is not None:
-            row.figures["peak_mb"] = peak
+            row.scores["peak_mb"] = peak
 
 
-def _rows(observed: dict[str, Observations], truths: Observations) -> list[Row]:
-    weights = resampled(len(truths.value("square")))
+def _build_rows(accumulators: dict[str, MetricAccumulator], truths: MetricAccumulator) -> list[Row]:
+    weights = bootstrap_weights(len(truths.per_photo("mse")))
     rows = []
-    for name, own in observed.items():
-        row = Row(name, {}, photos=own.photo_values, histogram=own.histogram)
-        for measure, values in own.figures(truths, observed["gray"], weights).items():
+    for name, accumulator in accumulators.items():
+        row = Row(
+            name, {}, per_photo=accumulator.per_photo_metrics, histogram=accumulator.histogram
+        )
+        for metric, values in accumulator.compute(truths, accumulators["gray"], weights).items():
             if np.isfinite(values[0]):
-                row.figures[measure] = float(values[0])
+                row.scores[metric] = float(values[0])
                 low, high = np.nanpercentile(values[1:], [2.5, 97.5])
-                row.intervals[measure] = (float(low), float(high))
-        if (fid := own.fid(truths)) is not None:
-            row.figures["fid"] = fid
+                row.intervals[metric] = (float(low), float(high))
+        if (fid := accumulator.fid(truths)) is not None:
+            row.scores["fid"] = fid
         rows.append(row)
     return rows
 
 
-def _notes(
-    rows: list[Row], photographs: int, protocol: Protocol, networks: Networks
+def _build_notes(
+    rows: list[Row], photographs: int, protocol: Protocol, networks: FeatureNetworks
 ) -> dict[str, str]:
     notes = dict(networks.notes)
-    if any("fid" in row.figures for row in rows):
-        assert networks.features is not None
+    if any("fid" in row.scores for row in rows):
+        assert networks.inception_features is not None
         notes["fid"] = (
             f"{networks.notes.get('fid', 'features as given')}, {protocol.name}, against the same "
             f"{photographs} photographs (floor 0)"
@@ -199,9 +206,9 @@ def _notes(
             notes["fid"] += (
                 "; rank-deficient: fewer than 2,048 photographs, so it depends on their number"
             )
-    if any("peak_mb" in row.figures for row in rows):
+    if any("peak_mb" in row.scores for row in rows):
         notes["peak_mb"] = (
             "largest resident size of a process that holds one model and colours the "
-            f"{min(_LARGEST, photographs)} largest files"
+            f"{min(_MEMORY_PHOTOS, photographs)} largest files"
         )
     return notes

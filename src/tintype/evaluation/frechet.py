@@ -1,4 +1,4 @@
-"""The Fréchet distance between two clouds of features, which is FID where Inception gives them."""
+"""The Fréchet distance between two sets of features: FID, where they are Inception's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Squared Fréchet distance of the Gaussians fitted to two sets of features, (N, D) and (M, D).
+    """Return the squared Fréchet distance of Gaussians fitted to features (N, D) and (M, D).
 
     |mu1 - mu2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), Heusel et al. 2017, with unbiased covariances.
     With C = F'F the last trace is the sum of the singular values of F1 F2', so no square root of a
@@ -19,16 +19,16 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
     """
     if first.shape[1:] != second.shape[1:] or min(len(first), len(second)) < 2:
         raise ValueError(f"two sets of at least two features, not {first.shape}, {second.shape}")
-    (mean1, root1), (mean2, root2) = _fitted(first), _fitted(second)
-    common = np.linalg.svd(root1 @ root2.T, compute_uv=False).sum()
+    (mean1, root1), (mean2, root2) = _mean_and_root(first), _mean_and_root(second)
+    cross = np.linalg.svd(root1 @ root2.T, compute_uv=False).sum()
     trace = np.square(root1).sum() + np.square(root2).sum()
-    return float(max(np.square(mean1 - mean2).sum() + trace - 2 * common, 0))
+    return float(max(np.square(mean1 - mean2).sum() + trace - 2 * cross, 0))
 
 
-def _fitted(
+def _mean_and_root(
     features: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean, and F with F'F the covariance."""
+    """Return the mean, and F such that F'F is the covariance."""
     values = features.astype(np.float64)
     mean = values.mean(0)
     root = (values - mean) / np.sqrt(len(values) - 1)

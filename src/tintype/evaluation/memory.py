@@ -1,10 +1,9 @@
-"""The peak memory of colouring, measured in a process that does nothing else.
+"""Peak memory of colorizing, measured in a process that does nothing else.
 
     python -m tintype.evaluation.memory < REQUEST
 
-The benchmark's own process holds every model, the truths and the metrics, so its size says nothing
-of one model. Linux alone tells the peak of a process by itself (VmHWM in /proc); elsewhere there
-is no figure.
+The benchmark's own process holds every model, so its size says nothing of one model. Only Linux
+reports the peak of a process (VmHWM in /proc).
 """
 
 from __future__ import annotations
@@ -21,22 +20,24 @@ from tintype.evaluation.protocol import Protocol
 from tintype.photo import Photo
 from tintype.runtime.engine import Colorizer
 
-_STATUS = Path("/proc/self/status")
+_PROC_STATUS = Path("/proc/self/status")
 
 
-def peak_megabytes(
+def peak_memory_mb(
     model: str,
     photos: Sequence[Path],
     options: dict[str, Any],
     protocol: Protocol,
     threads: int | None,
 ) -> float | None:
-    """Most resident memory, in MB of 10^6 bytes, of a new process that colours these photographs.
+    """Measure the peak resident memory of a new process that colorizes photographs.
 
-    With Python, the libraries and the model: what a machine needs to have free. None where the
-    system does not tell.
+    Python, the libraries and the model are included.
+
+    Returns:
+        Megabytes of 10^6 bytes; None where the system does not report it, or the process failed.
     """
-    if not _STATUS.exists():
+    if not _PROC_STATUS.exists():
         return None
     request = {
         "model": model,
@@ -58,11 +59,11 @@ def peak_megabytes(
         return None
 
 
-def _peak() -> float:
-    for line in _STATUS.read_text().splitlines():
+def _peak_rss_mb() -> float:
+    for line in _PROC_STATUS.read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError(f"{_STATUS} has no VmHWM")
+    raise RuntimeError(f"{_PROC_STATUS} has no VmHWM")
 
 
 def _main() -> None:
@@ -71,7 +72,7 @@ def _main() -> None:
     colorizer = Colorizer(request["model"], threads=request["threads"])
     for path in request["photos"]:
         colorizer.colorize(protocol.apply(Photo.open(path)), **request["options"])
-    print(_peak())
+    print(_peak_rss_mb())
 
 
 if __name__ == "__main__":

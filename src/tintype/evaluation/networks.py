@@ -1,4 +1,4 @@
-"""What the benchmark asks of feature networks, which `tintype.evaluation.features` answers."""
+"""The interface of feature networks, which `tintype.evaluation.features` implements."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Networks:
-    """Functions of 8-bit RGB pictures (H, W, 3); None where nobody brought the weights.
+class FeatureNetworks:
+    """Feature networks as functions of 8-bit RGB (H, W, 3); None without their weights.
 
     Attributes:
-        label: the first label of a classifier.
-        distance: the perceptual distance (LPIPS) of a picture from the truth.
-        features: a picture's Inception features, (D,).
-        notes: name of the measure -> which network and weights it is of.
+        classify: the top-1 label of a classifier.
+        lpips: the perceptual distance of a picture from the truth.
+        inception_features: Inception-v3's features of a picture, (D,), for FID.
+        notes: metric -> which network and weights compute it.
     """
 
-    label: Callable[[Picture], int] | None = None
-    distance: Callable[[Picture, Picture], float] | None = None
-    features: Callable[[Picture], NDArray[np.float32]] | None = None
+    classify: Callable[[RgbImage], int] | None = None
+    lpips: Callable[[RgbImage, RgbImage], float] | None = None
+    inception_features: Callable[[RgbImage], NDArray[np.float32]] | None = None
     notes: dict[str, str] = field(default_factory=dict)

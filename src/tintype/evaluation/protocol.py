@@ -1,4 +1,4 @@
-"""At what size photographs are compared, under a name that says it."""
+"""The size at which photographs are compared, under a name."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tintype.photo import Photo
 
 @dataclass(frozen=True)
 class Protocol:
-    """The size of the photographs that are coloured and compared.
+    """The size at which photographs are colorized and compared.
 
-    Figures of different protocols are different measures: FID most of all.
+    Scores of different protocols are not comparable: FID least of all.
 
     Attributes:
-        side: photographs are brought to ``side`` x ``side`` pixels; None leaves each at its size.
-        crop: cut the largest central square out first; otherwise the aspect ratio is not kept.
+        side: photographs are resized to ``side`` x ``side`` pixels; None keeps their sizes.
+        crop: take the largest centre crop first; otherwise the aspect ratio is not kept.
     """
 
     side: int | None = None
@@ -27,13 +27,13 @@ class Protocol:
 
     @property
     def name(self) -> str:
-        """``native``, ``256-crop`` (central square) or ``256-plain`` (the whole)."""
+        """Return ``native``, ``256-crop`` (centre crop) or ``256-plain`` (the whole photograph)."""
         if self.side is None:
             return "native"
         return f"{self.side}-{'crop' if self.crop else 'plain'}"
 
-    def text(self) -> str:
-        """What is done, in sentences."""
+    def description(self) -> str:
+        """Describe the protocol in sentences."""
         if self.side is None:
             size = "Each photograph at its own size"
         else:
@@ -46,10 +46,10 @@ class Protocol:
         )
 
     def apply(self, photo: Photo) -> Photo:
-        """The photograph at the protocol's size."""
+        """Return the photograph at the protocol's size."""
         if self.side is None:
             return photo
-        picture = Image.fromarray(eight_bits(photo.rgb()))
+        picture = Image.fromarray(to_uint8(photo.rgb()))
         box = None
         if self.crop:
             short = min(picture.size)
@@ -59,8 +59,8 @@ class Protocol:
         return Photo.from_pil(picture.resize(size, Image.Resampling.LANCZOS, box))
 
 
-def eight_bits(levels: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
-    """Levels of sixteen bits rounded to eight; those of eight as they are."""
-    if levels.dtype == np.uint8:
-        return levels.astype(np.uint8, copy=False)
-    return (levels / np.float32(257) + np.float32(0.5)).astype(np.uint8)
+def to_uint8(image: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
+    """Round a 16-bit image to 8 bits; return an 8-bit one as it is."""
+    if image.dtype == np.uint8:
+        return image.astype(np.uint8, copy=False)
+    return (image / np.float32(257) + np.float32(0.5)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The benchmark's result: rows of figures, as JSON, as text, and on the models' cards."""
+"""The benchmark's result: rows of scores, as JSON, as text, and on the models' cards."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tintype.evaluation.measures import BRIEF, MEASURES
-from tintype.evaluation.observations import RESAMPLES, SEED
+from tintype.evaluation.accumulator import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED
+from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS
 from tintype.evaluation.protocol import Protocol
 from tintype.runtime.card import Card, find, named_with_option
 
-#: The rows before the models': nothing done, and the true chroma on the given lightness.
-REFERENCES = ("gray", "ceiling")
+#: Rows before the models': the gray picture, and the true chroma on the given lightness.
+REFERENCE_ROWS = ("gray", "ceiling")
 
 
 @dataclass
 class Row:
-    """One system's figures.
+    """One model's scores.
 
     Attributes:
-        model: as it was asked for, or one of `REFERENCES`.
-        figures: measure -> figure; those that were not measured are absent.
-        intervals: measure -> its 95 % interval by bootstrap over photographs.
-        photos: measure -> its value for each photograph, nan where it has none.
-        histogram: of a and b, pooled, in steps of one from -110 to 110, (2, 220), sum 1 each.
+        model: name as requested, or one of `REFERENCE_ROWS`.
+        scores: metric -> score over the set; absent if not measured.
+        intervals: metric -> its 95 % confidence interval, by bootstrap over photographs.
+        per_photo: metric -> its value for each photograph, nan where it has none.
+        histogram: pooled, of a and b, in bins of 1 from -110 to 110, (2, 220), sum 1 each.
     """
 
     model: str
-    figures: dict[str, float]
+    scores: dict[str, float]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    photos: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    per_photo: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     histogram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 220)))
 
-    def __getitem__(self, measure: str) -> float:
-        return self.figures[measure]
+    def __getitem__(self, metric: str) -> float:
+        return self.scores[metric]
 
 
 @dataclass
@@ -47,11 +47,11 @@ class Table:
     Attributes:
         rows: gray, the ceiling, then the models in the order asked for.
         photos: the photographs that were measured.
-        truth: figures of the true colours.
-        protocol: the size of the comparison.
-        notes: measure -> what is to be known of it in this run.
+        truth: metric -> score of the photographs themselves.
+        protocol: size at which photographs were compared.
+        notes: metric -> how it was computed in this run.
         skipped: photograph -> why it was left out.
-        true_histogram: as in `Row`.
+        truth_histogram: as in `Row`.
     """
 
     rows: list[Row]
@@ -60,54 +60,56 @@ class Table:
     protocol: Protocol = field(default_factory=Protocol)
     notes: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    true_histogram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 220)))
+    truth_histogram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 220)))
 
     @property
-    def measured(self) -> list[str]:
-        """The measures that some row has, in the table's order."""
-        return [name for name in MEASURES if any(name in row.figures for row in self.rows)]
+    def reported(self) -> list[str]:
+        """The metrics that any row has, in the order of the table."""
+        return [name for name in METRICS if any(name in row.scores for row in self.rows)]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON can hold it; figures to five significant digits."""
+        """Return everything as a JSON object, numbers to five significant digits."""
         return {
-            "protocol": {"name": self.protocol.name, "text": self.protocol.text()},
+            "protocol": {"name": self.protocol.name, "text": self.protocol.description()},
             "photographs": len(self.photos),
             "intervals": {"kind": "bootstrap over photographs, percentile", "level": 0.95}
-            | {"resamples": RESAMPLES, "seed": SEED},
-            "measures": {name: MEASURES[name].says for name in self.measured},
+            | {"resamples": BOOTSTRAP_RESAMPLES, "seed": BOOTSTRAP_SEED},
+            "metrics": {name: METRICS[name].description for name in self.reported},
             "notes": self.notes,
-            "truth": _rounded(self.truth),
+            "truth": _to_json(self.truth),
             "rows": [
                 {
                     "model": row.model,
-                    **_rounded(row.figures),
-                    "intervals": _rounded(row.intervals),
+                    **_to_json(row.scores),
+                    "intervals": _to_json(row.intervals),
                 }
                 for row in self.rows
             ],
             "photos": self.photos,
-            "per_photo": {row.model: _rounded(row.photos) for row in self.rows},
+            "per_photo": {row.model: _to_json(row.per_photo) for row in self.rows},
             "skipped": self.skipped,
         }
 
-    def text(self, columns: int = 110) -> str:
-        """The table for a terminal: what is looked at first, as far as there is room."""
-        names = [name for name in BRIEF if name in self.measured]
-        while len(names) > 1 and len(self._lines(names)[0]) > columns:
+    def to_text(self, max_width: int = 110) -> str:
+        """Format the table for a terminal, with as many of `HEADLINE_METRICS` as fit."""
+        names = [name for name in HEADLINE_METRICS if name in self.reported]
+        while len(names) > 1 and len(self._lines(names)[0]) > max_width:
             names.pop()
-        names.sort(key=list(MEASURES).index)
-        truth = ", ".join(f"{k} {cell(k, v)}" for k, v in self.truth.items())
+        names.sort(key=list(METRICS).index)
+        truth = ", ".join(f"{k} {format_score(k, v)}" for k, v in self.truth.items())
         lines = self._lines(names)
         lines.append(f"{len(self.photos)} photographs, {self.protocol.name}; truth: {truth}")
         lines += [f"{name}: {note}" for name, note in self.notes.items()]
-        if left := [name for name in self.measured if name not in names]:
-            lines.append(f"--json and --html have the 95 % intervals, {', '.join(left)}.")
+        if omitted := [name for name in self.reported if name not in names]:
+            lines.append(
+                f"--json and --html have the 95 % confidence intervals, {', '.join(omitted)}."
+            )
         return "\n".join(lines)
 
     def _lines(self, names: list[str]) -> list[str]:
         cells = [["", *names]]
         for row in self.rows:
-            cells.append([row.model, *(cell(name, row.figures.get(name)) for name in names)])
+            cells.append([row.model, *(format_score(name, row.scores.get(name)) for name in names)])
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return [
             line[0].ljust(widths[0])
@@ -116,47 +118,47 @@ class Table:
         ]
 
 
-def cell(measure: str, value: float | None) -> str:
-    """A figure as the table prints it."""
+def format_score(metric: str, value: float | None) -> str:
+    """Format a score as the table prints it."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.{MEASURES[measure].digits}f}"
+    return f"{value:.{METRICS[metric].decimals}f}"
 
 
-def _rounded(value: Any) -> Any:
-    """Plain numbers of five digits; None for what is not a number, which JSON does not have."""
+def _to_json(value: Any) -> Any:
+    """Round to five significant digits; nan and infinity become None."""
     if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
+        return {name: _to_json(item) for name, item in value.items()}
     if isinstance(value, (tuple, np.ndarray)):
-        return [_rounded(item) for item in value]
+        return [_to_json(item) for item in value]
     return float(f"{value:.5g}") if math.isfinite(value) else None
 
 
-def record(table: Table, photos: str) -> list[Card]:
-    """Write the brief figures on the cards of the models they are of, gray beside them.
+def write_scores_to_cards(table: Table, dataset: str) -> list[Card]:
+    """Write the scores in `HEADLINE_METRICS` on the models' cards, with the reference rows.
 
     Args:
         table: the result of `evaluate`.
-        photos: what to call the set of photographs.
+        dataset: name of the set of photographs.
 
     Returns:
-        The cards as they are now.
+        The cards as written.
     """
     by_card: dict[str, list[Row]] = {}
     cards = {}
-    for row in table.rows[len(REFERENCES) :]:
+    for row in table.rows[len(REFERENCE_ROWS) :]:
         card = find(named_with_option(row.model)[0])
         cards[card.name] = card
-        by_card.setdefault(card.name, table.rows[: len(REFERENCES)]).append(row)
+        by_card.setdefault(card.name, table.rows[: len(REFERENCE_ROWS)]).append(row)
     for name, rows in by_card.items():
         scores = {
-            "set": photos,
-            "protocol": f"{table.protocol.name}. {table.protocol.text()}",
+            "dataset": dataset,
+            "protocol": f"{table.protocol.name}. {table.protocol.description()}",
             "photographs": len(table.photos),
-            "true_colorful": _rounded(table.truth["colorful"]),
+            "true_colorful": _to_json(table.truth["colorful"]),
             "rows": [
                 {"model": row.model}
-                | _rounded({k: row.figures[k] for k in BRIEF if k in row.figures})
+                | _to_json({k: row.scores[k] for k in HEADLINE_METRICS if k in row.scores})
                 for row in rows
             ],
         }

@@ -17,8 +17,7 @@ from tintype.errors import CheckpointError, SettingError, UnknownModelError
 if TYPE_CHECKING:
     from tintype.models.base import ColorModel, TrainConfig
 
-#: System name -> (module, class). Every class has ``presets``, a dict from preset name to its
-#: frozen dataclass of hyper-parameters and its recipe.
+#: System name -> (module, class).
 MODELS: dict[str, tuple[str, str]] = {
     "adversarial": ("tintype.models.adversarial", "Adversarial"),
     "cic": ("tintype.models.cic", "Cic"),
@@ -30,7 +29,7 @@ MODELS: dict[str, tuple[str, str]] = {
 
 
 def model_class(name: str) -> type[ColorModel]:
-    """The class of a system by its name.
+    """Return the class of a system by its name.
 
     Raises:
         UnknownModelError: no system has that name; the message lists those there are.
@@ -43,32 +42,42 @@ def model_class(name: str) -> type[ColorModel]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def build(
-    name: str, preset: str = "small", /, changes: Mapping[str, Any] | None = None
-) -> tuple[ColorModel, TrainConfig]:
-    """A freshly initialised system and the recipe its preset is trained by.
+def preset_of(name: str, preset: str) -> tuple[Any, TrainConfig]:
+    """Return the configurations of a preset: the network's, and how it is trained.
 
     Args:
         name: a key of `MODELS`, e.g. ``"tint"``.
-        preset: one of the system's presets: ``"paper"`` (where there is a paper), ``"small"``
-            (the size we train and ship) or ``"test"`` (seconds to train).
-        changes: other values for fields of the preset's configuration or recipe.
+        preset: ``"paper"`` (where there is a paper), ``"small"`` (the size we train and ship) or
+            ``"test"`` (seconds to train).
+
+    Raises:
+        UnknownModelError: no such system, or it has no such preset.
+    """
+    presets = model_class(name).presets
+    if preset not in presets:
+        raise UnknownModelError(f"{name!r} has no preset {preset!r}; it has: {', '.join(presets)}.")
+    return presets[preset]
+
+
+def build(
+    name: str, preset: str = "small", /, changes: Mapping[str, Any] | None = None
+) -> tuple[ColorModel, TrainConfig]:
+    """Build a freshly initialized model, and return how its preset is trained.
+
+    Args:
+        name, preset: as in `preset_of`.
+        changes: other values for fields of the preset's configurations.
 
     Raises:
         UnknownModelError: no such system, or it has no such preset.
         SettingError: no field has that name, or it does not take that value.
     """
-    cls = model_class(name)
-    if preset not in cls.presets:
-        raise UnknownModelError(
-            f"{name!r} has no preset {preset!r}; it has: {', '.join(cls.presets)}."
-        )
-    config, recipe = changed(cls.presets[preset], changes or {})
-    return cls(config), recipe
+    config, training = changed(preset_of(name, preset), changes or {})
+    return model_class(name)(config), training
 
 
 def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
-    """Configurations and recipes with other values in some of their fields.
+    """Return configurations with other values in some of their fields.
 
     Args:
         settings: dataclasses whose fields have names of their own.
@@ -92,7 +101,7 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
 
 
 def _of_kind(name: str, value: Any, current: Any) -> Any:
-    """The value, if it is of the kind of the current one; whole numbers serve as any."""
+    """Return the value, if it is of the kind of the current one; whole numbers serve as any."""
     if isinstance(current, tuple) and isinstance(value, (tuple, list)):
         return tuple(_of_kind(name, item, current[0]) if current else item for item in value)
     kind = int if current is None else type(current)
@@ -105,7 +114,7 @@ def _of_kind(name: str, value: Any, current: Any) -> Any:
 
 
 def rebuild(name: str, config: dict[str, Any]) -> ColorModel:
-    """A system of the hyper-parameters that a checkpoint keeps, whatever its presets are today.
+    """Rebuild a model of the configuration that a checkpoint keeps, whatever presets are today.
 
     Args:
         name: a key of `MODELS`.

@@ -172,14 +172,17 @@ class ColorModel(nn.Module):
         paper: authors, year and identifier; empty for a model of our own.
         presets: preset name -> (the network's configuration, how it is trained).
         training_only: parts that are never exported, by the first word of their parameters' names.
-        needs_labels: whether its loss has a use for `Batch.labels`.
+        needs_labels: whether its loss has a use for `Batch.labels`; its configuration then has
+            ``classes``, the number of classes there are.
+        needs_teacher: whether it has a ``set_teacher`` that wants an ImageNet classifier.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]]
     training_only: ClassVar[tuple[str, ...]] = ()
-    needs_labels: bool = False
+    needs_labels: ClassVar[bool] = False
+    needs_teacher: bool = False
 
     def __init__(self, config: Any) -> None:
         super().__init__()

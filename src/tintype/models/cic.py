@@ -158,7 +158,7 @@ class BinsModel(ColorModel):
     def start_training(self, ab: Tensor) -> None:
         """Set the rebalancing weights from a sample of the training chroma, (N, 2)."""
         codes, shares = bins.soft_encode(ab.cpu().numpy())
-        prior = bins.smooth_prior(bins.prior(codes, shares))
+        prior = bins.smooth_prior(bins.count_bins(codes, shares))
         weights = bins.rebalancing_weights(prior, lam=self.config.lam)
         self.weights.copy_(torch.from_numpy(weights))
         if self.config.max_weight:

@@ -45,11 +45,12 @@ class ConditionRow(nn.Module):
             features: of the row's luminance, (1, K, 1, W).
             colors, before, keys, vals: states; see `row_states`.
         """
-        width, cells = features.shape[3], keys.shape[3]
-        # Where the cells of the cache lie, seen from the row that comes next.
-        index = torch.arange(cells)
-        x = index % width - torch.arange(width)[:, None]
-        y = cells // width - index // width
+        # Where the cells of the cache lie, seen from the row that comes next: the last cell is one
+        # row above. The width is a tensor, for the exporter knows no division by a symbolic size.
+        own, index = torch.arange(features.shape[3]), torch.arange(keys.shape[3])
+        width = own[-1] + 1
+        x = index % width - own[:, None]
+        y = keys.shape[3] // features.shape[3] - index // width
         distance = (x.square() + y.square()).float().sqrt()  # (W, cells)
         state = self.rows.first_vertical.last_row(colors) + self.rows.condition(features)
         seen, queries = [], []
@@ -113,7 +114,7 @@ class UpdateCache(nn.Module):
         keys: Tensor,
         vals: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the new states.
+        """Return the new states, as ``next_`` and the name of each (a graph has no name twice).
 
         Args:
             values: of the row, Cb and Cr, (N, 2, 1, W).
@@ -182,5 +183,7 @@ def row_graphs(rows: Rows, levels: Tensor) -> dict[str, Graph]:
     return {
         "above": Graph(ConditionRow(rows), above, dynamic, ("context", "seen", "queries")),
         "row": Graph(SampleCell(rows, levels), row, dynamic, ("values", "logp")),
-        "cache": Graph(UpdateCache(rows), cache, dynamic, ("colors", "before", "keys", "vals")),
+        "cache": Graph(
+            UpdateCache(rows), cache, dynamic, tuple(f"next_{name}" for name in of_states)
+        ),
     }

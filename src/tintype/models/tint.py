@@ -84,8 +84,8 @@ class Tint(BinsModel):
         self.pyramid = Pyramid(config)
         self.classify = nn.Conv2d(self.pyramid.channels, BINS, 1)
         self.teacher: tuple[Classifier, ...] = ()  # one, in a tuple: its weights are not ours
-        self.distill = None
-        if config.distill:
+        self.distill, self.needs_teacher = None, config.distill > 0
+        if self.needs_teacher:
             # Beginning at zero: at first no gradient of it reaches the network.
             guess = nn.Linear(config.attention, Classifier.FEATURES)
             nn.init.zeros_(guess.weight)
@@ -132,11 +132,6 @@ class Tint(BinsModel):
             variance = (seen - seen.mean((0, 1))).square().mean()
         guess = self.distill(whole.flatten(2).transpose(1, 2)).float()
         return (guess - seen).square().mean() / variance.clamp_min(1e-6)
-
-    @property
-    def needs_teacher(self) -> bool:
-        """Whether the configuration asks for a classifier to learn from."""
-        return self.distill is not None
 
     def set_teacher(self, teacher: Classifier) -> None:
         """Learn to see in gray what this classifier sees in color."""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.color.bins import chroma_levels
+from tintype.color.bins import level_centers
 from tintype.errors import CheckpointError
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
 from tintype.models.pyramid import Pyramid, PyramidConfig
@@ -145,7 +145,7 @@ class TintSampler(ColorModel):
         self.rows = Rows(config.features, config.channels, config.layers, config.heads)
         self.refine = Refine(config.refinement)
         self.levels: Tensor
-        levels = torch.from_numpy(chroma_levels(LEVELS).copy())
+        levels = torch.from_numpy(level_centers(LEVELS).copy())
         self.register_buffer("levels", levels, persistent=False)
 
     def quantize_cells(self, rgb: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import metadata, png, profiles
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
-from tintype.photo.pillow import roomy, unlimited
+from tintype.photo.pillow import large_png_texts, no_pixel_limit
 
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
@@ -41,7 +41,7 @@ class Decoded(NamedTuple):
     encoding: Encoding
 
 
-class Task(NamedTuple):
+class ReadRequest(NamedTuple):
     """One file to be read.
 
     Attributes:
@@ -84,12 +84,12 @@ class Task(NamedTuple):
             )
 
 
-def decode_jpeg(task: Task) -> Decoded:
+def decode_jpeg(request: ReadRequest) -> Decoded:
     """Read a JPEG; of several pictures in one file (MPF) the first."""
     from PIL.JpegImagePlugin import JpegImageFile
 
-    image = JpegImageFile(task.file)
-    task.check_size(*image.size)
+    image = JpegImageFile(request.file)
+    request.check_size(*image.size)
     image.load()
     segments, photoshop = [], b""
     for kind, data in image.applist:
@@ -98,7 +98,7 @@ def decode_jpeg(task: Task) -> Decoded:
         elif kind == "APP13" and data.startswith(_PHOTOSHOP_HEADER):
             photoshop += data[len(_PHOTOSHOP_HEADER) :]
         elif kind == "APP2" and data.startswith(b"MPF\0"):
-            task.leave_out("the file holds more pictures than one (MPF): the first is taken")
+            request.leave_out("the file holds more pictures than one (MPF): the first is taken")
     exif = _exif(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
@@ -127,32 +127,32 @@ def jpeg_encoding(image: Image.Image) -> Encoding:
     )
 
 
-def decode_png(task: Task) -> Decoded:
+def decode_png(request: ReadRequest) -> Decoded:
     """Read a PNG of any depth."""
     from PIL.PngImagePlugin import PngImageFile
 
     def open_image() -> PngImageFile:
-        task.file.seek(0)
-        return PngImageFile(task.file)
+        request.file.seek(0)
+        return PngImageFile(request.file)
 
-    width, height, depth, colour_type = png.header(task.file)
-    task.check_size(width, height)
-    with roomy:
+    width, height, depth, color_type = png.read_header(request.file)
+    request.check_size(width, height)
+    with large_png_texts:
         image = open_image()
-        task.refuse_frames(image)
-        if depth == 16 and colour_type != 0:
-            pixels = png.read_16(image, open_image, colour_type)
+        request.refuse_frames(image)
+        if depth == 16 and color_type != 0:
+            pixels = png.read_16(image, open_image, color_type)
         else:
             image.load()
             pixels = np.asarray(image).astype(np.uint16)[..., None] if depth == 16 else image
     key = image.info.get("transparency")
-    if colour_type == 0 and depth in (2, 4) and isinstance(key, int):
+    if color_type == 0 and depth in (2, 4) and isinstance(key, int):
         # Pillow has spread the levels over 8 bits, but not the one that stands for transparency.
         image.info["transparency"] = key * 255 // ((1 << depth) - 1)
     if isinstance(pixels, np.ndarray) and key is not None:
         opaque = (pixels != np.asarray(key, dtype=np.uint16)).any(axis=-1, keepdims=True)
         pixels = np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
-    chunks, raw_exif = png.carried_chunks(task.file)
+    chunks, raw_exif = png.read_ancillary_chunks(request.file)
     xmp = image.info.get("xmp")
     carried = Metadata(
         exif=_exif(image.info.get("exif")) or _exif(raw_exif),
@@ -175,17 +175,17 @@ def _png_profile(image: Image.Image) -> bytes | None:
     return profiles.make_profile(f"gamma {gamma:.4g}", space, (1 / gamma,))
 
 
-def decode_webp(task: Task) -> Decoded:
+def decode_webp(request: ReadRequest) -> Decoded:
     """Read a WebP."""
     from PIL.WebPImagePlugin import WebPImageFile
 
     # The decoder makes room for the picture before it can be asked for its size.
-    task.check_size(*_webp_size(task.file))
-    lossless = any(kind == b"VP8L" for kind, _ in _webp_chunks(task.file))
-    task.file.seek(0)
-    with unlimited:
-        image = WebPImageFile(task.file)
-    task.refuse_frames(image)
+    request.check_size(*_webp_size(request.file))
+    lossless = any(kind == b"VP8L" for kind, _ in _webp_chunks(request.file))
+    request.file.seek(0)
+    with no_pixel_limit:
+        image = WebPImageFile(request.file)
+    request.refuse_frames(image)
     image.load()
     return Decoded(
         image,
@@ -224,20 +224,20 @@ def _webp_size(file: BinaryIO) -> tuple[int, int]:
     return width & 0x3FFF, height & 0x3FFF
 
 
-def decode_avif(task: Task) -> Decoded:
+def decode_avif(request: ReadRequest) -> Decoded:
     """Read an AVIF, at 8 bits whatever it has: Pillow gives no more."""
     from PIL.AvifImagePlugin import AvifImageFile
 
-    image = AvifImageFile(task.file)
-    task.check_size(*image.size)
-    task.refuse_frames(image)
+    image = AvifImageFile(request.file)
+    request.check_size(*image.size)
+    request.refuse_frames(image)
     image.load()
-    if is_deep_avif(task.file):
-        task.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
+    if is_high_bit_depth_avif(request.file):
+        request.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
     return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
 
 
-def is_deep_avif(file: BinaryIO) -> bool:
+def is_high_bit_depth_avif(file: BinaryIO) -> bool:
     """Whether an AVIF has 10 or 12 bits a channel, by the configuration of its codec."""
     file.seek(0)
     head = file.read(_AVIF_HEAD)
@@ -246,12 +246,12 @@ def is_deep_avif(file: BinaryIO) -> bool:
     return at >= 0 and len(head) > at + 6 and bool(head[at + 6] & 0x40)
 
 
-def decode_bmp(task: Task) -> Decoded:
+def decode_bmp(request: ReadRequest) -> Decoded:
     """Read a BMP."""
     from PIL.BmpImagePlugin import BmpImageFile
 
-    image = BmpImageFile(task.file)
-    task.check_size(*image.size)
+    image = BmpImageFile(request.file)
+    request.check_size(*image.size)
     image.load()
     return Decoded(image, False, None, Metadata(dpi=image.info.get("dpi")), Encoding())
 

@@ -15,10 +15,10 @@ from PIL.PngImagePlugin import PngInfo
 from tintype.errors import UnwritablePhotoError
 from tintype.photo import ifd, metadata, png, tiff
 from tintype.photo.encoding import Format
-from tintype.photo.pillow import quiet
+from tintype.photo.pillow import no_warnings
 from tintype.photo.planes import Pixels
 from tintype.photo.profiles import srgb_gray_profile, srgb_profile
-from tintype.photo.quantisation import matching_chroma
+from tintype.photo.quantization import matching_chroma_table
 
 if TYPE_CHECKING:
     from tintype.photo.photo import Photo
@@ -63,7 +63,7 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
     if (carried.comments or carried.segments) and format != "JPEG":
         notes.append(f"{format} has no place for the comments and extensions of a JPEG")
     try:
-        with quiet:
+        with no_warnings:
             _WRITERS[format](photo, file, notes)
     except (OSError, ValueError, OverflowError, struct.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -76,10 +76,10 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
 
 def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     carried, encoding = photo.metadata, photo.encoding
-    exif = metadata.fitting_exif(carried.exif, _MAX_EXIF) if carried.exif else None
+    exif = metadata.shrink_exif(carried.exif, _MAX_EXIF) if carried.exif else None
     if carried.exif and exif != carried.exif:
         notes.append("JPEG holds 64 KB of EXIF: larger parts are left out")
-    xmp = metadata.fitting_xmp(carried.xmp, _MAX_XMP) if carried.xmp else None
+    xmp = metadata.shrink_xmp(carried.xmp, _MAX_XMP) if carried.xmp else None
     if carried.xmp and not xmp:
         notes.append("JPEG holds 64 KB of XMP: the packet is longer and is left out")
     segments = [_segment(0xFE, comment[:_MAX_COMMENT]) for comment in carried.comments]
@@ -87,11 +87,11 @@ def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     for start in range(0, len(photoshop), _MAX_PHOTOSHOP):
         part = photoshop[start : start + _MAX_PHOTOSHOP]
         segments.append(_segment(0xED, _PHOTOSHOP_HEADER + part))
-    how: dict[str, object] = {"quality": _QUALITY}
+    quantization: dict[str, object] = {"quality": _QUALITY}
     if encoding.luma_table:
-        chroma = encoding.chroma_table or matching_chroma(encoding.luma_table)
-        how = {"qtables": [list(encoding.luma_table), list(chroma)]}
-    _opaque(photo, notes).save(
+        chroma = encoding.chroma_table or matching_chroma_table(encoding.luma_table)
+        quantization = {"qtables": [list(encoding.luma_table), list(chroma)]}
+    _flatten_alpha(photo, notes).save(
         file,
         "JPEG",
         subsampling="4:4:4",
@@ -101,7 +101,7 @@ def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         dpi=carried.dpi or (0, 0),
         icc_profile=_profile(photo),
         extra=b"".join([*segments, *carried.segments]),
-        **how,
+        **quantization,
     )
 
 
@@ -109,7 +109,7 @@ def _segment(marker: int, data: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
 
 
-def _opaque(photo: Photo, notes: list[str]) -> Image.Image:
+def _flatten_alpha(photo: Photo, notes: list[str]) -> Image.Image:
     """The picture without transparency, over white where it had some."""
     image = _image(photo)
     if photo.alpha is None:
@@ -130,7 +130,7 @@ def _write_png(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     if photo.bit_depth == 16:
         first = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(_profile(photo)))]
         if carried.dpi:
-            first.append((b"pHYs", struct.pack(">IIB", *_per_metre(carried.dpi), 1)))
+            first.append((b"pHYs", struct.pack(">IIB", *_pixels_per_metre(carried.dpi), 1)))
         if carried.exif:
             first.append((b"eXIf", carried.exif))
         size = photo.width, photo.height
@@ -154,7 +154,7 @@ def _write_webp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     lossy = photo.format in ("JPEG", "AVIF") or (
         photo.format == "WEBP" and not photo.encoding.lossless
     )
-    _colour_image(photo).save(
+    _color_image(photo).save(
         file,
         "WEBP",
         lossless=not lossy,
@@ -170,9 +170,9 @@ def _write_webp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
 
 def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
-    exif = _sound_exif(photo, notes)
+    exif = _parsable_exif(photo, notes)
     exif = metadata.exif_with_resolution(exif, carried.dpi)
-    _colour_image(photo).save(
+    _color_image(photo).save(
         file,
         "AVIF",
         # At its best alpha is exact; a photograph without can do with less.
@@ -190,7 +190,7 @@ def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
 
 def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
-    known = metadata.exif_directory(_sound_exif(photo, notes))
+    known = metadata.exif_directory(_parsable_exif(photo, notes))
     tags = known.without(tiff.STRUCTURE) if known else ifd.Directory("<")
     metadata.set_resolution(tags, carried.dpi)
     for tag, kind, value in (
@@ -207,7 +207,7 @@ def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     tiff.write(file, size, _strips(photo), _channels(photo), compression, tags)
 
 
-def _sound_exif(photo: Photo, notes: list[str]) -> bytes | None:
+def _parsable_exif(photo: Photo, notes: list[str]) -> bytes | None:
     """The EXIF block, unless it is too damaged for a format that takes it apart."""
     if photo.metadata.exif and not metadata.exif_directory(photo.metadata.exif):
         notes.append("the EXIF is damaged and is left out")
@@ -222,7 +222,7 @@ def _write_bmp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     if _channels(photo) == 1:
         _image(photo).save(file, "BMP", dpi=carried.dpi or (0, 0))
         return
-    image = _colour_image(photo)
+    image = _color_image(photo)
     channels = len(image.mode)
     stride = -(-photo.width * channels // 4) * 4
     offset, size = 14 + 108, stride * photo.height
@@ -233,7 +233,7 @@ def _write_bmp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         struct.pack(
             "<IiiHHIIIIII4I4s48x",
             *(108, photo.width, photo.height, 1, 8 * channels, 3 if channels == 4 else 0, size),
-            *(_per_metre(carried.dpi) if carried.dpi else (0, 0)),
+            *(_pixels_per_metre(carried.dpi) if carried.dpi else (0, 0)),
             *(0, 0),
             *masks,
             b"BGRs",
@@ -252,38 +252,38 @@ _WRITERS: dict[Format, Callable[[Photo, BinaryIO, list[str]], None]] = {
 }
 
 
-def _per_metre(dpi: tuple[float, float]) -> tuple[int, int]:
+def _pixels_per_metre(dpi: tuple[float, float]) -> tuple[int, int]:
     return round(dpi[0] / 0.0254), round(dpi[1] / 0.0254)
 
 
 def _profile(photo: Photo) -> bytes:
-    return srgb_gray_profile() if photo.colours is None else srgb_profile()
+    return srgb_gray_profile() if photo.colors is None else srgb_profile()
 
 
 def _channels(photo: Photo) -> int:
-    return (1 if photo.colours is None else 3) + (photo.alpha is not None)
+    return (1 if photo.colors is None else 3) + (photo.alpha is not None)
 
 
-def _picture(photo: Photo) -> Pixels:
+def _pixels(photo: Photo) -> Pixels:
     """The gray or the colours that are written."""
-    return photo.gray if photo.colours is None else photo.colours
+    return photo.gray if photo.colors is None else photo.colors
 
 
 def _image(photo: Photo) -> Image.Image:
     """The photograph at 8 bits, of mode L, LA, RGB or RGBA."""
-    picture = _eight(_picture(photo))
+    picture = _to_8_bit(_pixels(photo))
     if photo.alpha is not None:
-        picture = np.dstack([picture, _eight(photo.alpha)])
+        picture = np.dstack([picture, _to_8_bit(photo.alpha)])
     return Image.fromarray(np.ascontiguousarray(picture))
 
 
-def _colour_image(photo: Photo) -> Image.Image:
+def _color_image(photo: Photo) -> Image.Image:
     """The photograph at 8 bits, of mode RGB or RGBA, for a format that knows no gray."""
     image = _image(photo)
-    return image if photo.colours is not None else image.convert(image.mode.replace("L", "RGB"))
+    return image if photo.colors is not None else image.convert(image.mode.replace("L", "RGB"))
 
 
-def _eight(values: Pixels) -> NDArray[np.uint8]:
+def _to_8_bit(values: Pixels) -> NDArray[np.uint8]:
     """Values at 8 bits: those of 16 divided by 257 and rounded."""
     if values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False)
@@ -292,7 +292,7 @@ def _eight(values: Pixels) -> NDArray[np.uint8]:
 
 def _strips(photo: Photo) -> Iterator[Pixels]:
     """The photograph's rows in order, (rows, W, channels) at a time, at its own depth."""
-    picture = _picture(photo)
+    picture = _pixels(photo)
     rows = tiff.strip_rows(photo.width, _channels(photo), picture.itemsize)
     for top in range(0, photo.height, rows):
         strip = picture[top : top + rows]

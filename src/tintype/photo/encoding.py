@@ -21,7 +21,7 @@ EXTENSIONS: dict[Format, tuple[str, ...]] = {
 }
 
 # Ends of names that say nothing of a format: none, and what the command line adds to a name.
-_SILENT = ("", ".colorized", ".compare")
+_ENDINGS_WITHOUT_FORMAT = ("", ".colorized", ".compare")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def requested_format(target: Path, source: Path | None = None) -> Format | None:
     Raises:
         UnwritablePhotoError: the name ends in something else than a format that is written.
     """
-    if target.suffix in _SILENT or (source is not None and target.suffix == source.suffix):
+    if target.suffix in _ENDINGS_WITHOUT_FORMAT or (
+        source is not None and target.suffix == source.suffix
+    ):
         return None
     format = format_of(target.name)
     if format is None:

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 Values = NDArray[np.float32]
 
 
-class Stages(NamedTuple):
+class LutStages(NamedTuple):
     """From device values to the connection space, in this order; a step may be missing."""
 
-    first: list[Values]  # curves on device values
-    grid: Values | None  # (n, n, n, 3)
-    middle: list[Values]  # curves between grid and matrix
+    a_curves: list[Values]  # on device values
+    clut: Values | None  # (n, n, n, 3)
+    m_curves: list[Values]  # between CLUT and matrix
     matrix: Values | None  # (3, 4), the last column added
-    last: list[Values]  # curves on connection values
-    lab: Values  # (3, 2): scale and offset from [0, 1] to L*, a*, b*
+    b_curves: list[Values]  # on connection values
+    lab_scale: Values  # (3, 2): scale and offset from [0, 1] to L*, a*, b*
 
 
-def tone_curve(data: bytes) -> tuple[Values, int]:
+def read_tone_curve(data: bytes) -> tuple[Values, int]:
     """Read the tone curve at the beginning of some bytes.
 
     Returns:
@@ -63,7 +63,7 @@ def tone_curve(data: bytes) -> tuple[Values, int]:
     return np.clip(y, 0, 1).astype(np.float32), length
 
 
-def tables_to_xyz(data: bytes, pcs: str) -> Callable[[NDArray[np.uint16]], Values]:
+def lut_to_xyz(data: bytes, pcs: str) -> Callable[[NDArray[np.uint16]], Values]:
     """The conversion that a profile's AToB tag stands for.
 
     Args:
@@ -84,22 +84,22 @@ def tables_to_xyz(data: bytes, pcs: str) -> Callable[[NDArray[np.uint16]], Value
     else:
         raise ValueError("its tables are of an unknown kind")
 
-    def convert(colours: NDArray[np.uint16]) -> Values:
-        values = np.stack([stages.first[c][colours[..., c]] for c in range(3)], axis=-1)
-        if stages.grid is not None:
-            values = _interpolate(stages.grid, values)
-        values = _through(stages.middle, values)
+    def convert(colors: NDArray[np.uint16]) -> Values:
+        values = np.stack([stages.a_curves[c][colors[..., c]] for c in range(3)], axis=-1)
+        if stages.clut is not None:
+            values = _interpolate_trilinear(stages.clut, values)
+        values = _apply_curves(stages.m_curves, values)
         if stages.matrix is not None:
             values = values @ stages.matrix[:, :3].T + stages.matrix[:, 3]
-        values = _through(stages.last, values)
+        values = _apply_curves(stages.b_curves, values)
         if pcs == "XYZ ":
             return values * np.float32(65535 / 32768)
-        return _lab_to_xyz(values * stages.lab[:, 0] + stages.lab[:, 1])
+        return _lab_to_xyz(values * stages.lab_scale[:, 0] + stages.lab_scale[:, 1])
 
     return convert
 
 
-def _read_mft(data: bytes, size: int) -> Stages:
+def _read_mft(data: bytes, size: int) -> LutStages:
     """A lut8Type or lut16Type tag of three channels in and out."""
     channels_in, channels_out, points = data[8], data[9], data[10]
     if (channels_in, channels_out) != (3, 3) or points < 2:
@@ -119,17 +119,17 @@ def _read_mft(data: bytes, size: int) -> Stages:
     # 16-bit Lab of this type, as of version 2 profiles, has its full scale at 0xFF00.
     scale = 65535 / 65280 if size == 2 else 1.0
     lab = np.array([[100, 0], [255, -128], [255, -128]], dtype=np.float32) * [[scale, 1]]
-    return Stages(
-        [_stretch(row) for row in first],
+    return LutStages(
+        [_resample_curve(row) for row in first],
         grid,
         [],
         None,
-        [_stretch(row) for row in last],
+        [_resample_curve(row) for row in last],
         lab.astype(np.float32),
     )
 
 
-def _read_mab(data: bytes) -> Stages:
+def _read_mab(data: bytes) -> LutStages:
     """A lutAToBType tag of three channels in and out."""
     if data[8] != 3 or data[9] != 3:
         raise ValueError("its tables are not for three channels")
@@ -138,7 +138,7 @@ def _read_mab(data: bytes) -> Stages:
     def curves(at: int) -> list[Values]:
         found = []
         for _ in range(3 if at else 0):
-            values, length = tone_curve(data[at:])
+            values, length = read_tone_curve(data[at:])
             found.append(values)
             at += -(-length // 4) * 4
         return found
@@ -159,25 +159,25 @@ def _read_mab(data: bytes) -> Stages:
     first = curves(a_at)
     if not first and grid is None:
         # Without tables the tag has only M curves, matrix and B curves.
-        return Stages(curves(m_at) or [identity] * 3, None, [], matrix, curves(b_at), lab)
-    return Stages(first or [identity] * 3, grid, curves(m_at), matrix, curves(b_at), lab)
+        return LutStages(curves(m_at) or [identity] * 3, None, [], matrix, curves(b_at), lab)
+    return LutStages(first or [identity] * 3, grid, curves(m_at), matrix, curves(b_at), lab)
 
 
-def _stretch(curve: Values) -> Values:
+def _resample_curve(curve: Values) -> Values:
     """A sampled curve, sampled at 65536 levels."""
     x = np.linspace(0, len(curve) - 1, 65536)
     return np.interp(x, np.arange(len(curve)), curve).astype(np.float32)
 
 
-def _through(curves: list[Values], values: Values) -> Values:
+def _apply_curves(curves: list[Values], values: Values) -> Values:
     """Values through one curve for each channel."""
     if not curves:
         return values
-    levels = np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16)
-    return np.stack([curves[c][levels[..., c]] for c in range(3)], axis=-1)
+    index = np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16)
+    return np.stack([curves[c][index[..., c]] for c in range(3)], axis=-1)
 
 
-def _interpolate(grid: Values, values: Values) -> Values:
+def _interpolate_trilinear(grid: Values, values: Values) -> Values:
     """Values in [0, 1], (..., 3), looked up in a grid (r, g, b, 3) and interpolated."""
     sizes = np.array(grid.shape[:3])
     position = np.clip(values, 0, 1) * (sizes - 1).astype(np.float32)

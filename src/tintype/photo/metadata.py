@@ -23,8 +23,8 @@ _WIDTHS, _HEIGHTS = (0x0100, 0xA002, 0x1001), (0x0101, 0xA003, 0x1002)
 _COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
 # What a picture in colour says of its kind: photometric interpretation RGB, three channels.
-_IN_COLOUR = {0x0106: 2, 0x0115: 3}
-_XMP_IN_COLOUR = {"tiff:PhotometricInterpretation": "2", "tiff:SamplesPerPixel": "3"}
+_COLOR_TAGS = {0x0106: 2, 0x0115: 3}
+_COLOR_XMP = {"tiff:PhotometricInterpretation": "2", "tiff:SamplesPerPixel": "3"}
 # The types in which whole numbers are set.
 _WHOLE = {ifd.SHORT: "H", ifd.LONG: "I", ifd.SIGNED_SHORT: "h", ifd.SIGNED_LONG: "i"}
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)([1-8])")
@@ -66,37 +66,37 @@ class Metadata:
         directory = exif_directory(self.exif)
         entry = directory.entries.get(ORIENTATION) if directory else None
         if directory and entry:
-            if entry.type in _WHOLE:  # what `settle_exif` sets back, and nothing else
+            if entry.type in _WHOLE:  # what `normalize_exif` sets back, and nothing else
                 found = directory.number(ORIENTATION, 1)
         elif self.xmp and (match := _XMP_ORIENTATION.search(self.xmp)):
             found = int(match[1])
         return found if found in range(1, 9) else 1
 
-    def settled(self, width: int, height: int, turned: bool) -> Metadata:
+    def normalized(self, width: int, height: int, transposed: bool) -> Metadata:
         """The metadata of the upright sRGB picture that will be written.
 
         Args:
             width: its width in pixels.
             height: its height.
-            turned: whether its sides have changed places on the way.
+            transposed: whether its sides have changed places on the way.
         """
         # Programs that know no resolution write 0 or 1, or nothing in its place.
         dpi = tuple(float(value) for value in self.dpi or () if value)
-        dpi = dpi[::-1] if turned else dpi
+        dpi = dpi[::-1] if transposed else dpi
         return replace(
             self,
-            exif=settle_exif(self.exif, width, height, turned) if self.exif else None,
-            xmp=settle_xmp(self.xmp, width, height) if self.xmp else None,
-            photoshop=_without_stale(self.photoshop) if self.photoshop else None,
+            exif=normalize_exif(self.exif, width, height, transposed) if self.exif else None,
+            xmp=normalize_xmp(self.xmp, width, height) if self.xmp else None,
+            photoshop=_without_stale_resources(self.photoshop) if self.photoshop else None,
             dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and 1 < min(dpi) <= max(dpi) < 65536 else None,
         )
 
-    def coloured(self) -> Metadata:
+    def as_color(self) -> Metadata:
         """The metadata of the same picture in colour."""
         return replace(
             self,
-            exif=_coloured_exif(self.exif) if self.exif else None,
-            xmp=_set_in_xmp(self.xmp, _XMP_IN_COLOUR) if self.xmp else None,
+            exif=_color_exif(self.exif) if self.exif else None,
+            xmp=_set_in_xmp(self.xmp, _COLOR_XMP) if self.xmp else None,
         )
 
     def iptc(self) -> bytes | None:
@@ -144,7 +144,7 @@ def exif_with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) ->
     return ifd.build_block(directory)
 
 
-def settle_exif(exif: bytes, width: int, height: int, turned: bool) -> bytes:
+def normalize_exif(exif: bytes, width: int, height: int, transposed: bool) -> bytes:
     """An EXIF block made true of the upright sRGB picture.
 
     Orientation becomes 1, sizes the picture's own, colour space sRGB; the thumbnail, which shows
@@ -153,17 +153,17 @@ def settle_exif(exif: bytes, width: int, height: int, turned: bool) -> bytes:
     numbers = {ORIENTATION: 1, _COLOR_SPACE: 1}
     numbers |= dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
 
-    def settle(block: bytearray, first: int, order: str) -> None:
+    def normalize(block: bytearray, first: int, order: str) -> None:
         directories: list[tuple[int | None, int]] = [(None, first)]
         for kind, offset in directories:
-            below = _settle_directory(block, offset, order, numbers, turned)
+            below = _normalize_directory(block, offset, order, numbers, transposed)
             directories += [(tag, below[tag]) for tag in ifd.CHILDREN.get(kind, ()) if tag in below]
         _drop_thumbnail(block, first, order)
 
-    return _changed(exif, settle)
+    return _edit_exif(exif, normalize)
 
 
-def _changed(exif: bytes, change: Callable[[bytearray, int, str], None]) -> bytes:
+def _edit_exif(exif: bytes, change: Callable[[bytearray, int, str], None]) -> bytes:
     """An EXIF block changed in place, as far as it is not damaged.
 
     Args:
@@ -177,10 +177,10 @@ def _changed(exif: bytes, change: Callable[[bytearray, int, str], None]) -> byte
     return bytes(block)
 
 
-def _settle_directory(
-    block: bytearray, offset: int, order: str, numbers: dict[int, int], turned: bool
+def _normalize_directory(
+    block: bytearray, offset: int, order: str, numbers: dict[int, int], transposed: bool
 ) -> dict[int, int]:
-    """Settle one directory of a block in place; returns the offsets of those it points to."""
+    """Normalize one directory of a block in place; returns the offsets of those it points to."""
     below, resolutions = {}, []
     for slot in ifd.slots(block, offset, order):
         if slot.tag in ifd.POINTERS:
@@ -193,7 +193,7 @@ def _settle_directory(
         elif slot.tag == _INTEROP_INDEX and block[slot.position :][:3] == b"R03":
             # Adobe RGB by the rule for camera files; R98 is its sRGB.
             block[slot.position : slot.position + 3] = b"R98"
-    if turned and len(resolutions) == 2:
+    if transposed and len(resolutions) == 2:
         x, y = (slice(at, at + 4) for at in resolutions)
         block[x], block[y] = block[y], block[x]
     return below
@@ -215,15 +215,15 @@ def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> Non
         struct.pack_into(order + code, block, at, value)
 
 
-def _coloured_exif(exif: bytes) -> bytes:
+def _color_exif(exif: bytes) -> bytes:
     """An EXIF block that says of a picture in colour that it is one."""
 
-    def colour(block: bytearray, first: int, order: str) -> None:
+    def set_color(block: bytearray, first: int, order: str) -> None:
         for slot in ifd.slots(block, first, order):
-            if slot.tag in _IN_COLOUR:
-                _set_number(block, slot, order, _IN_COLOUR[slot.tag])
+            if slot.tag in _COLOR_TAGS:
+                _set_number(block, slot, order, _COLOR_TAGS[slot.tag])
 
-    return _changed(exif, colour)
+    return _edit_exif(exif, set_color)
 
 
 def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
@@ -259,29 +259,29 @@ def without_orientation(exif: bytes) -> bytes:
                 struct.pack_into(order + "H", block, first, count - 1)
                 break
 
-    return _changed(exif, drop)
+    return _edit_exif(exif, drop)
 
 
-def fitting_exif(exif: bytes, most: int) -> bytes | None:
+def shrink_exif(exif: bytes, max_bytes: int) -> bytes | None:
     """An EXIF block of at most so many bytes, if need be without the large private tags."""
     directory = exif_directory(exif)
-    if len(exif) <= most or directory is None:
-        return exif if len(exif) <= most else None
+    if len(exif) <= max_bytes or directory is None:
+        return exif if len(exif) <= max_bytes else None
     small = {tag: entry for tag, entry in directory.entries.items() if len(entry.value) < 4096}
     block = ifd.build_block(replace(directory, entries=small))
-    return block if len(block) <= most else None
+    return block if len(block) <= max_bytes else None
 
 
-def fitting_xmp(xmp: bytes, most: int) -> bytes | None:
+def shrink_xmp(xmp: bytes, max_bytes: int) -> bytes | None:
     """An XMP packet of at most so many bytes, if need be without the room it keeps for changes."""
-    if len(xmp) > most:
+    if len(xmp) > max_bytes:
         end = xmp.rfind(b"<?xpacket end")
         if end >= 0:
             xmp = xmp[:end].rstrip() + b"\n" + xmp[end:]
-    return xmp if len(xmp) <= most else None
+    return xmp if len(xmp) <= max_bytes else None
 
 
-def settle_xmp(xmp: bytes, width: int, height: int) -> bytes:
+def normalize_xmp(xmp: bytes, width: int, height: int) -> bytes:
     """An XMP packet made true of the upright sRGB picture: orientation, sizes and colour space."""
     return _set_in_xmp(
         xmp,
@@ -323,7 +323,7 @@ def with_iptc(photoshop: bytes | None, iptc: bytes) -> bytes:
     return photoshop + head + iptc + b"\0" * (len(iptc) % 2)
 
 
-def _without_stale(photoshop: bytes) -> bytes | None:
+def _without_stale_resources(photoshop: bytes) -> bytes | None:
     parts = _split_resources(photoshop)
     if not any(number in _STALE_RESOURCES for number, _, _ in parts):
         return photoshop

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def reason(path: Path, error: OSError | ValueError) -> str:
+def open_error_reason(path: Path, error: OSError | ValueError) -> str:
     """What keeps a path from being opened, where the error alone does not say it best."""
     for folder in path.parents:
         if os.path.isfile(folder):

@@ -14,18 +14,18 @@ from PIL import Image
 
 from tintype.errors import PhotoError, UnreadablePhotoError
 from tintype.photo import write
-from tintype.photo.decode import Decoded, Task, jpeg_encoding, plain_metadata
+from tintype.photo.decode import Decoded, ReadRequest, jpeg_encoding, plain_metadata
 from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
-from tintype.photo.planes import Kind, Pixels, planes_of_image, planes_of_samples
+from tintype.photo.planes import Kind, Pixels, image_to_planes, samples_to_planes
 from tintype.photo.read import read
-from tintype.photo.source import Source, opened
+from tintype.photo.source import Source, open_source
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
 DEFAULT_MAX_PIXELS = 250_000_000
 
 # By EXIF's number: what turns the stored pixels upright.
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,7 +45,7 @@ class Photo:
     Attributes:
         gray: the luminance (H, W), 8 or 16 bits: the pixels themselves of a gray picture, BT.601
             luma of any other. A coloured version keeps that of its original.
-        colours: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
+        colors: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
         alpha: (H, W), 0 transparent; None where the picture has no transparency.
         kind: whether the file was gray, gray with a cast (``"toned"``) or in colour.
         format: the file's format; None for a picture made in memory.
@@ -59,7 +59,7 @@ class Photo:
     """
 
     gray: Pixels
-    colours: Pixels | None = None
+    colors: Pixels | None = None
     alpha: Pixels | None = None
     kind: Kind = "gray"
     format: Format | None = None
@@ -76,7 +76,7 @@ class Photo:
         source: Source,
         *,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
-        keep_colours: bool = True,
+        keep_colors: bool = True,
     ) -> Photo:
         """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF or BMP.
 
@@ -85,7 +85,7 @@ class Photo:
         Args:
             source: a path, a file's bytes, or a file open for reading bytes.
             max_pixels: refuse larger pictures, before decoding; None for no limit.
-            keep_colours: False forgets a colour picture's own colours once its luminance is
+            keep_colors: False forgets a colour picture's own colours once its luminance is
                 known, which saves three bytes a pixel, or six of 16 bits; what is saved without
                 other colours is then gray.
 
@@ -95,9 +95,9 @@ class Photo:
         """
         notes: list[str] = []
         left_out: list[str] = []
-        with opened(source) as (file, name, path):
-            format, decoded = read(Task(file, name, max_pixels, notes, left_out))
-        return _make(decoded, format, path, keep_colours, notes, left_out)
+        with open_source(source) as (file, name, path):
+            format, decoded = read(ReadRequest(file, name, max_pixels, notes, left_out))
+        return _build_photo(decoded, format, path, keep_colors, notes, left_out)
 
     @classmethod
     def from_array(cls, pixels: ArrayLike) -> Photo:
@@ -134,13 +134,13 @@ class Photo:
             array = array.astype(np.result_type(array, np.float32), copy=False)
             array = np.rint(array * 65535).astype(np.uint16)
         if array.dtype == np.uint16:
-            return _make(_decoded(array), None, None, True, [])
+            return _build_photo(_decoded_pixels(array), None, None, True, [])
         if array.dtype != np.uint8:
             raise UnreadablePhotoError(
                 f"an array of {array.dtype} is no photograph: give uint8, uint16 or floats"
             )
         image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-        return _make(_decoded(image), None, None, True, [])
+        return _build_photo(_decoded_pixels(image), None, None, True, [])
 
     @classmethod
     def from_pil(cls, image: Image.Image) -> Photo:
@@ -165,13 +165,15 @@ class Photo:
                 f"an image of mode {image.mode} is no photograph: convert it to L or RGB first"
             )
         deep = image.mode.startswith("I;16")
-        decoded = _decoded(np.asarray(image).astype(np.uint16)[..., None] if deep else image.copy())
+        decoded = _decoded_pixels(
+            np.asarray(image).astype(np.uint16)[..., None] if deep else image.copy()
+        )
         decoded = decoded._replace(
             icc=image.info.get("icc_profile"),
             metadata=plain_metadata(image),
             encoding=jpeg_encoding(image),
         )
-        return _make(decoded, None, None, True, [])
+        return _build_photo(decoded, None, None, True, [])
 
     @property
     def width(self) -> int:
@@ -186,7 +188,7 @@ class Photo:
     @property
     def bit_depth(self) -> int:
         """Bits a channel, 8 or 16."""
-        return 8 * (self.gray if self.colours is None else self.colours).itemsize
+        return 8 * (self.gray if self.colors is None else self.colors).itemsize
 
     def luminance(self) -> NDArray[np.float32]:
         """The gray value of every pixel in [0, 1], gamma-encoded as in sRGB, (H, W)."""
@@ -199,10 +201,10 @@ class Photo:
         Raises:
             PhotoError: it was in colour, and opened without keeping them.
         """
-        if self.colours is not None:
-            return self.colours
+        if self.colors is not None:
+            return self.colors
         if self.kind != "gray":
-            raise PhotoError("the photograph's colours were not kept: open it with keep_colours")
+            raise PhotoError("the photograph's colours were not kept: open it with keep_colors")
         return np.repeat(self.gray[..., None], 3, axis=2)
 
     def with_rgb(self, rgb: Pixels) -> Photo:
@@ -221,14 +223,14 @@ class Photo:
                 f"not {rgb.shape} of {rgb.dtype}"
             )
         deep = rgb.itemsize == 2 or self.gray.itemsize == 2
-        colours = _deepened(rgb) if deep else rgb.view()
-        alpha = _deepened(self.alpha) if deep and self.alpha is not None else self.alpha
+        colors = _to_16_bit(rgb) if deep else rgb.view()
+        alpha = _to_16_bit(self.alpha) if deep and self.alpha is not None else self.alpha
         return replace(
             self,
-            colours=_frozen(colours),
-            alpha=_frozen(alpha),
-            kind="colour",
-            metadata=self.metadata.coloured(),
+            colors=_read_only(colors),
+            alpha=_read_only(alpha),
+            kind="color",
+            metadata=self.metadata.as_color(),
         )
 
     def save(
@@ -271,7 +273,7 @@ class Photo:
         return f"Photo({what}, {self.format or 'in memory'}{where})"
 
 
-def _make(
+def _build_photo(
     decoded: Decoded,
     format: Format | None,
     path: Path | None,
@@ -283,18 +285,18 @@ def _make(
     orientation = decoded.metadata.orientation()
     pixels = decoded.pixels if decoded.upright else _upright(decoded.pixels, orientation)
     if isinstance(pixels, Image.Image):
-        planes = planes_of_image(pixels, decoded.icc, keep, notes)
+        planes = image_to_planes(pixels, decoded.icc, keep, notes)
     else:
-        planes = planes_of_samples(pixels, decoded.icc, keep, notes)
+        planes = samples_to_planes(pixels, decoded.icc, keep, notes)
     height, width = planes.gray.shape
     return Photo(
-        gray=_frozen(planes.gray),
-        colours=_frozen(planes.colours),
-        alpha=_frozen(planes.alpha),
+        gray=_read_only(planes.gray),
+        colors=_read_only(planes.colors),
+        alpha=_read_only(planes.alpha),
         kind=planes.kind,
         format=format,
         encoding=decoded.encoding,
-        metadata=decoded.metadata.settled(width, height, orientation > 4),
+        metadata=decoded.metadata.normalized(width, height, orientation > 4),
         profile=planes.profile,
         path=path,
         notes=tuple(notes),
@@ -302,18 +304,18 @@ def _make(
     )
 
 
-def _decoded(pixels: Image.Image | NDArray[np.uint16]) -> Decoded:
+def _decoded_pixels(pixels: Image.Image | NDArray[np.uint16]) -> Decoded:
     return Decoded(pixels, False, None, Metadata(), Encoding())
 
 
 def _upright(
     pixels: Image.Image | NDArray[np.uint16], orientation: int
 ) -> Image.Image | NDArray[np.uint16]:
-    turn = _TURNS.get(orientation)
-    if turn is None:
+    method = _TRANSPOSES.get(orientation)
+    if method is None:
         return pixels
     if isinstance(pixels, Image.Image):
-        return pixels.transpose(turn)
+        return pixels.transpose(method)
     if orientation > 4:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -323,7 +325,7 @@ def _upright(
     return np.ascontiguousarray(pixels)
 
 
-def _deepened(values: Pixels) -> Pixels:
+def _to_16_bit(values: Pixels) -> Pixels:
     """8-bit values at 16 bits; 16-bit ones as they are."""
     return values * np.uint16(257) if values.dtype == np.uint8 else values.view()
 
@@ -331,7 +333,7 @@ def _deepened(values: Pixels) -> Pixels:
 _Array = TypeVar("_Array", bound="NDArray[np.generic] | None")
 
 
-def _frozen(array: _Array) -> _Array:
+def _read_only(array: _Array) -> _Array:
     if array is not None:
         array.flags.writeable = False
     return array

@@ -18,7 +18,7 @@ _STRIP_BYTES = 1 << 20
 _MAX_TEXT = 1 << 24
 
 
-class _Shared:
+class _SharedContext:
     """A change to the whole process: the first of several threads makes it, the last undoes it."""
 
     def __init__(self, change: Callable[[], AbstractContextManager[None]]) -> None:
@@ -58,14 +58,14 @@ def _without_warnings() -> Iterator[None]:
 
 
 #: A PNG's texts and profile may be larger inside than Pillow allows; their sum is limited still.
-roomy = _Shared(lambda: _set(PngImagePlugin, "MAX_TEXT_CHUNK", _MAX_TEXT))
+large_png_texts = _SharedContext(lambda: _set(PngImagePlugin, "MAX_TEXT_CHUNK", _MAX_TEXT))
 #: Pillow's limit on pixels is lifted inside: for single calls, and sizes checked against our own.
-unlimited = _Shared(lambda: _set(Image, "MAX_IMAGE_PIXELS", None))
+no_pixel_limit = _SharedContext(lambda: _set(Image, "MAX_IMAGE_PIXELS", None))
 #: Warnings are off inside: Pillow's are about metadata, which is read here without its help.
-quiet = _Shared(_without_warnings)
+no_warnings = _SharedContext(_without_warnings)
 
 
-def array_of(image: Image.Image) -> NDArray[np.uint8]:
+def image_to_array(image: Image.Image) -> NDArray[np.uint8]:
     """The pixels of a loaded 8-bit image, (H, W) or (H, W, C), in no more memory than they take."""
     width, height = image.size
     bands = len(image.getbands())

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.photo import profiles
-from tintype.photo.pillow import array_of
+from tintype.photo.pillow import image_to_array
 
-Kind = Literal["gray", "toned", "colour"]
+Kind = Literal["gray", "toned", "color"]
 Pixels = NDArray[np.uint8 | np.uint16]
 
 # Luma in 16 fractional bits, as Pillow computes it: a neutral colour gives its own level exactly.
 _LUMA = (19595, 38470, 7471)
 
 # A picture is looked at in about this size to tell whether its colour is more than a cast.
-_GLANCE = 192
+_THUMBNAIL_SIDE = 192
 # Chroma in levels of 255: what a JPEG's rounding makes of gray; and how far the chroma of a toned
 # print strays from the one chroma that belongs to each gray.
-_NEUTRAL, _STRAY = 2.5, 3.0
+_MAX_NEUTRAL_CHROMA, _MAX_TONED_DEVIATION = 2.5, 3.0
 # A stamp or a mark in colour on a gray picture: so much chroma at more than so many places.
-_STRONG, _FEW = 12.0, 8
+_STAMP_CHROMA, _MAX_STAMP_PIXELS = 12.0, 8
 
 _STRIP_PIXELS = 1 << 20
 
@@ -37,7 +37,7 @@ class Planes(NamedTuple):
 
     Attributes:
         gray: (H, W), 8 or 16 bits, in sRGB's curve.
-        colours: (H, W, 3) in sRGB, of the same depth; None where every pixel is neutral, or where
+        colors: (H, W, 3) in sRGB, of the same depth; None where every pixel is neutral, or where
             they were not asked for.
         alpha: (H, W), of the same depth; None where the picture has none.
         kind: whether it was gray, gray with a cast, or in colour.
@@ -45,77 +45,77 @@ class Planes(NamedTuple):
     """
 
     gray: Pixels
-    colours: Pixels | None
+    colors: Pixels | None
     alpha: Pixels | None
     kind: Kind
     profile: str | None
 
 
-def planes_of_image(
-    image: Image.Image, icc: bytes | None, keep_colours: bool, notes: list[str]
+def image_to_planes(
+    image: Image.Image, icc: bytes | None, keep_colors: bool, notes: list[str]
 ) -> Planes:
     """Take an upright 8-bit picture apart; it may be changed on the way.
 
     Args:
         image: in a mode that Pillow makes of a photograph: 1, L, LA, P, RGB, RGBA, CMYK and so on.
         icc: its profile.
-        keep_colours: whether a colour picture's own colours will be wanted.
+        keep_colors: whether a colour picture's own colours will be wanted.
         notes: gets what could not be done as the file asks.
     """
     if image.has_transparency_data:
         gray = image.mode in ("1", "L", "LA", "La")
         image = image.convert("LA" if gray else "RGBA")
-        alpha = array_of(image.getchannel("A"))
+        alpha = image_to_array(image.getchannel("A"))
         image = image.getchannel("L") if gray else image.convert("RGB")
     else:
         alpha = None
         if image.mode not in ("L", "RGB", "CMYK"):
             image = image.convert("L" if image.mode == "1" else "RGB")
     if image.mode == "L":
-        gray, profile = _gray_to_srgb(array_of(image), icc, notes)
+        gray, profile = _gray_to_srgb(image_to_array(image), icc, notes)
         return Planes(gray, None, alpha, "gray", profile)
     image, profile = _image_to_srgb(image, icc, notes)
-    gray = array_of(image.convert("L"))
-    kind = _kind(np.asarray(image.reduce(_reduction(image.size))))
-    colours = array_of(image) if keep_colours else None
-    return Planes(gray, _unless_neutral(colours, kind), alpha, kind, profile)
+    gray = image_to_array(image.convert("L"))
+    kind = _classify(np.asarray(image.reduce(_reduction(image.size))))
+    colors = image_to_array(image) if keep_colors else None
+    return Planes(gray, _none_if_neutral(colors, kind), alpha, kind, profile)
 
 
-def planes_of_samples(
-    samples: NDArray[np.uint16], icc: bytes | None, keep_colours: bool, notes: list[str]
+def samples_to_planes(
+    samples: NDArray[np.uint16], icc: bytes | None, keep_colors: bool, notes: list[str]
 ) -> Planes:
     """Take an upright 16-bit picture apart; the samples may be changed on the way.
 
     Args:
         samples: (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4): gray or RGB, then alpha.
-        icc, keep_colours, notes: as for `planes_of_image`.
+        icc, keep_colors, notes: as for `image_to_planes`.
     """
     channels = samples.shape[2]
     alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None
     if channels < 3:
         gray, profile = _gray_to_srgb(np.ascontiguousarray(samples[..., 0]), icc, notes)
         return Planes(gray, None, alpha, "gray", profile)
-    colours = samples[..., :3]
+    colors = samples[..., :3]
     profile = None
     if icc:
         try:
             if not profiles.is_srgb(icc):
-                profiles.samples_to_srgb(colours, icc)
+                profiles.samples_to_srgb(colors, icc)
                 profile = profiles.profile_name(icc)
         except profiles.ProfileError as error:
             notes.append(_profile_note(error))
-    kind = _kind(_glance_16(colours))
-    gray = luma_16(colours)
-    own = np.ascontiguousarray(colours) if keep_colours else None
-    return Planes(gray, _unless_neutral(own, kind), alpha, kind, profile)
+    kind = _classify(_thumbnail_16_bit(colors))
+    gray = rgb16_to_luma(colors)
+    own = np.ascontiguousarray(colors) if keep_colors else None
+    return Planes(gray, _none_if_neutral(own, kind), alpha, kind, profile)
 
 
-def luma_16(colours: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def rgb16_to_luma(colors: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """BT.601 luma (H, W) of 16-bit colours (H, W, 3), rounded."""
-    gray = np.empty(colours.shape[:2], dtype=np.uint16)
-    rows = max(1, _STRIP_PIXELS // colours.shape[1])
-    for top in range(0, len(colours), rows):
-        strip = colours[top : top + rows]
+    gray = np.empty(colors.shape[:2], dtype=np.uint16)
+    rows = max(1, _STRIP_PIXELS // colors.shape[1])
+    for top in range(0, len(colors), rows):
+        strip = colors[top : top + rows]
         total = np.full(strip.shape[:2], 1 << 15, dtype=np.uint32)
         for channel, weight in enumerate(_LUMA):
             total += strip[..., channel] * np.uint32(weight)
@@ -123,26 +123,26 @@ def luma_16(colours: NDArray[np.uint16]) -> NDArray[np.uint16]:
     return gray
 
 
-def _glance_16(colours: NDArray[np.uint16]) -> NDArray[np.float32]:
+def _thumbnail_16_bit(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
     """A small picture of 16-bit colours, in levels of 255: rows left out, columns averaged."""
-    height, width, _ = colours.shape
+    height, width, _ = colors.shape
     step = _reduction((width, height))
-    rows = colours[::step, : width // step * step]
+    rows = colors[::step, : width // step * step]
     return rows.reshape(len(rows), -1, step, 3).mean(axis=2, dtype=np.float32) / np.float32(257)
 
 
-def _unless_neutral(colours: Pixels | None, kind: Kind) -> Pixels | None:
+def _none_if_neutral(colors: Pixels | None, kind: Kind) -> Pixels | None:
     """Colours, but None where red, green and blue are the same all over."""
-    if kind != "gray" or colours is None:
-        return colours
-    red, green, blue = np.moveaxis(colours, -1, 0)
-    return None if np.array_equal(red, green) and np.array_equal(green, blue) else colours
+    if kind != "gray" or colors is None:
+        return colors
+    red, green, blue = np.moveaxis(colors, -1, 0)
+    return None if np.array_equal(red, green) and np.array_equal(green, blue) else colors
 
 
 def _gray_to_srgb(gray: Pixels, icc: bytes | None, notes: list[str]) -> tuple[Pixels, str | None]:
     if icc:
         try:
-            curve = profiles.gray_curve(icc, 256 if gray.dtype == np.uint8 else 65536)
+            curve = profiles.gray_to_srgb_table(icc, 256 if gray.dtype == np.uint8 else 65536)
         except profiles.ProfileError as error:
             notes.append(_profile_note(error))
         else:
@@ -171,25 +171,27 @@ def _profile_note(error: profiles.ProfileError) -> str:
 
 
 def _reduction(size: tuple[int, int]) -> int:
-    return max(1, min(size) // _GLANCE)
+    return max(1, min(size) // _THUMBNAIL_SIDE)
 
 
-def _kind(colours: NDArray[np.generic]) -> Kind:
+def _classify(colors: NDArray[np.generic]) -> Kind:
     """Whether a small picture (H, W, 3), in levels of 255, is gray, toned or in colour.
 
     In a toned print every gray has its own chroma, all over the picture: what is left when the
     mean chroma of each gray is taken away is grain and stains.
     """
-    r, g, b = np.moveaxis(colours.astype(np.float32).reshape(-1, 3), -1, 0)
+    r, g, b = np.moveaxis(colors.astype(np.float32).reshape(-1, 3), -1, 0)
     luma = 0.299 * r + 0.587 * g + 0.114 * b
     chroma = np.stack([0.564 * (b - luma), 0.713 * (r - luma)])
     strength = np.abs(chroma).max(axis=0)
-    if np.quantile(strength, 0.995) <= _NEUTRAL:
-        return "gray" if np.count_nonzero(strength > _STRONG) <= _FEW else "colour"
-    level = (luma / 8).astype(np.intp)
-    count = np.maximum(np.bincount(level), 1)
-    stray = 0.0
+    if np.quantile(strength, 0.995) <= _MAX_NEUTRAL_CHROMA:
+        return (
+            "gray" if np.count_nonzero(strength > _STAMP_CHROMA) <= _MAX_STAMP_PIXELS else "color"
+        )
+    gray_class = (luma / 8).astype(np.intp)
+    count = np.maximum(np.bincount(gray_class), 1)
+    variance = 0.0
     for plane in chroma:
-        mean = np.bincount(level, weights=plane) / count
-        stray += float(np.mean((plane - mean[level]) ** 2))
-    return "toned" if stray**0.5 <= _STRAY else "colour"
+        mean = np.bincount(gray_class, weights=plane) / count
+        variance += float(np.mean((plane - mean[gray_class]) ** 2))
+    return "toned" if variance**0.5 <= _MAX_TONED_DEVIATION else "color"

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
-from tintype.photo.pillow import array_of
+from tintype.photo.pillow import image_to_array
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
 
 # The ways to unpack a row that give the high byte of every sample, and the low one.
-_HALVES = {_RGB: ("RGB;16B", "RGB;16L"), _RGB_ALPHA: ("RGBA;16B", "RGBA;16L")}
+_RAWMODES = {_RGB: ("RGB;16B", "RGB;16L"), _RGB_ALPHA: ("RGBA;16B", "RGBA;16L")}
 # Where this machine has the high byte.
 _HIGH = 1 if sys.byteorder == "little" else 0
 
@@ -36,7 +36,7 @@ _MAX_TEXT = 1 << 24
 _STRIP_BYTES = 1 << 22
 
 
-def header(file: BinaryIO) -> tuple[int, int, int, int]:
+def read_header(file: BinaryIO) -> tuple[int, int, int, int]:
     """Width, height, bit depth and colour type of a PNG that stands at the beginning of a file.
 
     Raises:
@@ -49,7 +49,7 @@ def header(file: BinaryIO) -> tuple[int, int, int, int]:
     return struct.unpack_from(">IIBB", head, 16)
 
 
-def carried_chunks(file: BinaryIO) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None]:
+def read_ancillary_chunks(file: BinaryIO) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None]:
     """The text and the private chunks to be copied, and EXIF that an old program wrote as text.
 
     XMP is not among them. A private chunk is copied where its name says that it stays true when
@@ -92,7 +92,7 @@ def xmp_chunk(xmp: bytes) -> tuple[bytes, bytes]:
 
 
 def read_16(
-    image: PngImageFile, open_again: Callable[[], PngImageFile], colour_type: int
+    image: PngImageFile, open_again: Callable[[], PngImageFile], color_type: int
 ) -> NDArray[np.uint16]:
     """Read the samples of a 16-bit PNG with alpha or colour.
 
@@ -104,22 +104,22 @@ def read_16(
     Returns:
         (H, W, 2), (H, W, 3) or (H, W, 4) samples.
     """
-    if colour_type == _GRAY_ALPHA:
+    if color_type == _GRAY_ALPHA:
         # Four bytes a pixel: RGBA to Pillow, to us a gray and an alpha of two bytes each.
-        return _load_as(image, "RGBA").view(">u2").astype(np.uint16)
-    high, low = _HALVES[colour_type]
-    half = _load_as(image, high)
+        return _load_with_rawmode(image, "RGBA").view(">u2").astype(np.uint16)
+    high, low = _RAWMODES[color_type]
+    half = _load_with_rawmode(image, high)
     samples = np.empty((*half.shape, 2), dtype=np.uint8)
     samples[..., _HIGH] = half
-    samples[..., 1 - _HIGH] = _load_as(open_again(), low)
+    samples[..., 1 - _HIGH] = _load_with_rawmode(open_again(), low)
     return samples.view(np.uint16)[..., 0]
 
 
-def _load_as(image: PngImageFile, way: str) -> NDArray[np.uint8]:
+def _load_with_rawmode(image: PngImageFile, rawmode: str) -> NDArray[np.uint8]:
     """The pixels of a picture whose rows are unpacked in another way than Pillow chose."""
-    image.tile = [tile._replace(args=way) for tile in image.tile]
+    image.tile = [tile._replace(args=rawmode) for tile in image.tile]
     image.load()
-    return array_of(image)
+    return image_to_array(image)
 
 
 def write_16(
@@ -138,22 +138,22 @@ def write_16(
         channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
         chunks: what stands between header and pixels.
     """
-    colour_type = {1: _GRAY, 2: _GRAY_ALPHA, 3: _RGB, 4: _RGB_ALPHA}[channels]
+    color_type = {1: _GRAY, 2: _GRAY_ALPHA, 3: _RGB, 4: _RGB_ALPHA}[channels]
     file.write(SIGNATURE)
-    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *size, 16, colour_type, 0, 0, 0))
+    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *size, 16, color_type, 0, 0, 0))
     for kind, data in chunks:
         _write_chunk(file, kind, data)
     # The low bytes of a photograph are noise, in which searching for repeats finds nothing: runs
     # alone give files as small in a quarter of the time.
     packer = zlib.compressobj(6, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    for filtered in _filtered(strips, size[0], 2 * channels):
+    for filtered in _paeth_filtered(strips, size[0], 2 * channels):
         if packed := packer.compress(filtered.data):
             _write_chunk(file, b"IDAT", packed)
     _write_chunk(file, b"IDAT", packer.flush())
     _write_chunk(file, b"IEND", b"")
 
 
-def _filtered(
+def _paeth_filtered(
     strips: Iterator[NDArray[np.uint8 | np.uint16]], width: int, pixel: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Rows under PNG's fourth filter, Paeth's, which serves photographs best of the five."""

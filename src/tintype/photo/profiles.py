@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.color.spaces import linear_to_srgb
-from tintype.photo.icc import tables_to_xyz, tone_curve
+from tintype.photo.icc import lut_to_xyz, read_tone_curve
 
 if TYPE_CHECKING:
     from PIL import ImageCms
@@ -31,7 +31,7 @@ _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 # Rows converted at a time: temporaries stay small beside the picture.
 _STRIP_PIXELS = 1 << 20
 # Where a curve changes no value by more than this, the picture is sRGB already and stays as it is.
-_SAME = 0.5 / 255
+_MAX_SRGB_DEVIATION = 0.5 / 255
 
 
 class ProfileError(Exception):
@@ -60,14 +60,14 @@ def make_profile(name: str, space: str, curve: tuple[float, ...]) -> bytes:
             y = (ax + b)^g from x = d on, and cx below.
     """
     kind = {1: 0, 5: 3}[len(curve)]
-    trc = b"para" + bytes(4) + struct.pack(">HH", kind, 0) + _fixed(*curve)
-    tags = {"desc": _text(name), "cprt": _text("No copyright"), "wtpt": _xyz(_D50)}
+    trc = b"para" + bytes(4) + struct.pack(">HH", kind, 0) + _s15fixed16(*curve)
+    tags = {"desc": _text_tag(name), "cprt": _text_tag("No copyright"), "wtpt": _xyz_tag(_D50)}
     if space == "GRAY":
         tags["kTRC"] = trc
     else:
-        tags |= {f"{c}XYZ": _xyz(xyz) for c, xyz in zip("rgb", _PRIMARIES, strict=True)}
+        tags |= {f"{c}XYZ": _xyz_tag(xyz) for c, xyz in zip("rgb", _PRIMARIES, strict=True)}
         tags |= {f"{c}TRC": trc for c in "rgb"}
-        tags["chad"] = b"sf32" + bytes(4) + _fixed(*_ADAPTATION)
+        tags["chad"] = b"sf32" + bytes(4) + _s15fixed16(*_ADAPTATION)
     offset = 128 + 4 + 12 * len(tags)
     table, body, places = b"", b"", {}
     for tag, data in tags.items():
@@ -84,7 +84,7 @@ def make_profile(name: str, space: str, curve: tuple[float, ...]) -> bytes:
         b"XYZ ",
         *(2026, 1, 1, 0, 0, 0),
         b"acsp",
-        _fixed(*_D50),
+        _s15fixed16(*_D50),
     )
     return header + struct.pack(">I", len(tags)) + table + body
 
@@ -92,7 +92,7 @@ def make_profile(name: str, space: str, curve: tuple[float, ...]) -> bytes:
 def profile_name(icc: bytes) -> str:
     """The description of a profile, or "unnamed"."""
     try:
-        data = _tags(icc)["desc"]
+        data = _read_tags(icc)["desc"]
         if data[:4] == b"desc":
             text = data[12 : 12 + struct.unpack_from(">I", data, 8)[0]].decode("latin-1")
         else:
@@ -109,10 +109,10 @@ def is_srgb(icc: bytes) -> bool:
     Raises:
         ProfileError: it is damaged, or not for RGB.
     """
-    levels = np.arange(0, 256, 15, dtype=np.uint8)
-    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 18, 3)
-    converted = np.asarray(_transform(icc, "RGB").apply(Image.fromarray(colours)))
-    return bool(np.abs(converted.astype(np.int16) - colours).max() <= 1)
+    values = np.arange(0, 256, 15, dtype=np.uint8)
+    colors = np.stack(np.meshgrid(values, values, values), axis=-1).reshape(-1, 18, 3)
+    converted = np.asarray(_build_transform(icc, "RGB").apply(Image.fromarray(colors)))
+    return bool(np.abs(converted.astype(np.int16) - colors).max() <= 1)
 
 
 def image_to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
@@ -121,7 +121,7 @@ def image_to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
     Raises:
         ProfileError: the profile cannot be used for this picture.
     """
-    transform = _transform(icc, image.mode)
+    transform = _build_transform(icc, image.mode)
     return transform.apply_in_place(image) if image.mode == "RGB" else transform.apply(image)
 
 
@@ -131,53 +131,53 @@ def samples_to_srgb(samples: NDArray[np.uint16], icc: bytes) -> None:
     Raises:
         ProfileError: the profile cannot be used for this picture.
     """
-    convert = _converter(icc)
+    convert = _rgb16_converter(icc)
     rows = max(1, _STRIP_PIXELS // samples.shape[1])
     for top in range(0, len(samples), rows):
         strip = samples[top : top + rows]
         strip[...] = np.rint(convert(strip) * np.float32(65535))
 
 
-def gray_curve(icc: bytes, levels: int) -> NDArray[np.uint16] | None:
+def gray_to_srgb_table(icc: bytes, size: int) -> NDArray[np.uint16] | None:
     """The sRGB gray level of each gray level of a profile, gray or RGB.
 
     Args:
         icc: the profile of a gray picture.
-        levels: 256 or 65536.
+        size: of the table, 256 or 65536.
 
     Returns:
-        (levels,) values below ``levels``; None where the profile is sRGB's curve already.
+        (size,) values below ``size``; None where the profile is sRGB's curve already.
 
     Raises:
         ProfileError: the profile cannot be used for a gray picture.
     """
     ramp = np.linspace(0, 1, 65536, dtype=np.float32)
-    if _space(icc) == "GRAY":
-        tags = _tags(icc)
+    if _color_space(icc) == "GRAY":
+        tags = _read_tags(icc)
         try:
-            curve = tone_curve(tags["kTRC"])[0]
+            curve = read_tone_curve(tags["kTRC"])[0]
         except (KeyError, ValueError, IndexError, struct.error) as error:
             raise ProfileError("its gray curve is damaged or missing") from error
         if icc[20:24] == b"Lab ":
-            curve = _luminance_of_lightness(100 * curve)
+            curve = _lightness_to_luminance(100 * curve)
         gray = linear_to_srgb(curve)
     else:
         neutral = np.repeat(np.arange(65536, dtype=np.uint16)[:, None], 3, axis=1)
-        gray = _converter(icc)(neutral) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        gray = _rgb16_converter(icc)(neutral) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     gray = np.clip(gray, 0, 1)
-    if np.abs(gray - ramp).max() <= _SAME:
+    if np.abs(gray - ramp).max() <= _MAX_SRGB_DEVIATION:
         return None
-    step = 65535 // (levels - 1)
-    return np.rint(gray[::step] * (levels - 1)).astype(np.uint16)
+    step = 65535 // (size - 1)
+    return np.rint(gray[::step] * (size - 1)).astype(np.uint16)
 
 
-def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+def _build_transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
     """Little CMS's way from a profile to sRGB, for 8-bit pictures."""
     from PIL import ImageCms
 
     expected = {"RGB": "RGB ", "CMYK": "CMYK"}[mode]
-    if _space(icc) != expected:
-        raise ProfileError(f"it is for {_space(icc).strip() or 'no'} pictures, not {mode}")
+    if _color_space(icc) != expected:
+        raise ProfileError(f"it is for {_color_space(icc).strip() or 'no'} pictures, not {mode}")
     try:
         return ImageCms.ImageCmsTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(icc)),
@@ -192,15 +192,15 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
         raise ProfileError(str(error) or "it cannot be read") from error
 
 
-def _space(icc: bytes) -> str:
+def _color_space(icc: bytes) -> str:
     """The colour space that a profile is for: ``"RGB "``, ``"GRAY"``, ``"CMYK"`` and so on."""
     if len(icc) < 132 or icc[36:40] != b"acsp":
         raise ProfileError("it has no ICC header")
     return icc[16:20].decode("latin-1")
 
 
-def _tags(icc: bytes) -> dict[str, bytes]:
-    _space(icc)
+def _read_tags(icc: bytes) -> dict[str, bytes]:
+    _color_space(icc)
     (count,) = struct.unpack_from(">I", icc, 128)
     tags = {}
     for start in range(132, min(132 + 12 * count, len(icc) - 11), 12):
@@ -209,56 +209,56 @@ def _tags(icc: bytes) -> dict[str, bytes]:
     return tags
 
 
-def _luminance_of_lightness(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+def _lightness_to_luminance(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
     """Relative luminance of CIE L*."""
     return np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
 
 
-def _converter(icc: bytes) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
+def _rgb16_converter(icc: bytes) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
     """The conversion of 16-bit RGB colours (..., 3) to sRGB in [0, 1]."""
-    if _space(icc) != "RGB ":
-        raise ProfileError(f"it is for {_space(icc).strip() or 'no'} pictures, not RGB")
-    tags = _tags(icc)
+    if _color_space(icc) != "RGB ":
+        raise ProfileError(f"it is for {_color_space(icc).strip() or 'no'} pictures, not RGB")
+    tags = _read_tags(icc)
     from_xyz = np.linalg.inv(np.array(_PRIMARIES).T)
     try:
         # Colorimetric tables before perceptual ones, and tables before matrix: as Little CMS.
         if table := tags.get("A2B1") or tags.get("A2B0"):
-            to_xyz = tables_to_xyz(table, icc[20:24].decode("latin-1"))
+            to_xyz = lut_to_xyz(table, icc[20:24].decode("latin-1"))
             matrix = from_xyz.astype(np.float32)
         else:
             columns = [struct.unpack_from(">3i", tags[f"{c}XYZ"], 8) for c in "rgb"]
             matrix = (from_xyz @ np.array(columns).T / 65536).astype(np.float32)
-            to_xyz = _by_curves([tone_curve(tags[f"{c}TRC"])[0] for c in "rgb"])
+            to_xyz = _curves_to_linear([read_tone_curve(tags[f"{c}TRC"])[0] for c in "rgb"])
     except (KeyError, ValueError, IndexError, struct.error) as error:
         raise ProfileError("its curves or tables are damaged or missing") from error
 
-    def convert(colours: NDArray[np.uint16]) -> NDArray[np.float32]:
-        return linear_to_srgb(np.clip(to_xyz(colours) @ matrix.T, 0, 1))
+    def convert(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
+        return linear_to_srgb(np.clip(to_xyz(colors) @ matrix.T, 0, 1))
 
     return convert
 
 
-def _by_curves(
+def _curves_to_linear(
     curves: list[NDArray[np.float32]],
 ) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
     """The light of each channel, for the matrix to mix."""
 
-    def convert(colours: NDArray[np.uint16]) -> NDArray[np.float32]:
-        return np.stack([curves[c][colours[..., c]] for c in range(3)], axis=-1)
+    def convert(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
+        return np.stack([curves[c][colors[..., c]] for c in range(3)], axis=-1)
 
     return convert
 
 
-def _fixed(*values: float) -> bytes:
+def _s15fixed16(*values: float) -> bytes:
     """Numbers as s15Fixed16."""
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 
-def _xyz(values: tuple[float, ...]) -> bytes:
-    return b"XYZ " + bytes(4) + _fixed(*values)
+def _xyz_tag(values: tuple[float, ...]) -> bytes:
+    return b"XYZ " + bytes(4) + _s15fixed16(*values)
 
 
-def _text(text: str) -> bytes:
+def _text_tag(text: str) -> bytes:
     """A multi-localised text with the one record that is required."""
     encoded = text.encode("utf-16-be")
     return b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(encoded), 28) + encoded

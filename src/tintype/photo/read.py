@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import decode, png
-from tintype.photo.decode import Decoded, Task
+from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.decode_tiff import decode_tiff
 from tintype.photo.encoding import Format
-from tintype.photo.pillow import quiet
+from tintype.photo.pillow import no_warnings
 
-_DECODERS: dict[Format, Callable[[Task], Decoded]] = {
+_DECODERS: dict[Format, Callable[[ReadRequest], Decoded]] = {
     "JPEG": decode.decode_jpeg,
     "PNG": decode.decode_png,
     "WEBP": decode.decode_webp,
@@ -23,7 +23,7 @@ _DECODERS: dict[Format, Callable[[Task], Decoded]] = {
     "BMP": decode.decode_bmp,
 }
 
-_MARKS: list[tuple[int, bytes, Format]] = [
+_SIGNATURES: list[tuple[int, bytes, Format]] = [
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, png.SIGNATURE, "PNG"),
     (8, b"WEBPVP8", "WEBP"),
@@ -48,44 +48,44 @@ _REFUSED = [
 ]
 
 
-def read(task: Task) -> tuple[Format, Decoded]:
+def read(request: ReadRequest) -> tuple[Format, Decoded]:
     """Read a file in one of the formats of `Format`.
 
     Raises:
         UnreadablePhotoError: it is empty, damaged, animated or of another kind.
-        PhotoTooLargeError: it has more pixels than the task allows.
+        PhotoTooLargeError: it has more pixels than the request allows.
     """
-    task.file.seek(0)
-    format = _identify(task)
-    task.file.seek(0)
-    with _translated(task):
-        return format, _DECODERS[format](task)
+    request.file.seek(0)
+    format = _identify_format(request)
+    request.file.seek(0)
+    with _errors_translated(request):
+        return format, _DECODERS[format](request)
 
 
 @contextmanager
-def _translated(task: Task) -> Iterator[None]:
+def _errors_translated(request: ReadRequest) -> Iterator[None]:
     """Turn whatever a damaged file leads to into one error."""
     try:
-        with quiet:
+        with no_warnings:
             yield
     except (UnreadablePhotoError, PhotoTooLargeError, MemoryError):
         raise
     # A damaged file can make a decoder trip over anything.
     except Exception as error:
-        _refuse_empty(task)
+        _refuse_empty(request)
         reason = str(error).rstrip(".") or type(error).__name__
         raise UnreadablePhotoError(
-            f"{task.name} is cut short, damaged or of an unusual kind ({reason}): "
+            f"{request.name} is cut short, damaged or of an unusual kind ({reason}): "
             "get a whole copy of it"
         ) from error
 
 
-def _identify(task: Task) -> Format:
+def _identify_format(request: ReadRequest) -> Format:
     """The format of a file by its first bytes."""
-    head = task.file.read(64)
+    head = request.file.read(64)
     if not head:
-        raise UnreadablePhotoError(f"{task.name} is empty: get a whole copy of it")
-    for at, mark, format in _MARKS:
+        raise UnreadablePhotoError(f"{request.name} is empty: get a whole copy of it")
+    for at, mark, format in _SIGNATURES:
         if head[at:].startswith(mark):
             return format
     if head[4:8] == b"ftyp":
@@ -94,44 +94,44 @@ def _identify(task: Task) -> Format:
             return "AVIF"
         if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")):
             raise UnreadablePhotoError(
-                f"{task.name} is a HEIC photograph, which tintype does not read: "
+                f"{request.name} is a HEIC photograph, which tintype does not read: "
                 "convert it to JPEG, PNG or TIFF first"
             )
     if head.startswith(b"GIF8"):
-        _refuse_gif(task)
+        _refuse_gif(request)
     for at, mark, what in _REFUSED:
         if head[at:].startswith(mark):
             raise UnreadablePhotoError(
-                f"{task.name} is {what}, which tintype does not read: "
+                f"{request.name} is {what}, which tintype does not read: "
                 "convert it to JPEG, PNG or TIFF first"
             )
     raise UnreadablePhotoError(
-        f"{task.name} is not a photograph that tintype knows: "
+        f"{request.name} is not a photograph that tintype knows: "
         "it reads JPEG, PNG, WebP, TIFF, AVIF and BMP"
     )
 
 
-def _refuse_gif(task: Task) -> None:
+def _refuse_gif(request: ReadRequest) -> None:
     from PIL.GifImagePlugin import GifImageFile
 
-    task.file.seek(0)
-    with _translated(task):
-        task.refuse_frames(GifImageFile(task.file))
+    request.file.seek(0)
+    with _errors_translated(request):
+        request.refuse_frames(GifImageFile(request.file))
     raise UnreadablePhotoError(
-        f"{task.name} is a GIF, which tintype does not read: convert it to PNG first"
+        f"{request.name} is a GIF, which tintype does not read: convert it to PNG first"
     )
 
 
-def _refuse_empty(task: Task) -> None:
+def _refuse_empty(request: ReadRequest) -> None:
     """Refuse a picture whose header gives it no width or height: decoders only call it bad."""
-    task.file.seek(0)
-    head = task.file.read(29)
+    request.file.seek(0)
+    head = request.file.read(29)
     if head.startswith(png.SIGNATURE) and len(head) == 29:
-        task.check_size(*(min(side, 1) for side in struct.unpack_from(">2I", head, 16)))
+        request.check_size(*(min(side, 1) for side in struct.unpack_from(">2I", head, 16)))
     elif head.startswith(b"BM") and len(head) == 29:
-        task.check_size(*(min(abs(side), 1) for side in struct.unpack_from("<2i", head, 18)))
+        request.check_size(*(min(abs(side), 1) for side in struct.unpack_from("<2i", head, 18)))
     elif head.startswith(b"\xff\xd8"):
-        task.check_size(*_jpeg_size(task.file))
+        request.check_size(*_jpeg_size(request.file))
 
 
 def _jpeg_size(file: BinaryIO) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tintype.errors import UnreadablePhotoError
-from tintype.photo.paths import reason
+from tintype.photo.paths import open_error_reason
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
@@ -18,7 +18,7 @@ _UNNAMED = "the photograph"
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
+def open_source(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
     """A seekable file, what to call it in messages, and its path where it has one.
 
     Raises:
@@ -38,14 +38,14 @@ def opened(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
                     # A pipe has no beginning to go back to, and no place to save to.
                     yield io.BytesIO(file.read()), str(path), None
         except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable_error(path, error) from error
     else:
         name = getattr(source, "name", None)
         name = name if isinstance(name, str) else _UNNAMED
-        yield io.BytesIO(_contents(source, name)), name, None
+        yield io.BytesIO(_read_all(source, name)), name, None
 
 
-def _contents(file: BinaryIO, name: str) -> bytes:
+def _read_all(file: BinaryIO, name: str) -> bytes:
     """Everything that an open file still has to give."""
     if getattr(file, "closed", False):
         raise UnreadablePhotoError(f"{name} is a closed file: give one that is open")
@@ -63,11 +63,11 @@ def _contents(file: BinaryIO, name: str) -> bytes:
     return bytes(data)
 
 
-def _unreadable(path: Path, error: OSError | ValueError) -> UnreadablePhotoError:
+def _unreadable_error(path: Path, error: OSError | ValueError) -> UnreadablePhotoError:
     known = {
         FileNotFoundError: "does not exist: check the path",
         IsADirectoryError: "is a folder: name a photograph in it",
         PermissionError: "may not be read: check the file's permissions",
     }
-    what = known.get(type(error)) or f"cannot be read: {reason(path, error)}"
+    what = known.get(type(error)) or f"cannot be read: {open_error_reason(path, error)}"
     return UnreadablePhotoError(f"{path} {what}")

@@ -21,7 +21,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tintype.photo import ifd
-from tintype.photo.pillow import array_of, unlimited
+from tintype.photo.pillow import image_to_array, no_pixel_limit
 
 SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 FILL_ORDER, STRIP_OFFSETS, CHANNELS, ROWS_PER_STRIP, STRIP_SIZES = 266, 273, 277, 278, 279
@@ -123,7 +123,7 @@ def read_16(file: BinaryIO, directory: ifd.Directory) -> NDArray[np.uint16]:
         _, top, _ = places[group[0]]
         # The last strip ends with the picture; a tile never does.
         high = rows if layout.tiled else min(rows, layout.height - top)
-        packed = [_stored(file, layout, index, high * row_bytes) for index in group]
+        packed = [_read_block(file, layout, index, high * row_bytes) for index in group]
         plain = _unpack(packed, layout.compression, high, row_bytes)
         blocks = plain.view(layout.order + "u2").reshape(len(group), high, columns, depth)
         if layout.predictor == 2:
@@ -152,7 +152,7 @@ def _groups(layout: Layout, places: list[tuple[int, int, int]], most: int) -> It
         yield group
 
 
-def _stored(file: BinaryIO, layout: Layout, index: int, plain_size: int) -> bytes:
+def _read_block(file: BinaryIO, layout: Layout, index: int, plain_size: int) -> bytes:
     """The bytes of one strip or tile as the file has them."""
     offset = layout.offsets[index]
     size = layout.sizes[index] if index < len(layout.sizes) else plain_size
@@ -197,10 +197,10 @@ def _unpack(packed: list[bytes], compression: int, rows: int, row_bytes: int) ->
         except zlib.error as error:
             raise ValueError("a strip is damaged") from error
     else:
-        with unlimited:
+        with no_pixel_limit:
             image = TiffImageFile(_plain_tiff(packed, compression, rows, row_bytes))
             image.load()
-        return array_of(image)
+        return image_to_array(image)
     if min(len(strip) for strip in plain) < size:
         raise ValueError("a strip is cut short")
     joined = plain[0] if len(plain) == 1 else b"".join(strip[:size] for strip in plain)

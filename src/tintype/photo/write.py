@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, get_args
 from tintype.errors import UnwritablePhotoError
 from tintype.photo.encode import encode
 from tintype.photo.encoding import Format, requested_format
-from tintype.photo.paths import reason
+from tintype.photo.paths import open_error_reason
 
 if TYPE_CHECKING:
     from tintype.photo.photo import Photo
@@ -51,7 +51,7 @@ def save(
             notes = encode(photo, chosen, file)
             check_target(path, photo.path, overwrite=overwrite, in_place=in_place)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable_error(path, error) from error
     return notes
 
 
@@ -81,7 +81,7 @@ def _save_to_stream(photo: Photo, path: Path, format: Format) -> tuple[str, ...]
         # What an open file holds already is kept, by appending.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable_error(path, error) from error
     with io.FileIO(descriptor, "w") as file:
         return _save_to_file(photo, file, format)
 
@@ -112,7 +112,7 @@ def check_target(
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable_error(path, error) from error
     else:
         if _is_stream(path):
             return
@@ -120,7 +120,7 @@ def check_target(
     folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
     if not folder.is_dir():
         missing = FileNotFoundError(0, f"there is no folder {folder}: make it first")
-        raise _unwritable(path, missing)
+        raise _unwritable_error(path, missing)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UnwritablePhotoError(
             f"{path} cannot be written: the folder {folder} is write-protected; "
@@ -208,9 +208,9 @@ def _atomic(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _unwritable(path: Path, error: OSError | ValueError) -> UnwritablePhotoError:
+def _unwritable_error(path: Path, error: OSError | ValueError) -> UnwritablePhotoError:
     if isinstance(error, PermissionError):
         why = "the folder or the file is protected: check their permissions"
     else:
-        why = reason(path, error)
+        why = open_error_reason(path, error)
     return UnwritablePhotoError(f"{path} cannot be written: {why}")

@@ -22,13 +22,13 @@ from PIL import Image
 from tintype.color.bins import ab_bins, annealed_mean_of_logits
 from tintype.color.gamut import join_lab, join_luma
 from tintype.color.guided import (
-    ChromaFit,
+    GuidedCoefficients,
     area_mean,
-    bicubic,
-    bilinear,
     enlarge,
-    fit,
-    fit_filter,
+    fit_coefficients,
+    fit_filter_coefficients,
+    resize_bicubic,
+    resize_bilinear,
     working_size,
 )
 from tintype.color.spaces import rgb_to_yuv
@@ -255,7 +255,7 @@ class Colorizer:
         """
         sampler = self._samples()
         photo = _photo(photo)
-        if photo.kind != "colour":
+        if photo.kind != "color":
             named = photo.path or "the photograph"
             raise PhotoError(f"{named} has no colours of its own: give a photograph in colour")
         height, width = network_size(photo.height, photo.width, self.card.size)
@@ -395,7 +395,7 @@ class Colorizer:
             # As much coarser or finer where the longer side sets the scale.
             longest = max(1, size.longest * side // size.short_side)
             other = self._look(gray, replace(size, short_side=side, longest=longest))
-            others += bilinear(_softmax(other) if distributions else other, (rows, columns))
+            others += resize_bilinear(_softmax(other) if distributions else other, (rows, columns))
         first *= _FIRST_LOOK
         others *= (1 - _FIRST_LOOK) / len(size.other_sides)
         mean = first + others
@@ -471,7 +471,7 @@ class Colorizer:
 
     def _fit(
         self, chroma: NDArray[np.float32], guide: NDArray[np.float32], refine: Refine | None
-    ) -> ChromaFit:
+    ) -> GuidedCoefficients:
         """Chroma (h, w, 2) as lines in the luminance, by the model's own filter where it has one.
 
         The filter is linear in what it filters: on the coloured picture it does the same as on the
@@ -479,13 +479,13 @@ class Colorizer:
         """
         refinement = self.card.refinement
         if refinement is None or refine == "none":
-            return fit(chroma, guide)
+            return fit_coefficients(chroma, guide)
         height, width = guide.shape
-        planes = bicubic(chroma, (height, width))
+        planes = resize_bicubic(chroma, (height, width))
         if refine == "image":
             picture = join_luma(guide, planes, self.card.space, dtype=np.uint16)
             planes = rgb_to_yuv(picture.astype(np.float32) / 65535)[..., 1:]
-        return fit_filter(planes, guide, refinement.radius, refinement.eps)
+        return fit_filter_coefficients(planes, guide, refinement.radius, refinement.eps)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

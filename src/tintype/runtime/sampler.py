@@ -29,7 +29,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tintype.color.bins import ChromaLevels, chroma_levels, quantise_chroma
+from tintype.color.bins import ChromaLevels, level_centers, quantize_chroma
 from tintype.color.spaces import rgb_to_ycbcr
 from tintype.errors import CorruptModelError, UnknownModelError
 from tintype.runtime.card import Card, find
@@ -199,7 +199,7 @@ class Sampler:
 
     def chroma(self, levels: NDArray[np.int64]) -> NDArray[np.float32]:
         """Levels of Cr and Cb (n, 2, h, w) as full-range Cb and Cr in [0, 1], (n, h, w, 2)."""
-        return np.moveaxis(chroma_levels(self.levels)[levels[:, ::-1]], 1, -1)
+        return np.moveaxis(level_centers(self.levels)[levels[:, ::-1]], 1, -1)
 
     def refine(self, gray: NDArray[np.float32], levels: NDArray[np.int64]) -> NDArray[np.float32]:
         """What the second stage makes of samples; without one, `chroma`.
@@ -216,7 +216,7 @@ class Sampler:
         """
         if self._finer is None:
             return self.chroma(levels)
-        coarse = chroma_levels(self.levels)[levels] - np.float32(0.5)
+        coarse = level_centers(self.levels)[levels] - np.float32(0.5)
         shown = np.broadcast_to(gray, (len(levels), 1, *gray.shape))
         (finer,) = self._finer.call(gray=np.ascontiguousarray(shown), chroma=coarse)
         return np.moveaxis(finer[:, ::-1], 1, -1) + np.float32(0.5)
@@ -245,7 +245,7 @@ class Sampler:
         height, width = rgb.shape[0] // stride, rgb.shape[1] // stride
         chroma = rgb_to_ycbcr(rgb)[..., :0:-1]
         cells = chroma.reshape(height, stride, width, stride, 2).mean((1, 3))
-        return np.moveaxis(quantise_chroma(cells, self.levels), -1, 0).astype(np.int64)
+        return np.moveaxis(quantize_chroma(cells, self.levels), -1, 0).astype(np.int64)
 
     def score(
         self, condition: NDArray[np.float32], levels: NDArray[np.int64]

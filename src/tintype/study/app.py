@@ -1,8 +1,7 @@
-"""The pages of a study, for raters and for its owner.
+"""The web application of a study: pages for raters and for its owner.
 
-Raters get pages, one script, one style sheet, and the two pictures of the pair they are at, under
-names that mean nothing. Which of them is true is known here and goes out with the feedback on
-practice pairs alone.
+Raters get pages, one script, one style sheet, and the two pictures of their current trial under
+random names. The true side never leaves the server but in the feedback on practice trials.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tintype.errors import TintypeError
-from tintype.study.analysis import analyse
-from tintype.study.manifest import Study, owner_token
-from tintype.study.plan import Side, Trial
-from tintype.study.presentation import answers_csv, report_json, report_page, report_policy
-from tintype.study.protection import Buckets, Protection, address_of
-from tintype.study.records import Layout, Measured
-from tintype.study.storage import Pair, Session, Store
+from tintype.study.analysis import analyze
+from tintype.study.assignment import Side, Trial
+from tintype.study.manifest import Study, read_owner_token
+from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
+from tintype.study.protection import ProtectionMiddleware, RateLimiter, client_address
+from tintype.study.records import Layout, Measurements, Pair, Session
+from tintype.study.storage import AnswerStore
 
-_MONTH = 30 * 24 * 3600
+_COOKIE_SECONDS = 30 * 24 * 3600
 _DAY_MS = 24 * 3600 * 1000
 _NO_COOKIE = (
     "This page needs a cookie, to know which pair you are at, and your browser has kept none. "
     "Allow cookies for this page, then begin again."
 )
-#: What the framework says by itself, in words for raters.
-_FRAMEWORKS = {
+#: Messages of the framework, reworded for raters.
+_FRAMEWORK_MESSAGES = {
     "Not Found": "There is no such page.",
     "Method Not Allowed": "This page cannot be asked for in this way.",
 }
@@ -49,24 +48,24 @@ _STATIC = {
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How much one address may ask for; a laboratory's raters may share one.
+class RateLimits:
+    """Rate limits for each client address; the raters of a laboratory may share one.
 
     Attributes:
-        requests: a second, of any kind; 0 sets no limit of any kind.
-        burst: of requests at once.
-        raters: new ones a second.
-        raters_burst: of new ones at once.
+        requests: requests a second; 0 disables all limits.
+        burst: requests at once.
+        new_raters: new sessions a second.
+        new_raters_burst: new sessions at once.
     """
 
     requests: float = 100.0
     burst: float = 500.0
-    raters: float = 1.0
-    raters_burst: float = 100.0
+    new_raters: float = 1.0
+    new_raters_burst: float = 100.0
 
 
-class GivenAnswer(BaseModel):
-    """What a rater's browser sends."""
+class AnswerForm(BaseModel):
+    """The body of an answer, as JSON or a form."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,25 +78,27 @@ class GivenAnswer(BaseModel):
     layout: Layout | None = None
 
 
-def create_app(study: Study, store: Store, limits: Limits | None = None) -> Protection:
-    """The application that serves a study, an ASGI application.
+def create_app(
+    study: Study, store: AnswerStore, limits: RateLimits | None = None
+) -> ProtectionMiddleware:
+    """Create the ASGI application that serves a study.
 
     Raises:
         DataError: the study's owner token is missing.
     """
-    limits = limits or Limits()
-    pages = _Pages(study, store, limits)
+    limits = limits or RateLimits()
+    pages = _Handlers(study, store, limits)
     app = FastAPI(title=study.settings.title, openapi_url=None, docs_url=None, redoc_url=None)
     for path, methods, page in (
         ("/", ["GET", "HEAD"], pages.consent),
-        ("/consent", ["GET"], pages.home),
-        ("/consent", ["POST"], pages.consented),
+        ("/consent", ["GET"], pages.retry_consent),
+        ("/consent", ["POST"], pages.enroll),
         ("/instructions", ["GET"], pages.instructions),
         ("/trial", ["GET"], pages.trial),
         ("/answer", ["POST"], pages.answer),
         ("/picture/{token}", ["GET"], pages.picture),
         ("/thanks", ["GET"], pages.thanks),
-        ("/withdraw", ["GET"], pages.withdrawal),
+        ("/withdraw", ["GET"], pages.confirm_withdrawal),
         ("/withdraw", ["POST"], pages.withdraw),
         ("/leave", ["POST"], pages.leave),
         ("/report", ["GET"], pages.report_form),
@@ -106,16 +107,16 @@ def create_app(study: Study, store: Store, limits: Limits | None = None) -> Prot
         ("/health", ["GET"], pages.health),
     ):
         app.add_api_route(path, page, methods=methods, response_model=None)
-    # The framework's own refusals too, which are of the class that FastAPI's derives from.
-    app.add_exception_handler(StarletteHTTPException, pages.refused)
+    # Starlette's class, from which FastAPI's derives: the framework's own errors too.
+    app.add_exception_handler(StarletteHTTPException, pages.error_page)
     app.add_exception_handler(DBAPIError, pages.unavailable)
     app.add_exception_handler(TintypeError, pages.unavailable)
-    # Around all of it, not as a middleware: those stand within what answers an unforeseen error.
-    return Protection(app, Buckets(limits.requests, limits.burst))
+    # Wraps the application: added as a middleware it would not see unhandled errors.
+    return ProtectionMiddleware(app, RateLimiter(limits.requests, limits.burst))
 
 
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form that a browser sent."""
+async def _parse_form(request: Request) -> dict[str, str]:
+    """Parse the fields of a submitted form."""
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=16)
     except ValueError:
@@ -123,34 +124,36 @@ async def _form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-async def _given(request: Request) -> tuple[GivenAnswer, bool]:
-    """An answer, and whether a script sent it: as JSON, or else as a form."""
+async def _parse_answer(request: Request) -> tuple[AnswerForm, bool]:
+    """Parse an answer; return it and whether the script sent it (JSON) or a form."""
     scripted = request.headers.get("content-type", "").startswith("application/json")
     try:
-        content = await request.json() if scripted else await _form(request)
-        return GivenAnswer.model_validate(content), scripted
+        content = await request.json() if scripted else await _parse_form(request)
+        return AnswerForm.model_validate(content), scripted
     except (ValidationError, ValueError, RecursionError):
-        raise HTTPException(400, "This is no answer that can be read.") from None
+        raise HTTPException(400, "This answer cannot be read.") from None
 
 
-Form = Annotated[dict[str, str], Depends(_form)]
-Given = Annotated[tuple[GivenAnswer, bool], Depends(_given)]
+Form = Annotated[dict[str, str], Depends(_parse_form)]
+ParsedAnswer = Annotated[tuple[AnswerForm, bool], Depends(_parse_answer)]
 
 
-class _Pages:
-    """The pages, with what they need: one method a page.
+class _Handlers:
+    """The request handlers, one method a page.
 
-    They are plain functions, which the framework runs in threads: what they wait for is the disk.
+    They are plain functions, which the framework runs in threads, since they wait for the disk.
     """
 
-    def __init__(self, study: Study, store: Store, limits: Limits) -> None:
+    def __init__(self, study: Study, store: AnswerStore, limits: RateLimits) -> None:
         self._study = study
         self._store = store
-        self._token = owner_token(study)
+        self._token = read_owner_token(study)
         self._cookie = f"study-{study.digest[:12]}"  # several studies may share a host
         unlimited = limits.requests == 0
-        self._new_raters = Buckets(0 if unlimited else limits.raters, limits.raters_burst)
-        self._owners = Buckets(0.2, 10)
+        self._enrollment_limiter = RateLimiter(
+            0 if unlimited else limits.new_raters, limits.new_raters_burst
+        )
+        self._report_limiter = RateLimiter(0.2, 10)
         self._templates = Environment(
             loader=PackageLoader("tintype.study"), autoescape=True, undefined=StrictUndefined
         )
@@ -160,32 +163,32 @@ class _Pages:
     # Raters
 
     def consent(self, request: Request) -> Response:
-        """What the study is about; whoever takes part already goes on."""
+        """Show the consent page; redirect a rater with a session to where it stands."""
         session = self._session(request)
         if session is not None and not session.withdrawn:
-            return _go("thanks" if session.finished else "trial")
-        return self._page("consent.html", forgotten=False)
+            return _redirect("thanks" if session.finished else "trial")
+        return self._render("consent.html", forgotten=False)
 
-    def home(self) -> Response:
-        """For whoever reloads the page that asked to agree once more."""
-        return _go("./")
+    def retry_consent(self) -> Response:
+        """Redirect a reload of the rejected consent form."""
+        return _redirect("./")
 
-    def consented(self, request: Request, form: Form) -> Response:
-        """A new rater, if consent was given."""
+    def enroll(self, request: Request, form: Form) -> Response:
+        """Start a session, if consent was given."""
         session = self._session(request)
         if session is not None and not session.withdrawn:
-            return _go("thanks" if session.finished else "trial")
+            return _redirect("thanks" if session.finished else "trial")
         if form.get("agree") != "yes":
-            return self._page("consent.html", 400, forgotten=True)
-        if not self._new_raters.take(address_of(request.scope)):
+            return self._render("consent.html", 400, forgotten=True)
+        if not self._enrollment_limiter.allow(client_address(request.scope)):
             raise HTTPException(429, "Many people begin at this moment; try again in a minute.")
-        secret, _ = self._store.enrol()
-        response = _go("instructions?begun=1")
+        secret, _ = self._store.enroll()
+        response = _redirect("instructions?begun=1")
         response.set_cookie(
             self._cookie,
             secret,
-            max_age=_MONTH,
-            path=_folder_of(request),
+            max_age=_COOKIE_SECONDS,
+            path=_cookie_path(request),
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="lax",
@@ -193,111 +196,119 @@ class _Pages:
         return response
 
     def instructions(self, request: Request) -> Response:
-        """How it is done."""
+        """Show the instructions."""
         if self._session(request) is None:
-            if "begun" in request.query_params:  # else who just agreed would be asked to agree
+            if (
+                "begun" in request.query_params
+            ):  # the cookie was refused: do not ask for consent again
                 raise HTTPException(400, _NO_COOKIE)
-            return _go("./")
-        return self._page("instructions.html")
+            return _redirect("./")
+        return self._render("instructions.html")
 
     def trial(self, request: Request) -> Response:
-        """The pair a rater is at."""
+        """Present the next trial."""
         session = self._session(request)
         if session is None or session.withdrawn:
-            return _go("./")
+            return _redirect("./")
         last = self._store.last_practice(session)
-        pair = self._store.present(session)
+        pair = self._store.present_next(session)
         if pair is None:
-            return _go("thanks")
-        return self._page(
+            return _redirect("thanks")
+        return self._render(
             "trial.html",
             state=self._state(session, pair),
             feedback=None if last is None else _feedback(*last),
         )
 
-    def answer(self, request: Request, given: Given) -> Response:
-        """Keep an answer; the next pair goes out when it is safe."""
+    def answer(self, request: Request, given: ParsedAnswer) -> Response:
+        """Record an answer and reply with the next trial, and feedback after practice."""
         answer, scripted = given
         session = self._session(request)
-        if session is None or session.withdrawn or not _same(answer.form_key, session.form_key):
+        if (
+            session is None
+            or session.withdrawn
+            or not _equal_secrets(answer.form_key, session.form_key)
+        ):
             raise HTTPException(403, "This answer belongs to no rater here; reload the page.")
-        measured = Measured(
+        measurements = Measurements(
             answer.reaction_ms if scripted else None,
             answer.exposed_ms if scripted else None,
             answer.interrupted,
             answer.layout,
         )
-        practice = answer.position < self._study.settings.practice
-        before = self._store.pair(session) if practice else None
-        pair = self._store.answer(session, answer.position, answer.choice, measured, go_on=scripted)
+        practice = answer.position < self._study.settings.practice_trials
+        before = self._store.next_pair(session) if practice else None
+        pair = self._store.record_answer(
+            session, answer.position, answer.choice, measurements, present_next=scripted
+        )
         if not scripted:
-            return _go("thanks" if pair is None else "trial")
+            return _redirect("thanks" if pair is None else "trial")
         feedback = None
         if before and before.position == answer.position:
             feedback = _feedback(before.trial, answer.choice)
         return JSONResponse({"feedback": feedback, "next": self._state(session, pair)})
 
     def picture(self, request: Request, token: str) -> Response:
-        """One of the two pictures of the pair a rater is at."""
+        """Return one of the two pictures of the rater's current trial."""
         secret = request.cookies.get(self._cookie)
-        pair = self._store.pair_of(secret) if secret else None
+        pair = self._store.next_pair_by_secret(secret) if secret else None
         if pair is None:
             raise HTTPException(404, "There is no such picture.")
-        true, coloured = self._study.files_of(pair.trial.photo, pair.trial.system)
-        # Both are read whichever is asked for: were one of them not in memory, neither would be.
-        contents = {"true": true.read_bytes(), "coloured": coloured.read_bytes()}
+        true, colorized = self._study.pair_files(pair.trial.photo, pair.trial.system)
+        # Read both whichever is requested, so that caching does not tell them apart by time.
+        contents = {"true": true.read_bytes(), "colorized": colorized.read_bytes()}
         left_true = pair.trial.true_side == "left"
         for name, side in ((pair.left_token, left_true), (pair.right_token, not left_true)):
-            if _same(token, name):
-                return Response(contents["true" if side else "coloured"], media_type="image/png")
+            if _equal_secrets(token, name):
+                return Response(contents["true" if side else "colorized"], media_type="image/png")
         raise HTTPException(404, "There is no such picture.")
 
     def thanks(self, request: Request) -> Response:
-        """The end, with the code that proves it."""
+        """Show the thank-you page with the completion code."""
         session = self._session(request)
         if session is None or session.withdrawn:
-            return _go("./")
+            return _redirect("./")
         if not session.finished:
-            return _go("trial")
-        return self._page("thanks.html", code=session.code)
+            return _redirect("trial")
+        return self._render("thanks.html", code=session.code)
 
-    def withdrawal(self, request: Request) -> Response:
-        """Whether the rater means it."""
+    def confirm_withdrawal(self, request: Request) -> Response:
+        """Ask to confirm the withdrawal."""
         session = self._session(request)
         if session is None or session.withdrawn:
-            return _go("./")
-        return self._page("withdraw.html", form_key=session.form_key, done=False)
+            return _redirect("./")
+        return self._render("withdraw.html", form_key=session.form_key, done=False)
 
     def withdraw(self, request: Request, form: Form) -> Response:
-        """Leave a rater out of the study."""
+        """Withdraw a rater from the study."""
         session = self._session(request)
-        if session is None or not _same(form.get("form_key", ""), session.form_key):
+        if session is None or not _equal_secrets(form.get("form_key", ""), session.form_key):
             raise HTTPException(403, "This form belongs to no rater here.")
         self._store.withdraw(session)
-        response = self._page("withdraw.html", form_key="", done=True)
-        response.delete_cookie(self._cookie, path=_folder_of(request))
+        response = self._render("withdraw.html", form_key="", done=True)
+        response.delete_cookie(self._cookie, path=_cookie_path(request))
         return response
 
     def leave(self, request: Request) -> Response:
-        """Let another person take part on this device."""
-        response = _go("./")
-        response.delete_cookie(self._cookie, path=_folder_of(request))
+        """Forget the session, so that another person can take part on this device."""
+        response = _redirect("./")
+        response.delete_cookie(self._cookie, path=_cookie_path(request))
         return response
 
     # The owner
 
     def report_form(self) -> Response:
-        """Where the owner's token is asked for."""
-        return self._page("owner.html", wrong=False)
+        """Ask for the owner's token."""
+        return self._render("owner.html", wrong=False)
 
     def report(self, request: Request, form: Form) -> Response:
-        """The report, for whoever has the owner's token."""
-        if not self._owners.take(address_of(request.scope)):
+        """Return the report as HTML, JSON or CSV, given the owner's token."""
+        if not self._report_limiter.allow(client_address(request.scope)):
             raise HTTPException(429, "Too many attempts; wait a minute.")
-        if not _same(form.get("token", ""), self._token):
-            return self._page("owner.html", 403, wrong=True)
+        if not _equal_secrets(form.get("token", ""), self._token):
+            return self._render("owner.html", 403, wrong=True)
         raters = self._store.raters()
-        report = analyse(self._study, raters, self._store.source)
+        report = analyze(self._study, raters, self._store.source)
         match form.get("format", "html"):
             case "json":
                 return JSONResponse(report_json(self._study, report))
@@ -305,44 +316,44 @@ class _Pages:
                 content = answers_csv(self._study, raters, report)
                 named = {"Content-Disposition": 'attachment; filename="answers.csv"'}
                 return Response(content, media_type="text/csv; charset=utf-8", headers=named)
-        page = report_page(self._study, report)
-        return HTMLResponse(page, headers={"Content-Security-Policy": report_policy(page)})
+        page = report_html(self._study, report)
+        return HTMLResponse(page, headers={"Content-Security-Policy": report_csp(page)})
 
     # Everyone
 
     def static(self, name: str) -> Response:
-        """The script, the style sheet and the icon."""
+        """Return the script, the style sheet or the icon."""
         if name not in _STATIC:
             raise HTTPException(404, "There is no such file.")
         return Response(self._static[name], media_type=_STATIC[name])
 
     def health(self) -> Response:
-        """For whoever watches over the server."""
+        """Return a health check."""
         return Response("ok\n", media_type="text/plain")
 
-    def refused(self, request: Request, error: Exception) -> Response:
-        """What went wrong, on a page or for a script."""
+    def error_page(self, request: Request, error: Exception) -> Response:
+        """Return an HTTP error as a page, or as JSON to the script."""
         status = getattr(error, "status_code", 500)
-        said = getattr(error, "detail", "")
-        text = _FRAMEWORKS.get(said, said)
+        detail = getattr(error, "detail", "")
+        text = _FRAMEWORK_MESSAGES.get(detail, detail)
         if request.headers.get("content-type", "").startswith("application/json"):
             return JSONResponse({"error": text}, status)
         up = "../" * (request.url.path.count("/") - 1)
-        page = self._page("message.html", status, message=text, up=up)
+        page = self._render("message.html", status, message=text, up=up)
         page.headers.update(getattr(error, "headers", None) or {})
         return page
 
     def unavailable(self, request: Request, error: Exception) -> Response:
-        """The database or the report failed: nothing was kept, and it is worth another try."""
+        """Return status 503 for an error of the database or the report."""
         text = "The study cannot be reached at this moment. Nothing is lost; try again in a while."
-        return self.refused(request, HTTPException(503, text))
+        return self.error_page(request, HTTPException(503, text))
 
     def _session(self, request: Request) -> Session | None:
         secret = request.cookies.get(self._cookie)
-        return self._store.session(secret) if secret else None
+        return self._store.find_session(secret) if secret else None
 
     def _state(self, session: Session, pair: Pair | None) -> dict[str, Any]:
-        """All that a rater's browser is told of the pair the rater is at."""
+        """Return all that the browser is told of a trial."""
         if pair is None:
             return {"done": True}
         settings = self._study.settings
@@ -352,18 +363,20 @@ class _Pages:
             "form_key": session.form_key,
             "position": pair.position,
             "practice": practice,
-            "number": pair.position + 1 - (0 if practice else settings.practice),
-            "of": settings.practice if practice else self._study.trials + settings.catch,
+            "number": pair.position + 1 - (0 if practice else settings.practice_trials),
+            "of": settings.practice_trials
+            if practice
+            else self._study.trials_per_rater + settings.catch_trials,
             "left": f"picture/{pair.left_token}",
             "right": f"picture/{pair.right_token}",
             "exposure_ms": settings.exposure_ms,
         }
 
-    def _page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def _render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         settings = self._study.settings
         page = self._templates.get_template(template).render(
             settings=settings,
-            pairs=self._study.trials + settings.catch,
+            pairs=self._study.trials_per_rater + settings.catch_trials,
             to_json=json.dumps,
             **{"up": "", **values},
         )
@@ -371,20 +384,20 @@ class _Pages:
 
 
 def _feedback(trial: Trial, choice: Side) -> dict[str, Any]:
-    """What a rater is told after a practice pair, and after no other."""
-    return {"right": choice == trial.true_side, "true_side": trial.true_side}
+    """Return the feedback on a practice trial."""
+    return {"correct": choice == trial.true_side, "true_side": trial.true_side}
 
 
-def _same(given: str, secret: str) -> bool:
-    """Whether two secrets are the same, in a time that does not tell where they differ."""
+def _equal_secrets(given: str, secret: str) -> bool:
+    """Compare secrets in constant time."""
     return hmac.compare_digest(given.encode(), secret.encode())
 
 
-def _go(page: str) -> RedirectResponse:
-    """Off to a page in the same folder: a proxy may serve the study under any path."""
+def _redirect(page: str) -> RedirectResponse:
+    """Redirect by a relative URL, since a proxy may serve the study under any path."""
     return RedirectResponse(page, 303)
 
 
-def _folder_of(request: Request) -> str:
-    """The path cookies are for."""
+def _cookie_path(request: Request) -> str:
+    """Return the path that cookies are limited to."""
     return request.scope.get("root_path") or "/"

@@ -1,4 +1,4 @@
-"""Preparing a study: photographs in, a folder that is never changed again out."""
+"""Create a study's folder from photographs."""
 
 from __future__ import annotations
 
@@ -18,34 +18,41 @@ from PIL import Image
 from tintype.errors import DataError, PhotoError, UnwritablePhotoError
 from tintype.photo import Photo
 from tintype.study.manifest import (
-    FALSE_COLOURS,
+    FALSE_COLORS,
     MANIFEST,
     PICTURES,
     TOKEN,
     Kind,
-    Picture,
     Settings,
     Study,
+    StudyPhoto,
 )
-from tintype.study.pictures import Rgb, check_true, encode, false_colours, square, strength
-from tintype.study.systems import Folder, System
+from tintype.study.pictures import (
+    RgbImage,
+    center_square,
+    check_usable,
+    encode_png,
+    false_colors,
+    mean_chroma,
+)
+from tintype.study.systems import FolderSystem, System
 
-#: Told what is done, of how many, and what is under way.
+#: Called with the number of steps done, of all, and a label of the current one.
 OnStep = Callable[[int, int, str], None]
 
 
 @dataclass
-class _Candidate:
-    """A photograph that can be used: its square, already written, and what choosing needs."""
+class _UsablePhoto:
+    """A usable photograph, its centre square already written."""
 
     path: Path
     true: str
-    strength: float
-    coloured: dict[str, str] = field(default_factory=dict)
+    mean_chroma: float
+    colorized: dict[str, str] = field(default_factory=dict)
     kind: Kind = "trial"
 
 
-def create(
+def create_study(
     folder: Path,
     photos: Sequence[Path],
     systems: Sequence[System],
@@ -53,21 +60,21 @@ def create(
     *,
     on_step: OnStep | None = None,
 ) -> tuple[Study, dict[str, str]]:
-    """Prepare a study in a new folder.
+    """Create a study in a new folder.
 
-    Every photograph becomes its centred square; each system colours the luminance of that square,
-    so both sides of a pair show the same pixels. Some photographs, those for catch trials among
-    the more colourful half, are set apart for catch trials and practice.
+    Every photograph is cropped to its centre square; each system colorizes the luminance of that
+    square, so both pictures of a pair show the same pixels. Some photographs are set apart for
+    practice and for catch trials, the latter from the more colourful half.
 
     Args:
-        folder: where the study is to be: a new name, or an empty folder.
+        folder: a new or empty folder.
         photos: photographs in colour.
-        systems: whose colours are set against the true ones.
-        settings: what is asked, and how.
+        systems: the systems to judge.
+        settings: the study's settings.
         on_step: for a progress bar.
 
     Returns:
-        The study, and why photographs were left out, by path.
+        The study, and photograph -> why it was skipped.
 
     Raises:
         DataError: the folder is in use, a name is given twice, a rater has fewer trials than there
@@ -75,14 +82,14 @@ def create(
     """
     check_settings(settings)
     names = [system.name for system in systems]
-    if not names or len(set(names)) < len(names) or FALSE_COLOURS in names:
+    if not names or len(set(names)) < len(names) or FALSE_COLORS in names:
         raise DataError(f"each system needs a name of its own, and there must be one: {names}")
     if settings.trials < len(names):
         raise DataError(
             f"with {settings.trials} trials a rater cannot judge all {len(names)} systems: choose "
             "more --trials, or fewer systems."
         )
-    refuse_existing(folder)
+    check_new_folder(folder)
     place = folder.resolve()  # "." has no name to make another of
     beside = place if place.exists() else place.parent
     partial = beside / f".{place.name}.{secrets.token_hex(4)}.partial"
@@ -91,7 +98,7 @@ def create(
     except OSError as error:
         raise UnwritablePhotoError(f"{folder} cannot be made: {error.strerror}") from error
     try:
-        study, refused = _prepared(partial, photos, systems, settings, on_step)
+        study, skipped = _build_study(partial, photos, systems, settings, on_step)
         place.mkdir(exist_ok=True)
         # An empty folder is filled, not replaced: somebody may be in it. The manifest makes it a
         # study, so it comes last.
@@ -99,14 +106,14 @@ def create(
             os.rename(partial / name, place / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Study(**{**vars(study), "folder": folder}), refused
+    return Study(**{**vars(study), "folder": folder}), skipped
 
 
-def refuse_existing(folder: Path) -> None:
-    """Refuse a folder that has something in it.
+def check_new_folder(folder: Path) -> None:
+    """Check that a study can be created in a folder.
 
     Raises:
-        DataError: it does.
+        DataError: it is a file or not empty.
     """
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(
@@ -115,31 +122,35 @@ def refuse_existing(folder: Path) -> None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse settings with which no study can be made.
+    """Check the ranges of a study's settings.
 
     Raises:
         DataError: one is out of range.
     """
-    wanted = {
+    rules = {
         "the size of the pictures is from 32 to 2048 pixels": 32 <= settings.size <= 2048,
         "the exposure is from 0.1 seconds to a minute, or 0 for no limit": (
             settings.exposure_ms == 0 or 100 <= settings.exposure_ms <= 60_000
         ),
         "the number of trials is from 1": settings.trials >= 1,
-        "practice and catch trials are counted from 0": min(settings.practice, settings.catch) >= 0,
-        "fewer errors are forgiven than there are catch trials": (
-            settings.catch == 0 or 0 <= settings.rules.catch_errors < settings.catch
+        "practice and catch trials are counted from 0": min(
+            settings.practice_trials, settings.catch_trials
+        )
+        >= 0,
+        "fewer catch errors are allowed than there are catch trials": (
+            settings.catch_trials == 0
+            or 0 <= settings.rules.max_catch_errors < settings.catch_trials
         ),
         "the seed is a whole number from 0": settings.seed >= 0,
         "the question and the title are not empty": bool(settings.question and settings.title),
         "there is something to consent to": bool(settings.consent),
     }
-    for rule, holds in wanted.items():
+    for rule, holds in rules.items():
         if not holds:
-            raise DataError(f"this makes no study: {rule}.")
+            raise DataError(f"these settings make no study: {rule}.")
 
 
-def _prepared(
+def _build_study(
     folder: Path,
     photos: Sequence[Path],
     systems: Sequence[System],
@@ -149,34 +160,36 @@ def _prepared(
     step = on_step or (lambda done, total, label: None)
     checksums: dict[str, str] = {}
 
-    def write(rgb: Rgb) -> str:
-        data = encode(rgb)
-        name = f"{secrets.token_hex(16)}.png"  # of no seed: a name tells nothing to anybody
+    def write(rgb: RgbImage) -> str:
+        data = encode_png(rgb)
+        name = f"{secrets.token_hex(16)}.png"  # not from the seed: names reveal nothing
         path = folder / PICTURES / name
         path.write_bytes(data)
         path.chmod(0o444)
         checksums[name] = hashlib.sha256(data).hexdigest()
         return name
 
-    candidates, refused = _candidates(photos, systems, settings.size, write, step)
-    _share_out(candidates, settings, len(systems), refused)
+    candidates, skipped = _read_photos(photos, systems, settings.size, write, step)
+    _assign_kinds(candidates, settings, len(systems), skipped)
     for done, candidate in enumerate(candidates):
         step(done, len(candidates), f"colouring {candidate.path.name}")
         with Image.open(folder / PICTURES / candidate.true) as image:
             true = np.asarray(image)
         if candidate.kind == "catch":
-            candidate.coloured[FALSE_COLOURS] = write(false_colours(true))
+            candidate.colorized[FALSE_COLORS] = write(false_colors(true))
             continue
         for system in systems:
             seed = int(np.random.default_rng([settings.seed, 2, done]).integers(2**31))
-            candidate.coloured[system.name] = write(system.colour(candidate.path, true, seed))
+            candidate.colorized[system.name] = write(system.colorize(candidate.path, true, seed))
     study = Study(
         folder=folder,
         settings=settings,
         systems={system.name: system.origin for system in systems},
         photos=tuple(
-            Picture(name, c.kind, c.true, c.coloured)
-            for name, c in zip(_names([c.path for c in candidates]), candidates, strict=True)
+            StudyPhoto(name, c.kind, c.true, c.colorized)
+            for name, c in zip(
+                _display_names([c.path for c in candidates]), candidates, strict=True
+            )
         ),
         checksums=checksums,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -184,11 +197,11 @@ def _prepared(
     token = folder / TOKEN
     token.touch(mode=0o600)
     token.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
-    return study, refused
+    return study, skipped
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """What the report calls photographs: their names, with folders where these are not enough."""
+def _display_names(paths: Sequence[Path]) -> list[str]:
+    """Return names for the report: file names, with folders where these are not unique."""
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         absolute = [Path(os.path.abspath(path)) for path in paths]
@@ -198,18 +211,18 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [name.encode(errors="backslashreplace").decode() for name in names]
 
 
-def _candidates(
+def _read_photos(
     photos: Sequence[Path],
     systems: Sequence[System],
     size: int,
-    write: Callable[[Rgb], str],
+    write: Callable[[RgbImage], str],
     step: OnStep,
-) -> tuple[list[_Candidate], dict[str, str]]:
-    """Every photograph that can be used, its square written, and why others cannot."""
-    candidates: list[_Candidate] = []
-    refused: dict[str, str] = {}
+) -> tuple[list[_UsablePhoto], dict[str, str]]:
+    """Read photographs; return the usable ones, squares written, and why others are skipped."""
+    candidates: list[_UsablePhoto] = []
+    skipped: dict[str, str] = {}
     seen: dict[bytes, Path] = {}
-    by_name = any(isinstance(system, Folder) for system in systems)
+    by_name = any(isinstance(system, FolderSystem) for system in systems)
     called = Counter(path.stem for path in photos)
     for done, path in enumerate(photos):
         step(done, len(photos), f"reading {path.name}")
@@ -217,40 +230,41 @@ def _candidates(
             if by_name and called[path.stem] > 1:
                 raise PhotoError(
                     f"{path} is not the only photograph called {path.stem}, by which pictures "
-                    "coloured elsewhere are found: rename it and its picture"
+                    "colorized elsewhere are found: rename it and its picture"
                 )
             photo = Photo.open(path)
-            check_true(photo)
-            rgb = square(photo, size)
+            check_usable(photo)
+            rgb = center_square(photo, size)
             same = seen.setdefault(hashlib.sha256(rgb.tobytes()).digest(), path)
             if same is not path:
                 raise PhotoError(f"{path} shows the same as {same}")
             for system in systems:
                 system.check(path)
         except PhotoError as error:
-            refused[str(path)] = str(error)
+            skipped[str(path)] = str(error)
         else:
-            candidates.append(_Candidate(path, write(rgb), strength(rgb)))
-    return candidates, refused
+            candidates.append(_UsablePhoto(path, write(rgb), mean_chroma(rgb)))
+    return candidates, skipped
 
 
-def _share_out(
-    candidates: list[_Candidate], settings: Settings, systems: int, refused: dict[str, str]
+def _assign_kinds(
+    candidates: list[_UsablePhoto], settings: Settings, systems: int, skipped: dict[str, str]
 ) -> None:
-    """Set photographs apart for catch trials, the more colourful ones, and for practice."""
-    needed = settings.practice + settings.catch + systems
+    """Choose photographs for practice and, among the more colourful ones, for catch trials."""
+    needed = settings.practice_trials + settings.catch_trials + systems
     if len(candidates) < needed:
-        reasons = f" ({len(refused)} cannot: {next(iter(refused.values()))})" if refused else ""
+        reasons = f" ({len(skipped)} cannot: {next(iter(skipped.values()))})" if skipped else ""
         raise DataError(
             f"{len(candidates)} photographs can be used{reasons}, and {needed} are "
-            f"needed: {settings.practice} for practice, {settings.catch} for catch trials and one "
-            "that counts for each system. Give more, or choose smaller --practice and --catch."
+            f"needed: {settings.practice_trials} for practice, {settings.catch_trials} for catch "
+            "trials and one scored trial for each system. Give more, or choose smaller "
+            "--practice-trials and --catch-trials."
         )
     random = np.random.default_rng([settings.seed, 3])
-    by_strength = sorted(candidates, key=lambda candidate: -candidate.strength)
-    colourful = by_strength[: max(settings.catch, len(candidates) // 2)]
-    for k in random.permutation(len(colourful))[: settings.catch]:
-        colourful[int(k)].kind = "catch"
+    by_chroma = sorted(candidates, key=lambda candidate: -candidate.mean_chroma)
+    colorful = by_chroma[: max(settings.catch_trials, len(candidates) // 2)]
+    for k in random.permutation(len(colorful))[: settings.catch_trials]:
+        colorful[int(k)].kind = "catch"
     others = [candidate for candidate in candidates if candidate.kind == "trial"]
-    for k in random.permutation(len(others))[: settings.practice]:
+    for k in random.permutation(len(others))[: settings.practice_trials]:
         others[int(k)].kind = "practice"

@@ -1,6 +1,6 @@
-"""A study on disk: a folder that nothing changes once it is written.
+"""A study on disk: a folder that is never changed once written.
 
-    DIR/study.json       what is asked, how, and what the pictures are: never leaves the server
+    DIR/study.json       settings, photographs and checksums; secret
     DIR/pictures/*.png   the pictures, under random names
     DIR/owner-token      the secret that opens the report over HTTP
 
@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 from tintype.errors import DataError
 
-VERSION = 1
+VERSION = 2
 MANIFEST, PICTURES, TOKEN = "study.json", "pictures", "owner-token"
 
-#: Name of the false colours that catch trials set against the true ones.
-FALSE_COLOURS = "false colours"
+#: Name of the false colours that catch trials show beside the true ones.
+FALSE_COLORS = "false colours"
 
 Kind = Literal["practice", "trial", "catch"]
 
@@ -43,39 +43,38 @@ CONSENT = (
 
 
 @dataclass(frozen=True)
-class Rules:
-    """What makes a rater's answers not count; fixed before the first answer is given.
+class ExclusionRules:
+    """The rules that exclude raters, fixed before the first answer.
 
     Attributes:
-        catch_errors: wrong answers to catch trials that are forgiven.
-        fast_ms: an answer sooner than this after the pictures appeared was not looked at.
-        fast_share: more than this share of such answers excludes the rater.
-        side_p: the rater is excluded where an even choice between the sides would be as uneven
-            as this one with a probability below this (exact binomial test, two-sided).
+        max_catch_errors: wrong answers to catch trials up to which a rater is included.
+        min_reaction_ms: an answer with a shorter reaction time is too fast.
+        max_fast_share: proportion of answers that may be too fast.
+        side_bias_alpha: significance level of the two-sided exact binomial test for side bias.
     """
 
-    catch_errors: int = 1
-    fast_ms: int = 300
-    fast_share: float = 0.25
-    side_p: float = 0.001
+    max_catch_errors: int = 1
+    min_reaction_ms: int = 300
+    max_fast_share: float = 0.25
+    side_bias_alpha: float = 0.001
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked, and how.
+    """The settings of a study.
 
     Attributes:
         title: of the study, as raters see it.
-        question: what raters are asked of each pair.
+        question: the question of every trial.
         consent: paragraphs of the page on which raters agree to take part.
-        contact: whom raters can ask, in words; empty where nobody is named.
+        contact: whom raters can ask, in words; may be empty.
         size: side of the square pictures in pixels.
-        exposure_ms: for how long a pair is shown; 0 leaves it there until the answer.
-        trials: pairs each rater is asked that count.
+        exposure_ms: exposure of a pair; 0 shows it until the answer.
+        trials: scored trials of each rater.
         practice: pairs with feedback before them, which never count.
         catch: pairs among them whose answer is obvious.
-        seed: of every random choice; whoever knows it knows all sides.
-        rules: what excludes a rater.
+        seed: of every random choice; secret, since it determines the true sides.
+        rules: rules that exclude raters.
     """
 
     title: str = "True colours"
@@ -85,36 +84,36 @@ class Settings:
     size: int = 256
     exposure_ms: int = 5000
     trials: int = 50
-    practice: int = 5
-    catch: int = 6
+    practice_trials: int = 5
+    catch_trials: int = 6
     seed: int = 0
-    rules: Rules = field(default_factory=Rules)
+    rules: ExclusionRules = field(default_factory=ExclusionRules)
 
 
 @dataclass(frozen=True)
-class Picture:
+class StudyPhoto:
     """One photograph of the study.
 
     Attributes:
-        name: of the file it was made of.
-        kind: what it is used for.
-        true: the file with its true colours, in the folder of pictures.
-        coloured: system -> the file with that system's colours.
+        name: of the photograph's file.
+        kind: the kind of its trials.
+        true: file of its true colours, in the folder of pictures.
+        colorized: system -> file with that system's colours.
     """
 
     name: str
     kind: Kind
     true: str
-    coloured: dict[str, str]
+    colorized: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A prepared study.
+    """A study: its settings, photographs and checksums.
 
     Attributes:
         folder: where it lies.
-        settings: what is asked, and how.
+        settings: its settings.
         systems: name -> where its colours come from.
         photos: the photographs; trials name them by their index here.
         checksums: file of a picture -> SHA-256.
@@ -125,54 +124,54 @@ class Study:
     folder: Path
     settings: Settings
     systems: dict[str, str]
-    photos: tuple[Picture, ...]
+    photos: tuple[StudyPhoto, ...]
     checksums: dict[str, str]
     created: str
     digest: str = ""
 
-    def of_kind(self, kind: Kind) -> list[int]:
-        """The indices of the photographs that are used for this."""
+    def photos_of_kind(self, kind: Kind) -> list[int]:
+        """Return the indices of the photographs of a kind."""
         return [k for k, photo in enumerate(self.photos) if photo.kind == kind]
 
     @property
-    def trials(self) -> int:
-        """Pairs that count, for each rater."""
-        return min(self.settings.trials, len(self.of_kind("trial")))
+    def trials_per_rater(self) -> int:
+        """The number of scored trials of each rater."""
+        return min(self.settings.trials, len(self.photos_of_kind("trial")))
 
-    def file(self, name: str) -> Path:
-        """Where a picture lies."""
+    def picture_path(self, name: str) -> Path:
+        """Return the path of a picture's file."""
         return self.folder / PICTURES / name
 
-    def files_of(self, photo: int, system: str) -> tuple[Path, Path]:
-        """The true picture of a photograph, and that with a system's colours."""
+    def pair_files(self, photo: int, system: str) -> tuple[Path, Path]:
+        """Return the paths of a photograph's true picture and a system's colorized one."""
         entry = self.photos[photo]
-        return self.file(entry.true), self.file(entry.coloured[system])
+        return self.picture_path(entry.true), self.picture_path(entry.colorized[system])
 
-    def raters_for(self, answers: int) -> int:
-        """How many raters give this many answers to each photograph in each system's colours."""
-        pairs = len(self.of_kind("trial")) * len(self.systems)
-        return -(-pairs * answers // self.trials)
+    def raters_needed(self, answers: int) -> int:
+        """Return how many raters give this many answers to each pair of photograph and system."""
+        pairs = len(self.photos_of_kind("trial")) * len(self.systems)
+        return -(-pairs * answers // self.trials_per_rater)
 
-    def record(self) -> dict[str, Any]:
-        """Everything but the folder, as JSON has it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the folder as a JSON object."""
         record = asdict(self)
         del record["folder"]
         return json.loads(json.dumps(record))
 
     def write(self) -> Study:
-        """Write the manifest into the folder and return the study with its digest."""
-        record = self.record()
-        record["digest"] = digest_of(record)
+        """Write the manifest into the folder; return the study with its digest."""
+        record = self.to_json()
+        record["digest"] = compute_digest(record)
         path = self.folder / MANIFEST
         text = json.dumps({"tintype_study": VERSION, **record}, indent=1, ensure_ascii=False)
-        path.touch(mode=0o600)  # who reads the seed knows all sides
+        path.touch(mode=0o600)  # the seed is secret
         path.write_text(text + "\n", encoding="utf-8")
         path.chmod(0o400)
         return read_study(self.folder)
 
 
-def digest_of(record: dict[str, Any]) -> str:
-    """SHA-256 over a study's record, without the digest it may hold itself."""
+def compute_digest(record: dict[str, Any]) -> str:
+    """Return the SHA-256 of a study's record, without the digest in it."""
     content = {key: value for key, value in record.items() if key != "digest"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -182,7 +181,7 @@ def read_study(folder: Path) -> Study:
     """Read a study and check that nothing in it was changed since it was made.
 
     Raises:
-        DataError: there is none, it is of another version, or it was changed.
+        DataError: there is none, its format version is another, or it was changed.
     """
     path = folder / MANIFEST
     try:
@@ -196,21 +195,22 @@ def read_study(folder: Path) -> Study:
         raise DataError(f"{path} cannot be read ({error}); restore it from a copy.") from error
     if version != VERSION:
         raise DataError(
-            f"{path} was made by another version of tintype (format {version}, not {VERSION})."
+            f"{path} was made by another version of tintype (format {version}, not {VERSION}): "
+            "create the study again."
         )
-    if digest_of(record) != record.get("digest"):
+    if compute_digest(record) != record.get("digest"):
         raise DataError(
             f"{path} was changed since the study was made: its checksum is not its own. A study "
             "stays as it is; restore it from a copy, or create a new one."
         )
     settings = record["settings"]
-    settings["rules"] = Rules(**settings["rules"])
+    settings["rules"] = ExclusionRules(**settings["rules"])
     settings["consent"] = tuple(settings["consent"])
     return Study(
         folder=folder,
         settings=Settings(**settings),
         systems=record["systems"],
-        photos=tuple(Picture(**photo) for photo in record["photos"]),
+        photos=tuple(StudyPhoto(**photo) for photo in record["photos"]),
         checksums=record["checksums"],
         created=record["created"],
         digest=record["digest"],
@@ -224,7 +224,7 @@ def verify_pictures(study: Study) -> None:
         DataError: one is missing or damaged.
     """
     for name, checksum in study.checksums.items():
-        path = study.file(name)
+        path = study.picture_path(name)
         try:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
@@ -233,8 +233,8 @@ def verify_pictures(study: Study) -> None:
             raise DataError(f"{path} is not the picture the study was made with; restore it.")
 
 
-def owner_token(study: Study) -> str:
-    """The secret that opens the report over HTTP.
+def read_owner_token(study: Study) -> str:
+    """Read the secret that opens the report over HTTP.
 
     Raises:
         DataError: the file that holds it is missing or empty.

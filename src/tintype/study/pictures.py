@@ -1,4 +1,4 @@
-"""The pictures raters see: square, small, and alike in everything but their colours."""
+"""The pictures that raters see: equal in all but their colours."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from tintype.color.spaces import rgb_to_lab
 from tintype.errors import PhotoError
 from tintype.photo import Photo
 
-Rgb = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
 _FALSE_CHROMA = 40.0  # mean chroma of false colours, in Lab units: hard to miss
 _LARGEST_GAIN = 4.0
 
 
-def check_true(photo: Photo) -> None:
-    """Refuse a photograph whose colours cannot be the true ones of a pair.
+def check_usable(photo: Photo) -> None:
+    """Check that a photograph has true colours to show.
 
     Raises:
         PhotoError: it has no colours, or is partly transparent.
     """
     name = photo.path or "the photograph"
-    if photo.kind != "colour":
-        raise PhotoError(f"{name} is {photo.kind}: it has no true colours to be found out")
+    if photo.kind != "color":
+        raise PhotoError(f"{name} is {photo.kind}: it has no true colours")
     if photo.alpha is not None and int(photo.alpha.min()) < np.iinfo(photo.alpha.dtype).max:
         raise PhotoError(f"{name} is partly transparent: flatten it first")
 
 
-def square(photo: Photo, size: int) -> Rgb:
-    """The centre of a photograph in its own colours, scaled to (size, size, 3).
+def center_square(photo: Photo, size: int) -> RgbImage:
+    """Return the largest centre square of a photograph, scaled to 8-bit RGB (size, size, 3).
 
-    The largest centred square, as in the Visual Turing Test of PixColor, which showed centre crops
-    of 224 x 224.
+    The Visual Turing Test of PixColor showed centre crops of 224 x 224.
 
     Raises:
         PhotoError: it is too small.
@@ -48,35 +47,34 @@ def square(photo: Photo, size: int) -> Rgb:
             f"pictures of {size} × {size}; a smaller --size takes it"
         )
     rgb = photo.rgb()
-    eight = rgb if rgb.dtype == np.uint8 else np.rint(rgb / np.float32(257)).astype(np.uint8)
+    rgb8 = rgb if rgb.dtype == np.uint8 else np.rint(rgb / np.float32(257)).astype(np.uint8)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    cut = np.ascontiguousarray(eight[top : top + side, left : left + side])
+    cut = np.ascontiguousarray(rgb8[top : top + side, left : left + side])
     image = Image.fromarray(cut).resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
-def encode(rgb: Rgb) -> bytes:
-    """A picture as PNG without compression, so that its size tells nothing of what it shows.
+def encode_png(rgb: RgbImage) -> bytes:
+    """Encode a picture as PNG without compression, so that its size reveals nothing.
 
-    All pictures of one size have the same number of bytes, and nothing but pixels is in them.
+    All pictures of one shape have the same number of bytes, and no metadata.
     """
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()
 
 
-def false_colours(rgb: Rgb) -> Rgb:
-    """The picture with every hue turned to its opposite and the colours made strong.
+def false_colors(rgb: RgbImage) -> RgbImage:
+    """Return a picture with opposite hues and raised chroma, for catch trials.
 
-    For catch trials: nobody who looks takes it for the true one. The lightness is that of the luma,
-    as in a model's colouring.
+    The lightness is that of the luma, as in a model's output.
     """
-    gain = np.clip(_FALSE_CHROMA / max(strength(rgb), 1e-6), 1.0, _LARGEST_GAIN)
+    gain = np.clip(_FALSE_CHROMA / max(mean_chroma(rgb), 1e-6), 1.0, _LARGEST_GAIN)
     ab = rgb_to_lab(rgb / np.float32(255))[..., 1:]
     return np.asarray(join_lab(Photo.from_array(rgb).gray, np.float32(-gain) * ab), np.uint8)
 
 
-def strength(rgb: Rgb) -> float:
-    """Mean chroma of a picture, in Lab units: how much there is for false colours to work on."""
+def mean_chroma(rgb: RgbImage) -> float:
+    """Return the mean chroma of a picture, in Lab units."""
     ab = rgb_to_lab(rgb / np.float32(255))[..., 1:]
     return float(np.hypot(ab[..., 0], ab[..., 1]).mean())

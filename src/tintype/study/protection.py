@@ -1,4 +1,4 @@
-"""What stands before the pages: headers, limits, and who may send what."""
+"""ASGI middleware: security headers, rate limits, body size and origin checks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Pages run the study's own script and style, and reach nothing but the study.
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 _HEADERS = {
-    # Pages, pictures and refusals alike: nothing is kept, so nothing can be compared later.
+    # For pages, pictures and errors alike.
     "Cache-Control": "no-store",
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -32,15 +32,13 @@ _HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 
-_MOST_BYTES = 8192  # of a request's body: an answer has some 200
-_MOST_ADDRESSES = 10_000
+_MAX_BODY_BYTES = 8192  # an answer has some 200
+_MAX_CLIENTS = 10_000
 
 
 @dataclass
-class Buckets:
-    """Token buckets, one for each address: so many at once, then so many a second.
-
-    Requests that are answered at the same time may take from one.
+class RateLimiter:
+    """Limit the rate of requests by a token bucket for each client address. Thread-safe.
 
     Attributes:
         rate: tokens a second; 0 sets no limit.
@@ -51,38 +49,38 @@ class Buckets:
     rate: float
     burst: float
     clock: Callable[[], float] = time.monotonic
-    _levels: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    _tokens: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, address: str) -> bool:
-        """Take a token, if there is one."""
+    def allow(self, address: str) -> bool:
+        """Take a token; return False if the bucket is empty."""
         if self.rate == 0:
             return True
         with self._lock:
             now = self.clock()
-            level, at = self._levels.pop(address, (self.burst, now))
-            level = min(self.burst, level + (now - at) * self.rate)
-            allowed = level >= 1
-            self._levels[address] = (level - allowed, now)
-            if len(self._levels) > _MOST_ADDRESSES:
-                self._levels.popitem(last=False)
+            tokens, at = self._tokens.pop(address, (self.burst, now))
+            tokens = min(self.burst, tokens + (now - at) * self.rate)
+            allowed = tokens >= 1
+            self._tokens[address] = (tokens - allowed, now)
+            if len(self._tokens) > _MAX_CLIENTS:
+                self._tokens.popitem(last=False)
         return allowed
 
 
-class Protection:
+class ProtectionMiddleware:
     """ASGI middleware around the whole application.
 
     Args:
         app: what it protects.
-        requests: how many an address may make.
+        requests: the rate limiter of requests.
     """
 
-    def __init__(self, app: ASGIApp, requests: Buckets) -> None:
+    def __init__(self, app: ASGIApp, requests: RateLimiter) -> None:
         self._app = app
         self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a request, or hand it on; the answer gets its headers either way."""
+        """Reject or forward a request; responses get the security headers either way."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,13 +92,13 @@ class Protection:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope)
+        refusal = self._rejection(scope)
         if refusal is not None:
             await refusal(scope, receive, send_protected)
             return
-        body = await _body(receive) if scope["method"] == "POST" else b""
+        body = await _read_body(receive) if scope["method"] == "POST" else b""
         if body is None:
-            response = PlainTextResponse("This is more than an answer has to say.", 413)
+            response = PlainTextResponse("The request is too large.", 413)
             await response(scope, receive, send_protected)
             return
         given = False
@@ -114,38 +112,38 @@ class Protection:
 
         await self._app(scope, receive_body, send_protected)
 
-    def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        if not self._requests.take(address_of(scope)):
+    def _rejection(self, scope: Scope) -> PlainTextResponse | None:
+        if not self._requests.allow(client_address(scope)):
             headers = {"Retry-After": "2"}
             return PlainTextResponse("Too many requests; wait a moment.", 429, headers)
         headers = Headers(scope=scope)
-        if scope["method"] == "POST" and not _same_origin(headers):
+        if scope["method"] == "POST" and not _is_same_origin(headers):
             return PlainTextResponse("This form was sent from another site.", 403)
         return None
 
 
-def address_of(scope: Scope) -> str:
-    """The address a request comes from."""
+def client_address(scope: Scope) -> str:
+    """Return the client's address."""
     client = scope.get("client")
     return client[0] if client else ""
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The body of a request; None if it is too long."""
+async def _read_body(receive: Receive) -> bytes | None:
+    """Read the body of a request; None if it is too long."""
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return b""
         body += message.get("body", b"")
-        if len(body) > _MOST_BYTES:
+        if len(body) > _MAX_BODY_BYTES:
             return None
         if not message.get("more_body"):
             return body
 
 
-def _same_origin(headers: Headers) -> bool:
-    """Whether a form was sent from a page of this server, as far as the browser tells."""
+def _is_same_origin(headers: Headers) -> bool:
+    """Return whether a form comes from a page of this server, by the browser's headers."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")

@@ -1,26 +1,26 @@
-"""What a study gathers, as plain data: between the storage that keeps it and the analysis."""
+"""Raters, sessions and answers, as plain data: what storage returns and analysis takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Kind
-from tintype.study.plan import Side
 
-#: How the pair lay on the rater's screen: beside each other, or the left one above.
+#: Layout of a pair on the screen: side by side, or the left picture above.
 Layout = Literal["row", "column"]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What the rater's browser measured; None of everything where it ran no script.
+class Measurements:
+    """Measurements of the rater's browser; None without script.
 
     Attributes:
-        reaction_ms: from the frame in which the pictures appeared to the answer.
-        exposed_ms: for how long they were there.
-        interrupted: whether the page was hidden meanwhile.
-        layout: how they lay.
+        reaction_ms: reaction time, from the frame that showed the pictures to the answer.
+        exposed_ms: how long the pictures were shown.
+        interrupted: whether the page was hidden during exposure.
+        layout: layout of the pair.
     """
 
     reaction_ms: int | None = None
@@ -31,16 +31,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, and what was asked.
+    """One answer, with its trial.
 
     Attributes:
         position: of the trial among the rater's, from 0.
         kind, photo, system, true_side: as in `Trial`.
-        choice: the picture that was taken for the true one.
-        measured: by the browser.
-        server_ms: from when the pair was first given out to when its answer arrived; below 0 where
-            two machines did so whose clocks differ.
-        presentations: how often the pair was given out: more than once after a reload.
+        choice: side chosen as the true one.
+        measurements: of the browser.
+        server_ms: from the first presentation to the answer, by the server's clock; negative where
+            two servers with different clocks took part.
+        presentations: how often the pair was presented; more than once after a reload.
     """
 
     position: int
@@ -49,23 +49,19 @@ class Answer:
     system: str
     true_side: Side
     choice: Side
-    measured: Measured
+    measurements: Measurements
     server_ms: int
     presentations: int
 
     @property
     def fooled(self) -> bool:
-        """Whether the system's picture was taken for the true one."""
+        """Return whether the system's picture was chosen as the true one."""
         return self.choice != self.true_side
 
     @property
     def reaction_ms(self) -> int:
-        """From seeing to answering, by the browser's clock, or the server's where it has none.
-
-        A browser's claim of more time than passed on the server is not believed; nor is the server
-        where its time ran backwards.
-        """
-        measured = self.measured.reaction_ms
+        """Return the reaction time: the browser's, at most the server's where that is valid."""
+        measured = self.measurements.reaction_ms
         if measured is None:
             return max(0, self.server_ms)
         return measured if self.server_ms < 0 else min(measured, self.server_ms)
@@ -73,14 +69,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rater:
-    """One person's session.
+    """One rater's session.
 
     Attributes:
         number: of the session in its database.
-        code: what the thank-you page gives out.
+        code: completion code, shown on the thank-you page.
         finished: whether every trial was answered.
-        withdrawn: whether the person asked to be left out.
-        answers: in the order they were given.
+        withdrawn: whether the rater withdrew.
+        answers: in the order of the trials.
     """
 
     number: int
@@ -88,3 +84,37 @@ class Rater:
     finished: bool
     withdrawn: bool
     answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A rater's session.
+
+    Attributes:
+        id: number in the database.
+        form_key: token that forms of this session must carry (against CSRF).
+        code: completion code, for the thank-you page.
+        finished, withdrawn: whether it is over.
+    """
+
+    id: int
+    form_key: str
+    code: str
+    finished: bool
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The trial that a rater answers next, with the tokens of its pictures.
+
+    Attributes:
+        position: of the trial among the rater's, from 0.
+        trial: the trial, including the true side, which is secret.
+        left_token, right_token: random names of the two pictures, of this presentation alone.
+    """
+
+    position: int
+    trial: Trial
+    left_token: str
+    right_token: str

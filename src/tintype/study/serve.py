@@ -1,4 +1,4 @@
-"""The server process: a socket, a log that keeps nobody's address, and the application."""
+"""The server process of a study: uvicorn on a socket, without access log."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Callable
 import uvicorn
 
 from tintype.errors import DataError
-from tintype.study.app import Limits, create_app
+from tintype.study.app import RateLimits, create_app
 from tintype.study.manifest import Study, verify_pictures
-from tintype.study.storage import Store
+from tintype.study.storage import AnswerStore
 
 
-def serve(
+def serve_study(
     study: Study,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
     database: str | None = None,
     proxy: bool = False,
-    limits: Limits | None = None,
+    limits: RateLimits | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve a study until a signal ends the process.
@@ -34,20 +34,19 @@ def serve(
         host: address to listen on.
         port: 0 takes any that is free.
         database: URL of the database for the answers; None keeps them in the study's folder.
-        proxy: believe a reverse proxy on this machine when it tells a rater's address and whether
-            the connection is encrypted.
-        limits: how much one address may ask for.
-        on_ready: told the address when raters can come.
+        proxy: trust the forwarded headers of a reverse proxy on this machine.
+        limits: rate limits for each address.
+        on_ready: called with the address once the server listens.
 
     Raises:
         DataError: the study was changed, the database cannot be used, or the port is taken.
         MissingExtraError: the database's driver is not installed.
     """
     verify_pictures(study)
-    store = Store(study, database)
+    store = AnswerStore(study, database)
     try:
         app = create_app(study, store, limits)
-        with _listening(host, port) as listener:
+        with _bind_socket(host, port) as listener:
             config = uvicorn.Config(
                 app,
                 log_level="warning",
@@ -68,14 +67,14 @@ def serve(
 
 
 def is_public(host: str) -> bool:
-    """Whether other machines can reach a server that listens there."""
+    """Return whether other machines can reach a server on this host address."""
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host != "localhost"
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bind_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)

@@ -1,8 +1,6 @@
-"""A rehearsal: raters whose rates of being fooled are known answer the study.
+"""Simulated raters with known fooling rates, to test the analysis and its statistical power.
 
-It shows what the analysis will look like, and whether it finds the truth with so many raters. It is
-no Visual Turing Test: its answers lie in a database of their own, which says that they are
-simulated, and every form of the report says so too.
+Their answers lie in a database of their own, marked as simulated, as every report of them is.
 """
 
 from __future__ import annotations
@@ -15,17 +13,17 @@ from statistics import NormalDist
 import numpy as np
 
 from tintype.errors import DataError
+from tintype.study.assignment import Side, Trial
 from tintype.study.manifest import Study
-from tintype.study.plan import Side, Trial
-from tintype.study.records import Measured
-from tintype.study.storage import DATABASES, Store
+from tintype.study.records import Measurements
+from tintype.study.storage import DATABASE_FILES, AnswerStore
 
 _NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
-class Population:
-    """Raters to simulate.
+class RaterPopulation:
+    """A population of raters to simulate.
 
     A rater is fooled by a photograph in a system's colours with the probability
     Phi(m + u + v): m the system's, u the rater's and v the photograph's own, normal with these
@@ -34,67 +32,67 @@ class Population:
     Attributes:
         raters: how many.
         fooled: rate of each system, in (0, 1).
-        between_raters, between_photos: standard deviations of u and v.
-        careless: share of raters who press anything, at once: the rules should exclude them.
-        seed: of all this.
+        rater_sd, photo_sd: standard deviations of u and v.
+        careless: proportion of raters who answer at random and too fast.
+        seed: of the simulation.
     """
 
     raters: int
-    fooled: Mapping[str, float]
-    between_raters: float = 0.3
-    between_photos: float = 0.5
+    fooling_rates: Mapping[str, float]
+    rater_sd: float = 0.3
+    photo_sd: float = 0.5
     careless: float = 0.1
     seed: int = 0
 
 
-def default_rates(study: Study) -> dict[str, float]:
-    """A rate for each system, from 0.2 to 0.4 in even steps, so that there is something to find."""
+def default_fooling_rates(study: Study) -> dict[str, float]:
+    """Return a fooling rate for each system, from 0.2 to 0.4 in equal steps."""
     names = list(study.systems)
     return {name: 0.2 + 0.2 * k / max(1, len(names) - 1) for k, name in enumerate(names)}
 
 
-def simulate(
+def simulate_raters(
     study: Study,
-    population: Population,
+    population: RaterPopulation,
     on_rater: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
-    """Let simulated raters answer the study, in place of those of an earlier rehearsal.
+    """Simulate raters who answer the study, replacing an earlier simulation.
 
     Returns:
-        The true rate of each system: the mean over this study's photographs of the probability that
-        a careful rater is fooled.
+        The true fooling rate of each system: the mean over this study's photographs of the
+        probability that a careful rater is fooled.
 
     Raises:
         DataError: a rate is missing, out of range, or of no system of the study.
     """
     _check(study, population)
     for suffix in ("", "-wal", "-shm"):
-        (study.folder / (DATABASES["simulated"] + suffix)).unlink(missing_ok=True)
+        (study.folder / (DATABASE_FILES["simulated"] + suffix)).unlink(missing_ok=True)
     random = np.random.default_rng([population.seed, 4])
-    photos = random.normal(0, population.between_photos, len(study.photos))
+    photos = random.normal(0, population.photo_sd, len(study.photos))
     clock = _Clock()
-    store = Store(study, source="simulated", clock=clock)
+    store = AnswerStore(study, source="simulated", clock=clock)
     try:
         for rater in range(population.raters):
-            own = random.normal(0, population.between_raters)
+            own = random.normal(0, population.rater_sd)
             careless = random.random() < population.careless
             _answer_all(store, clock, population, photos, own, careless, random)
             if on_rater is not None:
                 on_rater(rater + 1, population.raters)
     finally:
         store.close()
-    spread = math.hypot(1, population.between_raters)
-    counted = photos[study.of_kind("trial")]
+    spread = math.hypot(1, population.rater_sd)
+    counted = photos[study.photos_of_kind("trial")]
     return {
         system: float(
-            np.mean([_NORMAL.cdf((_middle(population, system) + v) / spread) for v in counted])
+            np.mean([_NORMAL.cdf((_probit_mean(population, system) + v) / spread) for v in counted])
         )
         for system in study.systems
     }
 
 
 class _Clock:
-    """Time that passes as the rehearsal says: milliseconds since 1970."""
+    """A simulated clock, in milliseconds."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -103,33 +101,33 @@ class _Clock:
         return self.now
 
 
-def _check(study: Study, population: Population) -> None:
-    if set(population.fooled) != set(study.systems):
+def _check(study: Study, population: RaterPopulation) -> None:
+    if set(population.fooling_rates) != set(study.systems):
         raise DataError(
             f"a rate is needed for each system of the study ({', '.join(study.systems)}) and for "
-            f"nothing else, not for {', '.join(population.fooled) or 'none'}"
+            f"nothing else, not for {', '.join(population.fooling_rates) or 'none'}"
         )
-    if not all(0 < rate < 1 for rate in population.fooled.values()):
+    if not all(0 < rate < 1 for rate in population.fooling_rates.values()):
         raise DataError("rates of being fooled lie between 0 and 1, for example 0.3")
 
 
-def _middle(population: Population, system: str) -> float:
-    spread = math.sqrt(1 + population.between_raters**2 + population.between_photos**2)
-    return _NORMAL.inv_cdf(population.fooled[system]) * spread
+def _probit_mean(population: RaterPopulation, system: str) -> float:
+    spread = math.sqrt(1 + population.rater_sd**2 + population.photo_sd**2)
+    return _NORMAL.inv_cdf(population.fooling_rates[system]) * spread
 
 
 def _answer_all(
-    store: Store,
+    store: AnswerStore,
     clock: _Clock,
-    population: Population,
+    population: RaterPopulation,
     photos: np.ndarray,
     own: float,
     careless: bool,
     random: np.random.Generator,
 ) -> None:
-    """One rater from consent to the last answer."""
-    _, session = store.enrol()
-    pair = store.present(session)
+    """Simulate one rater from consent to the last answer."""
+    _, session = store.enroll()
+    pair = store.present_next(session)
     while pair is not None:
         trial = pair.trial
         if careless:
@@ -137,13 +135,13 @@ def _answer_all(
         else:
             chance, reaction = 0.01, int(1200 * math.exp(random.normal(0, 0.4)))
             if trial.kind != "catch":
-                middle = _middle(population, trial.system)
+                middle = _probit_mean(population, trial.system)
                 chance = _NORMAL.cdf(middle + own + photos[trial.photo])
         clock.now += reaction + 50  # and the network
         exposed = min(reaction, store.study.settings.exposure_ms or reaction)
-        measured = Measured(reaction, exposed, False, "row")
+        measurements = Measurements(reaction, exposed, False, "row")
         choice = _choice(trial, fooled=random.random() < chance)
-        pair = store.answer(session, pair.position, choice, measured)
+        pair = store.record_answer(session, pair.position, choice, measurements)
 
 
 def _choice(trial: Trial, fooled: bool) -> Side:

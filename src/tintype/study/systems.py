@@ -1,4 +1,4 @@
-"""Whose colours are set against the true ones: models of tintype, or pictures made elsewhere."""
+"""The systems that a study judges: models of tintype, or pictures colorized elsewhere."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from tintype.photo import Photo
 from tintype.photo.encoding import format_of
 from tintype.runtime.card import named_with_option
 from tintype.runtime.engine import Colorizer
-from tintype.study.pictures import Rgb, square
+from tintype.study.pictures import RgbImage, center_square
 
 
 class System(Protocol):
-    """What colours photographs for a study.
+    """A system that colorizes photographs for a study.
 
     Attributes:
-        name: as the report has it.
-        origin: where the colours come from, in words.
+        name: in the report.
+        origin: where its colours come from, in words.
     """
 
     name: str
     origin: str
 
     def check(self, path: Path) -> None:
-        """Refuse a photograph it cannot give colours to, with a `PhotoError`."""
+        """Raise `PhotoError` for a photograph it cannot colorize."""
         ...
 
-    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
-        """The square of a photograph in the system's colours."""
+    def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
+        """Return the centre square of a photograph in the system's colours."""
         ...
 
 
-class Model:
-    """A model of tintype, which colours the luminance of the square.
+class ModelSystem:
+    """A model of tintype, which colorizes the luminance of the square.
 
     Args:
         name: as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none`` what is
@@ -71,22 +71,22 @@ class Model:
         )
 
     def check(self, path: Path) -> None:
-        """It colours every photograph."""
+        """Accept every photograph."""
 
-    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
-        """The square in the model's colours; a model that samples draws one sample by the seed."""
+    def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
+        """Colorize the square; a model that samples draws one sample from the seed."""
         options = dict(self._options)
         if self._colorizer.card.sampling is not None:
             options["seed"] = seed
-        coloured = self._colorizer.colorize(Photo.from_array(true), **options)
-        return np.asarray(coloured.rgb(), np.uint8)
+        colorized = self._colorizer.colorize(Photo.from_array(true), **options)
+        return np.asarray(colorized.rgb(), np.uint8)
 
 
-class Folder:
-    """Pictures that another program has coloured, under the names of the photographs.
+class FolderSystem:
+    """Pictures that another program colorized, under the names of the photographs.
 
     Args:
-        name: what to call the program.
+        name: of the program.
         folder: where its pictures lie; their extensions may differ from those of the photographs.
         size: side of the study's pictures.
 
@@ -96,7 +96,7 @@ class Folder:
 
     def __init__(self, name: str, folder: Path, size: int) -> None:
         self.name = name
-        self.origin = f"pictures coloured elsewhere ({folder.name})"
+        self.origin = f"pictures colorized elsewhere ({folder.name})"
         self._size = size
         try:
             files = sorted(file for file in folder.iterdir() if format_of(file.name))
@@ -105,7 +105,7 @@ class Folder:
         self._files = _by_stem(files)
 
     def check(self, path: Path) -> None:
-        """Refuse a photograph of which there is no picture here, or one of another shape."""
+        """Raise `PhotoError` for a photograph without a picture of its shape and name."""
         made, original = self._opened(path), Photo.open(path)
         if abs(made.width * original.height - made.height * original.width) > max(
             made.width, made.height, original.width, original.height
@@ -114,11 +114,11 @@ class Folder:
                 f"{made.path} is {made.width} × {made.height}, of another shape than {path} "
                 f"({original.width} × {original.height})"
             )
-        square(made, self._size)
+        center_square(made, self._size)
 
-    def colour(self, path: Path, true: Rgb, seed: int) -> Rgb:
-        """The square of the picture that was made of a photograph."""
-        return square(self._opened(path), self._size)
+    def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
+        """Return the centre square of the picture made from a photograph."""
+        return center_square(self._opened(path), self._size)
 
     def _opened(self, path: Path) -> Photo:
         try:

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.color.bins import CHROMA_32, ChromaLevels, chroma_levels
+from tintype.color.bins import CHROMA_32, ChromaLevels, level_centers
 from tintype.errors import CheckpointError, SettingError
 from tintype.systems.colorspace import ab_of_uv, uv_of_linear
 from tintype.systems.pixelcnn import PixelCNN
@@ -219,7 +219,7 @@ class PixColor(System):
                 count, config.adaptation, config.channels, above, left, config.heads
             )
         self.centres: Tensor
-        centres = torch.from_numpy(chroma_levels(self.quantiser).copy())
+        centres = torch.from_numpy(level_centers(self.quantiser).copy())
         self.register_buffer("centres", centres, persistent=False)
 
     def quantise(self, linear: Tensor) -> Tensor:

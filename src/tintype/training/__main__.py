@@ -7,36 +7,35 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 
 from tintype.errors import TintypeError
-from tintype.training.loop import train
-from tintype.training.settings import read_emphasis, read_settings
+from tintype.training.run import Run, read_sampling_weights, read_settings
+from tintype.training.train import train
 
 
 def main() -> int:
     """Parse the command line and train; exit status 0, 1 with a message on stderr, or 130."""
     parser = argparse.ArgumentParser(prog="python -m tintype.training", description=__doc__)
-    parser.add_argument("system")
+    parser.add_argument("name")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", default="small")
-    length = parser.add_mutually_exclusive_group(required=True)
+    length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float)
     length.add_argument("--steps", type=int)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--init", type=Path)
+    for option in ("init", "teacher", "store"):
+        parser.add_argument(f"--{option}", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--held-back", type=int)
-    parser.add_argument("--store", type=Path, dest="decoded")
-    parser.add_argument("--report-minutes", type=float, default=5.0)
+    parser.add_argument("--val-size", type=int)
+    parser.add_argument("--eval-minutes", type=float, default=5.0)
     parser.add_argument("--device")
     parser.add_argument("--limit", type=int)
-    parser.add_argument(
-        "--emphasis", nargs="+", action="extend", default=[], metavar="FOLDER=FACTOR"
-    )
-    parser.add_argument("--teacher", type=Path)
+    weights = {"nargs": "+", "action": "extend", "default": [], "metavar": "FOLDER=WEIGHT"}
+    parser.add_argument("--sampling-weights", **weights)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
@@ -50,15 +49,9 @@ def main() -> int:
 
     try:
         changes |= read_settings(options.pop("set"))
-        train(
-            options.pop("system"),
-            options.pop("data"),
-            options.pop("out"),
-            on_line=show,
-            emphasis=read_emphasis(options.pop("emphasis")),
-            **options,
-            changes=changes,
-        )
+        options["sampling_weights"] = read_sampling_weights(options["sampling_weights"])
+        command = shlex.join(["tintype", "train", *sys.argv[1:]])
+        train(Run(**options, changes=changes, command=command), show)
     except (TintypeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

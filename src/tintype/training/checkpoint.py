@@ -1,9 +1,11 @@
-"""Checkpoints: one safetensors file that holds a whole run, written whole or not at all."""
+"""Save and load checkpoints: one safetensors file holds a whole run."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tintype.errors import CheckpointError
+from tintype.models.base import ColorModel
 
 FILE = "checkpoint.safetensors"
 
@@ -21,20 +24,20 @@ def save_checkpoint(
     run: Path,
     facts: dict[str, Any],
     parts: dict[str, dict[str, Tensor]],
-    optimisers: dict[str, torch.optim.Optimizer],
+    optimizers: dict[str, torch.optim.Optimizer],
 ) -> None:
     """Write ``run/checkpoint.safetensors`` atomically.
 
     Args:
         run: folder of the run.
-        facts: everything that is no tensor (step, recipe, system...), as JSON can hold it.
+        facts: everything that is no tensor (step, configuration, name...), as JSON can hold it.
         parts: state dicts by name, e.g. ``{"model": ..., "ema": ...}``.
-        optimisers: by name; their per-parameter tensors are saved, and their settings follow from
-            the recipe and the system.
+        optimizers: by name; their per-parameter tensors are saved, and their settings follow from
+            the configuration.
     """
     tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
-    for name, optimiser in optimisers.items():
-        for index, state in optimiser.state_dict()["state"].items():
+    for name, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
     # Saved from the CPU and unshared: safetensors refuses memory that two tensors share.
@@ -42,7 +45,8 @@ def save_checkpoint(
     # One name for all: what a kill leaves behind, the next save replaces.
     temporary = run / f".{FILE}"
     try:
-        save_file(tensors, temporary, {"facts": json.dumps(facts)})
+        text = json.dumps(facts)
+        save_file(tensors, temporary, {"facts": text, "sha256": _checksum(tensors, text)})
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, run / FILE)
@@ -51,7 +55,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """The facts and the state dicts of a run; those of optimisers under their names, flat.
+    """Read the facts and the state dicts of a run; those of optimizers under their names, flat.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
@@ -69,6 +73,11 @@ def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tens
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 part, key = name.split(".", 1)
                 parts.setdefault(part, {})[key] = file.get_tensor(name)
+            tensors = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
+            if file.metadata()["sha256"] != _checksum(tensors, file.metadata()["facts"]):
+                raise ValueError("its checksum does not fit")
+        if missing := {"name", "config", "train_config", "step", "elapsed"} - set(facts):
+            raise KeyError(", ".join(sorted(missing)))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged ({error}); restore it from a copy or start the run again."
@@ -76,9 +85,17 @@ def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tens
     return facts, parts
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    """Put tensors saved by `save_checkpoint` back into a freshly made optimiser."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    """Put tensors saved by `save_checkpoint` back into a freshly made optimizer."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in flat.items():
         index, key = name.split(".", 1)
@@ -87,6 +104,16 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, flat: dict[str, Tensor])
             # The fused kernels walk parameter and state in memory order: strides must agree.
             value = torch.empty_like(like).copy_(value)
         state.setdefault(int(index), {})[key] = value
-    whole = optimiser.state_dict()
+    whole = optimizer.state_dict()
     whole["state"] = state
-    optimiser.load_state_dict(whole)
+    optimizer.load_state_dict(whole)
+
+
+def fingerprint(model: ColorModel) -> str:
+    """Return a checksum of the weights that would be exported, to tell networks apart."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        if model.is_exported(name):
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Training photographs, decoded once and kept in memory as one flat array of bytes."""
+"""Load training photographs: decoded once into one flat array of bytes, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from tintype.errors import DataError
-from tintype.systems.colorspace import ab_of_linear, f_of_gray, srgb_to_linear
+from tintype.models.torch_color import (
+    gray_to_f,
+    linear_to_ab,
+    linear_to_cbcr,
+    srgb_to_gray,
+    srgb_to_linear,
+)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
 _SHARDS = (".tar", ".tar.gz", ".tgz")
@@ -37,7 +43,8 @@ class PhotoStore:
         start: index of each photograph's first pixel, int64 (N,).
         height, width: int64 (N,).
         dropped: how many photographs were left out, by reason.
-        labels: what a teacher says each photograph shows, float16 (N, classes), or None.
+        names: of each photograph, e.g. ``source/label/id.jpg``.
+        labels: probabilities of the classes each photograph shows, float16 (N, classes), or None.
         frequency: how often each is drawn relative to the others, float64 (N,) on the CPU; None
             for all alike.
     """
@@ -47,6 +54,7 @@ class PhotoStore:
     height: Tensor
     width: Tensor
     dropped: dict[str, int]
+    names: list[str]
     labels: Tensor | None = None
     frequency: Tensor | None = None
 
@@ -54,7 +62,7 @@ class PhotoStore:
         return len(self.start)
 
     def to(self, device: torch.device) -> PhotoStore:
-        """The same photographs on another device."""
+        """Return the same photographs on another device."""
         return replace(
             self,
             pixels=self.pixels.to(device),
@@ -64,9 +72,9 @@ class PhotoStore:
             labels=None if self.labels is None else self.labels.to(device),
         )
 
-    def split(self, held_back: int) -> tuple[PhotoStore, PhotoStore]:
-        """All but the last ``held_back`` photographs, and those; the pixels are shared."""
-        at = len(self) - held_back
+    def split(self, val_size: int) -> tuple[PhotoStore, PhotoStore]:
+        """Return all but the last ``val_size`` photographs, and those; the pixels are shared."""
+        at = len(self) - val_size
 
         def part(cut: slice) -> PhotoStore:
             return replace(
@@ -74,6 +82,7 @@ class PhotoStore:
                 start=self.start[cut],
                 height=self.height[cut],
                 width=self.width[cut],
+                names=self.names[cut],
                 labels=None if self.labels is None else self.labels[cut],
                 frequency=None if self.frequency is None else self.frequency[cut],
             )
@@ -81,7 +90,7 @@ class PhotoStore:
         return part(slice(0, at)), part(slice(at, None))
 
     def crops(self, index: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-        """Squares cut from photographs: uint8 (N, 3, side, side).
+        """Cut squares from photographs: uint8 (N, 3, side, side).
 
         Args:
             index: which photographs, (N,).
@@ -101,7 +110,7 @@ class PhotoStore:
         return self.pixels[pixel].permute(0, 3, 1, 2)
 
     def sample_ab(self, count: int, seed: int) -> Tensor:
-        """Chroma of random pixels, (count, 2) in Lab units: what a prior is counted on."""
+        """Return chroma of random pixels, (count, 2) in Lab units: what a prior is counted on."""
         random = torch.Generator().manual_seed(seed)
         if self.frequency is None:
             photo = torch.randint(len(self), (count,), generator=random)
@@ -113,11 +122,11 @@ class PhotoStore:
         pixel = self.start[photo] + (place * area).long().minimum(area - 1)
         rgb = self.pixels[pixel].float() / 255
         linear = srgb_to_linear(rgb).T[None, :, :, None]  # (1, 3, count, 1)
-        return ab_of_linear(linear)[0, :, :, 0].T
+        return linear_to_ab(linear)[0, :, :, 0].T
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The images behind one path (a shard, a folder, a manifest, a file), by their names in it."""
+    """Read the images behind one path (a shard, a folder, a manifest, a file), with their names."""
     try:
         if path.suffix in (".txt", ".json") and path.is_file():
             for listed in _manifest(path):
@@ -135,7 +144,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _manifest(path: Path) -> list[str]:
-    """The paths a manifest lists, relative to its folder."""
+    """Read the paths a manifest lists, relative to its folder."""
     text = path.read_text()
     if path.suffix == ".txt":
         return [line.strip() for line in text.splitlines() if line.strip()]
@@ -173,11 +182,11 @@ def _images(path: Path) -> Iterator[tuple[str, bytes]]:
         )
 
 
-def _frequencies(names: Sequence[str], emphasis: Mapping[str, float]) -> Tensor | None:
-    """How often each photograph is drawn, by its name; see `load_photos`."""
-    if not emphasis:
+def _frequencies(names: Sequence[str], weights: Mapping[str, float]) -> Tensor | None:
+    """Return how often each photograph is drawn, by its name; see `load_photos`."""
+    if not weights:
         return None
-    folders = {PurePosixPath(folder): factor for folder, factor in emphasis.items()}
+    folders = {PurePosixPath(folder): factor for folder, factor in weights.items()}
     missed = set(folders)
     frequency = torch.ones(len(names), dtype=torch.float64)
     for k, name in enumerate(names):
@@ -189,15 +198,15 @@ def _frequencies(names: Sequence[str], emphasis: Mapping[str, float]) -> Tensor 
     if missed:
         there = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
         raise DataError(
-            f"None of the photographs used lies in {', '.join(sorted(map(str, missed)))}: an "
-            "emphasis names a folder as seen from the --data path it is in. There are "
+            f"None of the photographs used lies in {', '.join(sorted(map(str, missed)))}: a "
+            "sampling weight names a folder as seen from the --data path it is in. There are "
             f"{', '.join(there[:20]) or 'none'}{', and more' if len(there) > 20 else ''}."
         )
     return frequency
 
 
 def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
-    """One photograph as uint8 (H, W, 3) with its thumbnail, or why it is left out."""
+    """Decode one photograph to uint8 (H, W, 3) with its thumbnail, or say why it is left out."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode not in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
@@ -219,7 +228,7 @@ def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """The photograph in sRGB, through its profile where it has a usable one."""
+    """Convert a photograph to sRGB, through its profile where it has a usable one."""
     profile = image.info.get("icc_profile")
     if profile and image.mode in ("RGB", "CMYK"):
         try:
@@ -232,11 +241,11 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def colour_left(thumbs: Tensor) -> Tensor:
-    """How much colour photographs have beyond a tone, in Lab units, (N,).
+def color_left(thumbs: Tensor) -> Tensor:
+    """Measure how much color photographs have beyond a tone, in Lab units, (N,).
 
     A toned print's chroma is a function of its lightness. What a quadratic in lightness leaves
-    unexplained (root mean square over a and b) is colour of things.
+    unexplained (root mean square over a and b) is color of things.
 
     Args:
         thumbs: uint8 copies, (N, h, w, 3).
@@ -244,9 +253,8 @@ def colour_left(thumbs: Tensor) -> Tensor:
     left = []
     for part in thumbs.split(4096):
         rgb = part.float().permute(0, 3, 1, 2) / 255
-        ab = ab_of_linear(srgb_to_linear(rgb)).flatten(2).transpose(1, 2)  # (N, h * w, 2)
-        weights = rgb.new_tensor((0.299, 0.587, 0.114))
-        light = f_of_gray(torch.einsum("nchw,c->nhw", rgb, weights)).flatten(1)
+        ab = linear_to_ab(srgb_to_linear(rgb)).flatten(2).transpose(1, 2)  # (N, h * w, 2)
+        light = gray_to_f(srgb_to_gray(rgb)).flatten(1)
         # Orthonormal basis of 1, L, L^2 per photograph; the residual is what it cannot reach.
         basis = torch.linalg.qr(torch.stack((light**0, light, light**2), -1).double())[0].float()
         residual = ab - basis @ (basis.transpose(1, 2) @ ab)
@@ -254,56 +262,59 @@ def colour_left(thumbs: Tensor) -> Tensor:
     return torch.cat(left)
 
 
+def mean_chroma(thumbs: Tensor) -> Tensor:
+    """Measure the mean of |Cb| + |Cr| of uint8 copies (N, h, w, 3), each in [-0.5, 0.5], (N,)."""
+    linear = srgb_to_linear(thumbs.float().permute(0, 3, 1, 2) / 255)
+    return linear_to_cbcr(linear).abs().sum(1).mean((1, 2))
+
+
 def load_photos(
     paths: Sequence[Path],
     *,
     short_side: int = 144,
-    least_colour: float = 2.0,
+    min_color: float = 2.0,
+    min_chroma: float = 0.0,
     limit: int | None = None,
-    emphasis: Mapping[str, float] | None = None,
-    kept: Path | None = None,
+    sampling_weights: Mapping[str, float] | None = None,
+    store: Path | None = None,
 ) -> PhotoStore:
-    """Read every photograph behind the paths into memory.
+    """Read every photograph behind the paths.
 
     Args:
-        paths: tar shards of images (WebDataset naming), folders, manifests, single images.
+        paths: tar shards of images (WebDataset naming, gzipped or not), folders, manifests, single
+            images.
         short_side: every photograph is brought to this shorter side in pixels; those with less
             than half of it are dropped, the others below it are enlarged.
-        least_colour: photographs with less colour (`colour_left`, Lab units) are dropped: gray,
-            sepia and otherwise toned pictures teach nothing but gray.
+        min_color: photographs with less color (`color_left`, Lab units) are dropped: gray, sepia
+            and otherwise toned pictures teach nothing but gray.
+        min_chroma: photographs whose mean |Cb| + |Cr| is less are dropped.
         limit: stop after this many.
-        emphasis: folder inside a path -> how often its photographs are drawn, relative to those of
-            folders that are not named; ``"cats"`` and ``"cats/black"`` are such folders.
-        kept: file for the decoded photographs. Where it exists, they are taken from it, mapped
+        sampling_weights: folder inside a path -> how often its photographs are drawn, relative to
+            those of folders that are not named; ``"cats"`` and ``"cats/black"`` are such folders.
+        store: file for the decoded photographs. Where it exists, they are taken from it, mapped
             into memory; else it is made.
 
     Raises:
         DataError: a path is no training data, nothing usable is left, no photograph lies in a
-            folder that is emphasised, a factor is not above 0, or the file holds other photographs.
+            folder with a weight, a weight is not above 0, or the file holds other photographs.
     """
-    for folder, factor in (emphasis or {}).items():
-        if not (math.isfinite(factor) and factor > 0):
-            raise DataError(f"The emphasis on {folder} is {factor}: give a number above 0.")
+    for folder, weight in (sampling_weights or {}).items():
+        if not (math.isfinite(weight) and weight > 0):
+            raise DataError(f"The sampling weight of {folder} is {weight}: give a number above 0.")
+    least = {"short_side": short_side, "min_color": min_color, "min_chroma": min_chroma}
     asked = {
         "paths": [Path(p).name for p in paths],
         "bytes": [Path(p).stat().st_size if Path(p).is_file() else 0 for p in paths],
-        "short_side": short_side,
-        "least_color": least_colour,
         "limit": limit,
+        **least,
     }
-    if kept is not None and kept.exists():
-        pixels, index = _map_file(kept, asked)
-    elif kept is not None:
-        partial = kept.with_name(f".{kept.name}.partial")
-        with open(partial, "wb") as file:
-            index = _decode_all(paths, short_side, least_colour, limit, file.write) | asked
-            text = json.dumps(index).encode()
-            file.write(text + len(text).to_bytes(8, "little"))
-        os.replace(partial, kept)
-        pixels, index = _map_file(kept, asked)
+    if store is not None:
+        if not store.exists():
+            _write_file(store, asked, lambda keep: _decode_all(paths, limit, keep, **least))
+        pixels, index = _map_file(store, asked)
     else:
         blocks: list[np.ndarray] = []
-        index = _decode_all(paths, short_side, least_colour, limit, blocks.append)
+        index = _decode_all(paths, limit, blocks.append, **least)
         pixels = torch.empty((sum(len(block) for block in blocks), 3), dtype=torch.uint8)
         filled = 0
         for k, block in enumerate(blocks):
@@ -312,17 +323,31 @@ def load_photos(
             blocks[k] = block[:0].copy()  # freed at once
     if not index["names"]:
         raise DataError(
-            f"No usable colour photograph behind {', '.join(map(str, paths))} (left out: "
-            f"{index['dropped']}); give tar shards or folders of colour photographs."
+            f"No usable color photograph behind {', '.join(map(str, paths))} (left out: "
+            f"{index['dropped']}); give tar shards or folders of color photographs."
         )
     height, width = torch.tensor(index["sizes"]).unbind(1)
     start = (height * width).cumsum(0) - height * width
-    frequency = _frequencies(index["names"], emphasis or {})
-    return PhotoStore(pixels, start, height, width, index["dropped"], None, frequency)
+    frequency = _frequencies(index["names"], sampling_weights or {})
+    dropped, names = index["dropped"], index["names"]
+    return PhotoStore(pixels, start, height, width, dropped, names, None, frequency)
+
+
+def _write_file(
+    path: Path,
+    asked: Mapping[str, Any],
+    decode: Callable[[Callable[[np.ndarray], Any]], dict[str, Any]],
+) -> None:
+    """Write decoded photographs one after the other, then their index and its length."""
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "wb") as file:
+        text = json.dumps({**decode(file.write), **asked}).encode()
+        file.write(text + len(text).to_bytes(8, "little"))
+    os.replace(partial, path)
 
 
 def _map_file(path: Path, asked: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """Map a file of decoded photographs into memory; its index is at its end."""
+    """Map a file of `_write_file` into memory."""
     try:
         with open(path, "rb") as file:
             end = file.seek(-8, os.SEEK_END)
@@ -342,35 +367,38 @@ def _map_file(path: Path, asked: Mapping[str, Any]) -> tuple[Tensor, dict[str, A
 
 def _decode_all(
     paths: Sequence[Path],
-    short_side: int,
-    least_colour: float,
     limit: int | None,
     keep: Callable[[np.ndarray], Any],
+    *,
+    short_side: int,
+    min_color: float,
+    min_chroma: float,
 ) -> dict[str, Any]:
     """Hand on the pixels of all usable photographs, (n, 3) a chunk; return names and sizes."""
     names: list[str] = []
     sizes: list[tuple[int, int]] = []
     dropped: dict[str, int] = {}
-    members = (member for path in paths for member in _members(Path(path)))
-    if limit is not None:
-        members = islice(members, limit)
+    members = islice((member for path in paths for member in _members(Path(path))), limit)
+
+    def drop(reason: str, count: int = 1) -> None:
+        if count:
+            dropped[reason] = dropped.get(reason, 0) + count
+
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
         while chunk := list(islice(members, 512)):
             decoded = []
             photos = pool.map(lambda member: _decode(member[1], short_side), chunk)
             for (name, _), photo in zip(chunk, photos, strict=True):
                 if isinstance(photo, str):
-                    dropped[photo] = dropped.get(photo, 0) + 1
+                    drop(photo)
                 else:
                     decoded.append((name, *photo))
             if not decoded:
                 continue
             thumbs = torch.from_numpy(np.stack([thumb for _, _, thumb in decoded]))
-            coloured = (colour_left(thumbs) >= least_colour).tolist()
-            kept = [photo for photo, good in zip(decoded, coloured, strict=True) if good]
-            if len(kept) < len(decoded):
-                toned = dropped.get("without colour", 0) + len(decoded) - len(kept)
-                dropped["without colour"] = toned
+            colored = (color_left(thumbs) >= min_color) & (mean_chroma(thumbs) >= min_chroma)
+            kept = [photo for photo, good in zip(decoded, colored.tolist(), strict=True) if good]
+            drop("without color", len(decoded) - len(kept))
             # One block a chunk: small arrays freed one by one would stay in the allocator.
             if kept:
                 keep(np.concatenate([pixels.reshape(-1, 3) for _, pixels, _ in kept]))

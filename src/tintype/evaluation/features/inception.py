@@ -30,8 +30,8 @@ class BasicConv2d(nn.Module):
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
-def _pooled(x: Tensor, tensorflow: bool) -> Tensor:
-    """Means of 3x3; TensorFlow's leave the padding out of the count."""
+def _avg_pool(x: Tensor, tensorflow: bool) -> Tensor:
+    """Average 3x3; TensorFlow does not count the padding."""
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=not tensorflow)
 
 
@@ -52,7 +52,7 @@ class InceptionA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         five = self.branch5x5_2(self.branch5x5_1(x))
         three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        pooled = self.branch_pool(_pooled(x, self.tensorflow))
+        pooled = self.branch_pool(_avg_pool(x, self.tensorflow))
         return torch.cat([self.branch1x1(x), five, three, pooled], 1)
 
 
@@ -99,7 +99,7 @@ class InceptionC(nn.Module):
         once = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
         twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
         twice = self.branch7x7dbl_5(self.branch7x7dbl_4(twice))
-        pooled = self.branch_pool(_pooled(x, self.tensorflow))
+        pooled = self.branch_pool(_avg_pool(x, self.tensorflow))
         return torch.cat([self.branch1x1(x), once, twice, pooled], 1)
 
 
@@ -140,7 +140,7 @@ class InceptionE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         three = self.branch3x3_1(x)
         twice = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        pooled = F.max_pool2d(x, 3, 1, 1) if self.maximum else _pooled(x, self.tensorflow)
+        pooled = F.max_pool2d(x, 3, 1, 1) if self.maximum else _avg_pool(x, self.tensorflow)
         return torch.cat(
             [
                 self.branch1x1(x),
@@ -155,7 +155,7 @@ class InceptionE(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """Inception-v3: RGB in [0, 1], (N, 3, H, W), to the last pooling's values (N, 2048).
+    """Inception-v3, from RGB in [0, 1], (N, 3, H, W), to the last pooling's features (N, 2048).
 
     Without the classifiers, whose weights the files hold too.
 

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Below this a photograph has nothing left at the last layer.
-SMALLEST = 63
+#: Shortest side in pixels: below it the last layer has no output.
+MIN_SIDE = 63
 
 _CHANNELS = (64, 192, 384, 256, 256)
 
 
 class Head(nn.Module):
-    """One weight per channel, none negative; the 1 of its names is where dropout was."""
+    """One non-negative weight per channel; index 1 of its names is the layer after dropout."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -57,15 +57,17 @@ class LPIPS(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         total = torch.zeros(len(first), device=first.device)
-        for k, (x, y) in enumerate(zip(self._seen(first), self._seen(second), strict=True)):
+        for k, (x, y) in enumerate(
+            zip(self._unit_features(first), self._unit_features(second), strict=True)
+        ):
             total = total + getattr(self, f"lin{k}")((x - y).square()).mean((1, 2, 3))
         return total
 
-    def _seen(self, rgb: Tensor) -> list[Tensor]:
-        """What each of the five rectified layers gives, of length 1 over channels."""
-        x, seen = (2 * rgb - 1 - self.shift) / self.scale, []
+    def _unit_features(self, rgb: Tensor) -> list[Tensor]:
+        """Return the outputs of the five ReLUs, normalised to unit length over channels."""
+        x, outputs = (2 * rgb - 1 - self.shift) / self.scale, []
         for layer in self.features:
             x = layer(x)
             if isinstance(layer, nn.ReLU):
-                seen.append(F.normalize(x, dim=1, eps=1e-10))
-        return seen
+                outputs.append(F.normalize(x, dim=1, eps=1e-10))
+        return outputs

@@ -1,4 +1,4 @@
-"""Reading the weights a user brings."""
+"""Reading published weights from files that the user supplies."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from tintype.errors import DataError
 
 
-def read_weights(path: Path, wanted: str) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` or a torch (``.pth``, ``.pt``) file, by name.
+def read_state_dict(path: Path, expected: str) -> dict[str, Tensor]:
+    """Read the tensors of a ``.safetensors`` or torch (``.pth``, ``.pt``) file, by name.
 
     Of a torch file only tensors are read: no code in it runs.
 
     Args:
         path: the file.
-        wanted: which file this should be and where it comes from, for the error.
+        expected: which file this should be and where it comes from, for the error.
 
     Raises:
         DataError: it is missing, or no such file.
@@ -35,11 +35,13 @@ def read_weights(path: Path, wanted: str) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0]
     except Exception:  # of a damaged file torch makes nearly any error
         reason = "it is damaged, or holds no table of tensors"
-    raise DataError(f"{path} cannot be used ({reason}); what is needed: {wanted}.")
+    raise DataError(f"{path} cannot be used ({reason}); what is needed: {expected}.")
 
 
-def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, wanted: str) -> None:
-    """Give a network its weights; tensors it does not have are left alone.
+def load_state_dict(
+    network: nn.Module, weights: dict[str, Tensor], path: Path, expected: str
+) -> None:
+    """Load weights into a network by name, checking shapes; extra tensors are ignored.
 
     Raises:
         DataError: one is missing or of another shape.
@@ -51,6 +53,6 @@ def fill(network: nn.Module, weights: dict[str, Tensor], path: Path, wanted: str
     if missing or other:
         name = (missing or other)[0]
         reason = "is missing" if missing else f"is {tuple(weights[name].shape)} there"
-        raise DataError(f"{path} is of another network ({name} {reason}); needed: {wanted}.")
+        raise DataError(f"{path} is of another network ({name} {reason}); needed: {expected}.")
     network.load_state_dict({k: weights[k].float() for k in own if k in weights}, strict=False)
     network.eval().requires_grad_(False)

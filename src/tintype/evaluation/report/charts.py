@@ -1,4 +1,4 @@
-"""The report's drawings, as inline SVG coloured by the page's style sheet."""
+"""The report's charts, as inline SVG coloured by the page's style sheet."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from tintype.evaluation.measures import MEASURES
-from tintype.evaluation.table import Row, Table, cell
+from tintype.evaluation.metric_specs import METRICS
+from tintype.evaluation.table import Row, Table, format_score
 
-COLOURS = 8  # that the style sheet has, as --c0 to --c7
-
-
-def colour(number: int) -> str:
-    """The style of what belongs to one model."""
-    return f"--c:var(--c{number % COLOURS})"
+N_COLORS = 8  # that the style sheet has, as --c0 to --c7
 
 
-def short(name: str, longest: int = 18) -> str:
-    """A name cut for a label."""
+def color_style(number: int) -> str:
+    """Return the CSS that gives elements the colour of a model."""
+    return f"--c:var(--c{number % N_COLORS})"
+
+
+def shorten(name: str, longest: int = 18) -> str:
+    """Shorten a name for a label."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def scatter(table: Table, x: str, y: str, models: Sequence[Row]) -> str:
-    """Every model as a point with its intervals; gray, and the truth's x as a line."""
+    """Draw every model and gray as points with confidence intervals, the truth as a line."""
     width, height, left, bottom, top, right = 560, 340, 52, 44, 14, 104
     gray = table.rows[0]
     shown = [gray, *models]
     xs = [v for row in shown for v in (row[x], *row.intervals.get(x, ()))] + [table.truth[x]]
     ys = [v for row in shown for v in (row[y], *row.intervals.get(y, ()))]
-    across, up = _Scale(xs, left, width - right), _Scale(ys, height - bottom, top)
-    parts = [_open(width, height, f"{MEASURES[y].title} against {MEASURES[x].title}")]
+    across, up = _Axis(xs, left, width - right), _Axis(ys, height - bottom, top)
+    parts = [_open(width, height, f"{METRICS[y].title} against {METRICS[x].title}")]
     for at in across.ticks:
         parts.append(_line(across(at), top, across(at), height - bottom, "grid"))
         parts.append(_text(across(at), height - bottom + 16, _tick(at), "tick", "middle"))
@@ -43,37 +43,38 @@ def scatter(table: Table, x: str, y: str, models: Sequence[Row]) -> str:
     parts.append(_line(true, top, true, height - bottom, "truth"))
     parts.append(_text(true + 5, height - bottom - 6, "truth", "label quiet"))
     middle = (left + width - right) / 2
-    parts.append(_text(middle, height - 6, MEASURES[x].title, "axis", "middle"))
+    parts.append(_text(middle, height - 6, METRICS[x].title, "axis", "middle"))
     parts.append(
         f'<text class="axis" text-anchor="middle" transform="translate(14 '
-        f'{(top + height - bottom) / 2:.1f}) rotate(-90)">{escape(MEASURES[y].title)}</text>'
+        f'{(top + height - bottom) / 2:.1f}) rotate(-90)">{escape(METRICS[y].title)}</text>'
     )
     points = [(row, across(row[x]), up(row[y])) for row in shown]
     for number, (row, cx, cy) in enumerate(points):
-        style = "--c:var(--quiet)" if row is gray else colour(number - 1)
+        style = "--c:var(--quiet)" if row is gray else color_style(number - 1)
         low, high = (across(v) for v in row.intervals.get(x, (row[x], row[x])))
         down, over = (up(v) for v in row.intervals.get(y, (row[y], row[y])))
         parts.append(
             f'<g style="{style}">{_line(low, cy, high, cy, "whisker")}'
             f'{_line(cx, down, cx, over, "whisker")}<circle class="dot" cx="{cx:.1f}" '
-            f'cy="{cy:.1f}" r="4.5"><title>{escape(row.model)}: {MEASURES[x].title} '
-            f"{cell(x, row[x])}, {MEASURES[y].title} {cell(y, row[y])}</title></circle></g>"
+            f'cy="{cy:.1f}" r="4.5"><title>{escape(row.model)}: {METRICS[x].title} '
+            f"{format_score(x, row[x])}, {METRICS[y].title} {format_score(y, row[y])}</title>"
+            "</circle></g>"
         )
-    parts += _labels([(short(row.model), cx, cy) for row, cx, cy in points])
+    parts += _labels([(shorten(row.model), cx, cy) for row, cx, cy in points])
     return "".join([*parts, "</svg>"])
 
 
-def intervals(table: Table, measure: str, models: Sequence[Row]) -> str:
-    """One measure of every model with its interval, gray as a line through them."""
-    models = [row for row in models if measure in row.figures]
+def interval_plot(table: Table, metric: str, models: Sequence[Row]) -> str:
+    """Draw one metric of every model with its confidence interval, and gray as a line."""
+    models = [row for row in models if metric in row.scores]
     left, width, line, top = 124, 340, 20, 6
     height = top + line * len(models) + 24
-    values = [v for row in models for v in (row[measure], *row.intervals.get(measure, ()))]
-    gray = table.rows[0].figures.get(measure)
+    values = [v for row in models for v in (row[metric], *row.intervals.get(metric, ()))]
+    gray = table.rows[0].scores.get(metric)
     if gray is not None:
         values.append(gray)
-    across = _Scale(values, left, width - 12)
-    parts = [_open(width, height, f"{MEASURES[measure].title} of every model")]
+    across = _Axis(values, left, width - 12)
+    parts = [_open(width, height, f"{METRICS[metric].title} of every model")]
     for at in across.ticks:
         parts.append(_line(across(at), top, across(at), height - 22, "grid"))
         parts.append(_text(across(at), height - 7, _tick(at), "tick", "middle"))
@@ -81,14 +82,14 @@ def intervals(table: Table, measure: str, models: Sequence[Row]) -> str:
         parts.append(_line(across(gray), top, across(gray), height - 22, "reference"))
     for number, row in enumerate(models):
         y = top + line * (number + 0.5)
-        low, high = row.intervals.get(measure, (row[measure], row[measure]))
-        told = f"{row.model}: {cell(measure, row[measure])}"
-        told += f" ({cell(measure, low)} to {cell(measure, high)})"
+        low, high = row.intervals.get(metric, (row[metric], row[metric]))
+        tooltip = f"{row.model}: {format_score(metric, row[metric])}"
+        tooltip += f" ({format_score(metric, low)} to {format_score(metric, high)})"
         parts.append(
-            f'<g style="{colour(number)}">'
-            f"{_text(left - 8, y + 4, short(row.model), 'label', 'end')}"
+            f'<g style="{color_style(number)}">'
+            f"{_text(left - 8, y + 4, shorten(row.model), 'label', 'end')}"
             f'{_line(across(low), y, across(high), y, "whisker")}<circle class="dot" '
-            f'cx="{across(row[measure]):.1f}" cy="{y:.1f}" r="4"><title>{escape(told)}</title>'
+            f'cx="{across(row[metric]):.1f}" cy="{y:.1f}" r="4"><title>{escape(tooltip)}</title>'
             "</circle></g>"
         )
     return "".join([*parts, "</svg>"])
@@ -97,10 +98,10 @@ def intervals(table: Table, measure: str, models: Sequence[Row]) -> str:
 def histogram(
     own: NDArray[np.float64], truth: NDArray[np.float64], axis: str, reach: int = 110
 ) -> str:
-    """Shares of the pixels by a or b, filled, over those of the truth, drawn; logarithmic.
+    """Draw a histogram of a or b, filled, and the truth's as a line, on a logarithmic scale.
 
     Args:
-        own, truth: (220,), sum 1, in steps of one from -110.
+        own, truth: (220,), sum 1, in bins of 1 from -110.
         axis: ``"a"`` or ``"b"``.
     """
     width, height, left, bottom, top, floor = 300, 116, 34, 22, 8, 1e-5
@@ -136,7 +137,7 @@ def histogram(
 
 
 def _labels(points: list[tuple[str, float, float]]) -> list[str]:
-    """The names of points, each at that corner of its point where it covers least."""
+    """Place the names of points, each at the corner of its point where it overlaps least."""
     taken = [(cx - 6, cy - 6, cx + 6, cy + 6) for _, cx, cy in points]
     labels = []
     for name, cx, cy in points:
@@ -158,8 +159,8 @@ def _labels(points: list[tuple[str, float, float]]) -> list[str]:
     return labels
 
 
-class _Scale:
-    """Values to pixels, from round number to round number around them."""
+class _Axis:
+    """Map values to pixels, with ticks at round numbers."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         low, high = min(values), max(values)
@@ -181,9 +182,9 @@ def _tick(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def _open(width: int, height: int, says: str) -> str:
+def _open(width: int, height: int, label: str) -> str:
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(says)}" '
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}" '
         f'style="max-width:{width}px">'
     )
 

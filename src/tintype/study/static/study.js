@@ -175,7 +175,7 @@
   function tell(feedback) {
     pair.classList.add("shown");
     buttons[feedback.true_side].classList.add("true");
-    const verdict = feedback.right ? "Right." : "Not right.";
+    const verdict = feedback.correct ? "Right." : "Not right.";
     say(`${verdict} The ${called(feedback.true_side)} picture has the true colours.`);
     element("next").hidden = false;
     element("next").focus();

@@ -1,12 +1,12 @@
-"""A teacher's labels: what an ImageNet classifier says every training photograph shows.
+"""Labels for the models that learn what a photograph shows: of class folders, or of a teacher.
 
-Computed once for the true colours, kept beside the run, and read from there when it goes on.
+A teacher's labels are computed once for the true colors and kept beside the run.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 import torch.nn.functional as F
@@ -15,23 +15,39 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tintype.errors import CheckpointError
-from tintype.systems.mobilenet import Classifier
+from tintype.models.backbones import Classifier
 from tintype.training.data import PhotoStore
+from tintype.training.parallel import bfloat16_pays
 
 FILE = "labels.safetensors"
 _SIDE = 224  # at which the classifier was trained
 
 
-def soft_labels(store: PhotoStore, teacher: Path, *, half: bool, batch: int = 64) -> Tensor:
-    """The classifier's probabilities of the 1,000 classes for each photograph, float16 (N, 1000).
+def folder_labels(store: PhotoStore) -> tuple[Tensor, list[str]]:
+    """Return one-hot labels float16 (N, classes) of the photographs' folders, and the classes.
 
-    It sees the central square of the true colours, brought to 224 px.
+    A class is ``source/label`` of names like ``source/label/id.jpg``, or the one folder there is.
+    Photographs in no folder, or in one called ``unlabelled``, have a row of zeros.
+    """
+    folders = [str(PurePosixPath(name).parent) for name in store.names]
+    classes = sorted({f for f in folders if f != "." and PurePosixPath(f).name != "unlabelled"})
+    index = {name: k for k, name in enumerate(classes)}
+    labels = torch.zeros((len(store), len(classes)), dtype=torch.float16)
+    for row, folder in enumerate(folders):
+        if folder in index:
+            labels[row, index[folder]] = 1
+    return labels, classes
+
+
+def soft_labels(store: PhotoStore, teacher: Path, batch: int = 64) -> Tensor:
+    """Return a classifier's probabilities of 1,000 classes for each photograph, float16.
+
+    It sees the central square of the true colors, brought to 224 px.
 
     Args:
         store: the photographs.
-        teacher: weights of the classifier, as `Classifier.read` takes them, or the labels of a run
+        teacher: weights of the classifier, as `Classifier.load` takes them, or the labels of a run
             on the same photographs (its ``labels.safetensors``).
-        half: compute in bfloat16.
         batch: photographs at once.
 
     Raises:
@@ -42,13 +58,16 @@ def soft_labels(store: PhotoStore, teacher: Path, *, half: bool, batch: int = 64
         if fingerprint != _fingerprint(store):
             raise CheckpointError(
                 f"{teacher} holds the labels of other photographs; give the run's own --data and "
-                "--held-back, or the classifier's weights with --teacher."
+                "--val-size, or the classifier's weights with --teacher."
             )
         return labels
     device = store.pixels.device
-    network = Classifier.read(teacher).to(device)
+    network = Classifier.load(teacher).to(device)
     found = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_pays(device)),
+    ):
         for index in torch.arange(len(store)).split(batch):
             side = int(store.height[index].minimum(store.width[index]).min())
             middle = torch.full((len(index),), 0.5)
@@ -70,7 +89,7 @@ def keep_labels(run: Path, store: PhotoStore, labels: Tensor) -> None:
 
 
 def _read(path: Path) -> tuple[Tensor, str] | None:
-    """Labels that a run kept and what they are of; None for a file that holds something else."""
+    """Read labels that a run kept, and what they are of; None for another file."""
     try:
         with safe_open(path, "pt") as file:
             if "labels" not in file.keys():  # noqa: SIM118 (not a dict)
@@ -81,7 +100,7 @@ def _read(path: Path) -> tuple[Tensor, str] | None:
 
 
 def _fingerprint(store: PhotoStore) -> str:
-    """Tells sets of photographs apart: their number, sizes and some of their pixels."""
+    """Tell sets of photographs apart: by their number, sizes and some of their pixels."""
     sample = store.pixels[store.start].long()
     order = torch.arange(1, len(store) + 1, device=sample.device)
     sums = (int((sample.sum(1) * order).sum()), int((store.height * order).sum()))

@@ -24,7 +24,7 @@ _CHROMA = np.array(
 )  # fmt: skip
 
 
-def matching_chroma(luma: Sequence[int]) -> list[int]:
+def matching_chroma_table(luma: Sequence[int]) -> list[int]:
     """The chroma steps of the standard tables at the quality that a luma table comes nearest to.
 
     Args:

@@ -1,4 +1,4 @@
-"""A sheet of fixed photographs that shows how a run comes along."""
+"""Draw fixed photographs as a run colors them: gray, predicted and true."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tintype.color.spaces import lab_to_rgb, lightness
-from tintype.systems.system import System
-from tintype.training.batches import plain
+from tintype.color.spaces import gray_to_lightness, lab_to_rgb
+from tintype.models.base import ColorModel
+from tintype.training.augment import to_batch
 
 
-def contact_sheet(system: System, rgb: Tensor, path: Path) -> None:
-    """Write gray, predicted and true colours of photographs, one column each.
+def contact_sheet(model: ColorModel, rgb: Tensor, path: Path) -> None:
+    """Write gray, predicted and true colors of photographs, one column each.
 
     Args:
-        system: in evaluation mode.
+        model: in evaluation mode.
         rgb: gamma-encoded photographs in [0, 1], (N, 3, H, W).
         path: where the PNG goes; replaced atomically.
     """
-    gray = plain(rgb).gray
+    gray = to_batch(rgb).gray
     with torch.no_grad():
-        ab = F.interpolate(system.chroma(gray).float(), size=gray.shape[2:], mode="bilinear")
+        ab = F.interpolate(model.predict(gray).float(), size=gray.shape[2:], mode="bilinear")
     planes = gray[:, 0].float().cpu().numpy()
     lab = np.concatenate(
-        (lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
+        (gray_to_lightness(planes)[..., None], ab.permute(0, 2, 3, 1).cpu().numpy()), axis=-1
     )
     rows = (
         np.repeat(planes[..., None], 3, -1),
@@ -46,6 +46,6 @@ def contact_sheet(system: System, rgb: Tensor, path: Path) -> None:
 
 
 def fixed_photos(crops: Tensor, columns: int = 12) -> Tensor:
-    """The photographs of the sheet: evenly spaced ones of those held back, (n, 3, H, W)."""
+    """Pick evenly spaced photographs of those held back, (n, 3, H, W)."""
     step = max(1, len(crops) // columns)
     return crops[::step][:columns].float() / 255

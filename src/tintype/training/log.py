@@ -1,4 +1,4 @@
-"""The log of a run: JSON lines, and TensorBoard where it is installed."""
+"""Log a run: JSON lines, and TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 
-class Journal:
-    """Appends to ``log.jsonl`` and, where TensorBoard is installed, to ``tensorboard/``.
+class Log:
+    """Append to ``log.jsonl`` and, where TensorBoard is installed, to ``tensorboard/``.
 
     Args:
         run: folder of the run.
         step: of the checkpoint the run goes on from; what was logged after it is dropped, since
             it happens again.
-        on_line: also told every line, e.g. to print it.
+        on_line: also given every line, e.g. to print it.
     """
 
     def __init__(self, run: Path, step: int, on_line: Callable[[str], None] | None = None) -> None:
@@ -35,7 +35,7 @@ class Journal:
             self._board = SummaryWriter(run / "tensorboard", purge_step=step + 1)
 
     def write(self, kind: str, step: int, **values: float) -> None:
-        """Log values of one step; ``kind`` is ``"step"`` (training) or ``"test"`` (held back)."""
+        """Log values of one step; ``kind`` is ``"train"`` or ``"validation"``."""
         rounded = {k: _short(v) if isinstance(v, float) else v for k, v in values.items()}
         line = json.dumps({"kind": kind, "step": step, **rounded})
         with open(self._path, "a") as file:
@@ -46,27 +46,27 @@ class Journal:
             for key, value in values.items():
                 self._board.add_scalar(f"{kind}/{key}", value, step)
 
-    def note(self, step: int, text: str) -> None:
-        """Log a sentence for whoever watches the run."""
-        line = json.dumps({"kind": "note", "step": step, "text": text})
+    def warn(self, step: int, text: str) -> None:
+        """Log a warning for whoever watches the run."""
+        line = json.dumps({"kind": "warning", "step": step, "text": text})
         with open(self._path, "a") as file:
             file.write(line + "\n")
         if self._on_line is not None:
             self._on_line(line)
 
     def close(self) -> None:
-        """Let go of TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 
 
 def _short(value: float) -> float:
-    """Five decimals, and of what is below one as many digits."""
+    """Round to five decimals, and what is below one to as many digits."""
     return round(value, 5) if abs(value) >= 1 else float(f"{value:.5g}")
 
 
 def _step(line: str) -> float:
-    """The step a line tells of; infinity for a line that a kill cut short."""
+    """Return the step of a line; infinity for a line that a kill cut short."""
     try:
         record: dict[str, Any] = json.loads(line)
         return int(record["step"])

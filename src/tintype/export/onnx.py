@@ -1,0 +1,234 @@
+"""Write the graphs of a model as ONNX files beside its card, after comparing the two runtimes."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tintype.card import Card, GuidedFilter, Size, read_card, sha256
+from tintype.errors import CheckpointError, MissingExtraError
+from tintype.export.average import averaged_model, training_facts
+from tintype.models.base import ColorModel, Graph
+from tintype.training.start import HALF
+
+_LICENCE = (
+    "What the weights may be used for follows from the terms of the photographs they were trained "
+    "on. The code is Apache-2.0."
+)
+
+
+def export(
+    runs: Sequence[Path], name: str, out: Path, *, note: str = "", licence: str = _LICENCE
+) -> Card:
+    """Export the averaged weights of a training run, or the mean of several.
+
+    Args:
+        runs: folder of a training run, or of several that began alike (`averaged_model`).
+        name: ``system.tag``, e.g. ``"tint.mine"``.
+        out: an existing or new folder.
+        note: a sentence for the card, e.g. what the photographs are and on what terms.
+        licence: what the model may be used for.
+
+    Returns:
+        The card as written. Its scores are empty: `tintype evaluate` measures them.
+
+    Raises:
+        CheckpointError: a run cannot be read or averaged, the name is not the run's, or the
+            exported file does not compute what the network does; nothing is left in ``out`` then.
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    model, facts = averaged_model(*runs)
+    commands = [*facts.get("commands", []), f"tintype export RUN --name {name}"]
+    training = {**training_facts(facts), "commands": commands}
+    if note:
+        training["note"] = note
+    return write_model(model, name, out, training, licence)
+
+
+def write_model(
+    model: ColorModel, name: str, out: Path, training: Mapping[str, Any], licence: str = _LICENCE
+) -> Card:
+    """Write a model's graphs and its card; arguments and errors as `export`.
+
+    Matrices and kernels are kept as float16, which halves the files; computation stays float32.
+    """
+    if not re.fullmatch(rf"{model.name}\.(?!(json|onnx)$)[A-Za-z0-9_-]+", name):
+        raise CheckpointError(
+            f"{name!r} is no name for this run: it takes the form {model.name}.TAG with letters, "
+            f"digits, - and _ in the tag, e.g. {model.name}.mine."
+        )
+    rounded = copy.deepcopy(model).eval()
+    for parameter in rounded.parameters():
+        if parameter.ndim > 1:
+            parameter.data = parameter.data.half().float()
+    fields = model.card()
+    fields["size"] = Size(**fields["size"])
+    if "filter" in fields:
+        fields["filter"] = GuidedFilter(**fields["filter"])
+    out.mkdir(parents=True, exist_ok=True)
+    # Written beside their place and moved there when all is known to be right.
+    with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as folder:
+        card = Card(
+            name=name,
+            paper=model.paper,
+            licence=licence,
+            training=dict(training),
+            files={},
+            path=Path(folder, f"{name}.json"),
+            **fields,
+        )
+        for part, graph in rounded.graphs().items():
+            write_graph(graph, card.file(part))
+            card.files[card.file(part).name] = sha256(card.file(part))
+        card.write(card.path)
+        read_card(card.path)  # refused here rather than by whoever gets it
+        # Against the same weights, and against those that were trained: rounding them to float16
+        # costs a few hundredths at the worst place.
+        check_parity(rounded, card, 1e-2)
+        check_parity(model.eval(), card, 1e-1)
+        for file in (*card.files, card.path.name):
+            os.replace(Path(folder, file), out / file)
+    return read_card(out / f"{name}.json")
+
+
+def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
+    """Compare ONNX Runtime with PyTorch on random inputs of several sizes.
+
+    Args:
+        model: in evaluation mode.
+        card: of the exported files.
+        tolerance: largest allowed difference of an output, in its standard deviations.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        CheckpointError: they differ by more.
+    """
+    import onnxruntime
+
+    worst = 0.0
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        for part, graph in model.graphs().items():
+            session = onnxruntime.InferenceSession(str(card.file(part)))
+            for size in (1, 2, 4):
+                inputs = graph.example(size)
+                expected = graph.module(*inputs.values())
+                expected = expected if isinstance(expected, tuple) else (expected,)
+                found = session.run(None, {k: v.numpy() for k, v in inputs.items()})
+                for name, mine, right in zip(graph.outputs, found, expected, strict=True):
+                    if name == "values":  # drawn by argmax: two may be as good as equal
+                        continue
+                    difference = np.abs(np.asarray(mine) - right.numpy()).max()
+                    worst = max(worst, float(difference) / max(float(right.std()), 1e-6))
+    if not worst <= tolerance:
+        raise CheckpointError(
+            f"The exported {card.name} differs from the network by {worst:.3g} standard deviations "
+            f"(allowed: {tolerance}); nothing was written. Please report this with the versions "
+            "that `tintype doctor` prints."
+        )
+    return worst
+
+
+def write_graph(graph: Graph, path: Path) -> None:
+    """Export one graph to an ONNX file; its parameters keep their names.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript.optimizer
+    except ImportError as error:
+        raise MissingExtraError("export", "Exporting a model") from error
+    model = _trace(graph)
+    _store_half(model)
+    # Parameters are inputs while constants are folded, so that all keep their names and values, by
+    # which `training.start` finds them. ONNX Runtime folds the rest when it loads the file.
+    names = {name for name, _ in (*graph.module.named_parameters(), *graph.module.named_buffers())}
+    kept = [t for t in model.graph.initializer if t.name.removesuffix(HALF) in names]
+    given = len(model.graph.input)
+    for tensor in kept:
+        model.graph.initializer.remove(tensor)
+        value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(value)
+    model = onnxscript.optimizer.optimize(model)
+    del model.graph.input[given:]
+    model.graph.initializer.extend(kept)
+    # Node origins (file names and lines of this machine) have no place in a shipped file.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _trace(graph: Graph) -> Any:
+    """Return the graph as an ONNX model with dynamic sizes, not optimized."""
+    inputs = graph.example(2)
+    multiples: dict[str, int] = {}
+    for key in inputs:
+        for name, multiple in graph.dynamic.get(key, {}).values():
+            multiples[name] = max(multiple, multiples.get(name, 1))
+    sizes: dict[str, Any] = {
+        # Where pixels are counted, 32 of them and more are long enough for every network.
+        name: torch.export.Dim(name, min=-(-32 // most) if most > 1 else 1, max=4096 // most)
+        for name, most in multiples.items()
+    }
+    dynamic = tuple(
+        {
+            axis: multiple * sizes[name] if multiple > 1 else sizes[name]
+            for axis, (name, multiple) in graph.dynamic.get(key, {}).items()
+        }
+        for key in inputs
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations are not the user's
+        program = torch.onnx.export(
+            graph.module,
+            tuple(inputs.values()),
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=dynamic,
+            input_names=list(inputs),
+            output_names=list(graph.outputs),
+            verbose=False,
+            optimize=False,  # it would fold and rename parameters; see `write_graph`
+        )
+    assert program is not None  # only the exporter's old mode returns nothing
+    return program.model_proto
+
+
+def _store_half(model: Any) -> None:
+    """Keep kernels and matrices as float16 with a cast behind them.
+
+    Vectors stay as they are: they weigh little, and variances near zero would lose their digits.
+    ONNX Runtime folds the casts when it loads the file, so it computes in float32 as before.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
+            name = tensor.name
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(values, f"{name}{HALF}"))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)

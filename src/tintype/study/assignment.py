@@ -1,0 +1,109 @@
+"""The assignment of trials to raters: pairs, sides and order, balanced, from the study's seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tintype.study.manifest import FALSE_COLORS, Kind, Study
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A two-alternative forced-choice trial: one pair of pictures as one rater is shown it.
+
+    Attributes:
+        kind: practice, scored trial or catch trial.
+        photo: index of the photograph.
+        system: whose colours are shown beside the true ones.
+        true_side: side of the true colours; in a column, left is above.
+    """
+
+    kind: Kind
+    photo: int
+    system: str
+    true_side: Side
+
+
+def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial]:
+    """Return the trials of one assignment in order, practice first.
+
+    Assignments 0, 1, 2, ... go round the photographs in a shuffled order, each taking up where the
+    one before ended, and with every round each photograph moves on to the next system. So after
+    any number of assignments each photograph was shown in each system's colours equally often, to
+    within one; no rater sees a photograph twice; and systems are balanced within raters.
+
+    Args:
+        study: the study.
+        assignment: its number, which decides the pairs.
+        attempt: how many raters abandoned it before; decides order and sides anew.
+    """
+    seed = study.settings.seed
+    random = np.random.default_rng([seed, 1, assignment, attempt])
+    systems = list(study.systems)
+    practice = [
+        (photo, systems[(k + assignment) % len(systems)])
+        for k, photo in enumerate(study.photos_of_kind("practice"))
+    ]
+    sides = _balanced_sides(len(practice), random)
+    trials = [Trial("practice", *pair, side) for pair, side in zip(practice, sides, strict=True)]
+    scored = _scored_trials(study, assignment, random)
+    catches = [
+        Trial("catch", int(photo), FALSE_COLORS, side)
+        for photo, side in zip(
+            random.permutation(study.photos_of_kind("catch")),
+            _balanced_sides(study.settings.catch_trials, random),
+            strict=True,
+        )
+    ]
+    return trials + _insert_catch_trials(scored, catches, random)
+
+
+def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
+    """Return the scored photographs of an assignment, each with its system."""
+    shuffled = np.random.default_rng([study.settings.seed, 0]).permutation(
+        study.photos_of_kind("trial")
+    )
+    systems = list(study.systems)
+    pairs = []
+    for step in range(
+        assignment * study.trials_per_rater, (assignment + 1) * study.trials_per_rater
+    ):
+        round_, place = divmod(step, len(shuffled))
+        pairs.append((int(shuffled[place]), systems[(place + round_) % len(systems)]))
+    return pairs
+
+
+def _scored_trials(study: Study, assignment: int, random: np.random.Generator) -> list[Trial]:
+    pairs = pairs_of_assignment(study, assignment)
+    trials = []
+    for system in study.systems:  # sides are balanced within each system
+        own = [photo for photo, name in pairs if name == system]
+        sides = _balanced_sides(len(own), random)
+        trials += [
+            Trial("trial", photo, system, side) for photo, side in zip(own, sides, strict=True)
+        ]
+    return [trials[k] for k in random.permutation(len(trials))]
+
+
+def _balanced_sides(count: int, random: np.random.Generator) -> list[Side]:
+    """Return left and right equally often, to within one, in random order."""
+    sides: list[Side] = ["left", "right"]
+    first = int(random.integers(2))
+    return [sides[(first + int(k)) % 2] for k in random.permutation(count)]
+
+
+def _insert_catch_trials(
+    trials: list[Trial], catches: list[Trial], random: np.random.Generator
+) -> list[Trial]:
+    """Insert each catch trial at random into its own stretch of the trials, none first."""
+    bounds = np.linspace(0, len(trials), len(catches) + 1).astype(int)
+    mixed: list[Trial] = []
+    for catch, low, high in zip(catches, bounds[:-1], bounds[1:], strict=True):
+        at = int(random.integers(low, high)) + 1 if high > low else int(high)
+        mixed += [*trials[low:at], catch, *trials[at:high]]
+    return mixed if catches else trials

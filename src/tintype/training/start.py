@@ -1,0 +1,125 @@
+"""Start a network from something: an exported model, another run, or a backbone's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tintype.card import read_card, sha256
+from tintype.errors import CheckpointError, CorruptModelError, MissingExtraError
+from tintype.models.base import ColorModel
+from tintype.training.checkpoint import load_checkpoint
+
+HALF = ".half"  #: behind the names of weights that an exported file keeps as float16
+
+
+def load_init(model: ColorModel, path: Path) -> str:
+    """Load the weights to start from; return what to write on the card about it.
+
+    Args:
+        model: freshly built.
+        path: an exported model (.onnx or its card), the folder of another run, or a backbone's
+            weights, as `ColorModel.load_backbone` takes them.
+
+    Raises:
+        CheckpointError, CorruptModelError: it cannot be read, or does not fit.
+    """
+    if path.is_dir():
+        return load_run(model, path)
+    if path.suffix in (".onnx", ".json"):
+        return load_exported(model, path)
+    return model.load_backbone(path)
+
+
+def load_run(model: ColorModel, path: Path) -> str:
+    """Take another run's averaged weights, with what of them is never exported."""
+    facts, parts = load_checkpoint(path)
+    try:
+        if facts["name"] != model.name:
+            raise RuntimeError(f"it trained {facts['name']}")
+        # A part that serves training alone may be missing on either side.
+        found = model.load_state_dict(parts["ema"], strict=False)
+        for name in (*found.missing_keys, *found.unexpected_keys):
+            if model.is_exported(name):
+                raise RuntimeError(f"not both have {name}")
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} does not hold this {model.name} ({error}); give a run of the same preset."
+        ) from error
+    return f"{path.name} after {facts['step']} steps ({facts['start']})"
+
+
+def load_exported(model: ColorModel, card_path: Path) -> str:
+    """Give a network the weights of an exported model, to train it further.
+
+    From another system's model it takes what fits (`ColorModel.load_from`).
+
+    Args:
+        model: of the kind and size that was exported.
+        card_path: the card, or the ONNX file beside it.
+
+    Returns:
+        What to write on the card about the start.
+
+    Raises:
+        CheckpointError: the files hold another network, or another system's that does not fit.
+        CorruptModelError: there is no such model, or it is damaged.
+        MissingExtraError: onnx is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("export", "Starting from an exported model") from error
+    card = read_card(card_path.with_suffix(".json"))
+    for name, checksum in card.files.items():
+        file = card.path.with_name(name)
+        if not file.exists() or sha256(file) != checksum:
+            raise CorruptModelError(f"{file} is missing or not what its card says; get it again.")
+    try:
+        if card.system != model.name:
+            return f"{model.load_from(card.system, parameters_of(card.file()))} ({card.name})"
+        state = {}
+        # A graph may call its parameters otherwise than the model, but they are the same tensors.
+        names = {id(tensor): name for name, tensor in _tensors(model)}
+        for part, graph in model.graphs().items():
+            found = parameters_of(card.file(part))
+            for name, tensor in _tensors(graph.module):
+                if name in found and id(tensor) in names:
+                    state[names[id(tensor)]] = found[name]
+        for name, _ in model.named_parameters():
+            if name not in state and model.is_exported(name):
+                raise KeyError(name)
+        model.load_state_dict(state, strict=False)
+    except CheckpointError:
+        raise
+    except Exception as error:  # protobuf's errors share no base class
+        raise CheckpointError(
+            f"{card.path} does not hold this {model.name} ({error}); give a model that was "
+            "exported from the same preset by this version."
+        ) from error
+    started = card.training.get("start", "from nothing")
+    return f"{card.name} after {card.training.get('step')} steps ({started})"
+
+
+def parameters_of(path: Path) -> dict[str, Tensor]:
+    """Read the weights that an exported file keeps, by their names in the module exported."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    # "model." stands before the names of a model that a graph wraps.
+    return {
+        tensor.name.removesuffix(HALF).removeprefix("model."): torch.from_numpy(
+            onnx.numpy_helper.to_array(tensor).astype(np.float32)
+        )
+        for tensor in graph.initializer
+        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    }
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        yield name.removeprefix("model."), tensor

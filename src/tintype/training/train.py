@@ -1,0 +1,314 @@
+"""The training loop: batch, forward, backward, step, validate, save."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel
+
+from tintype.errors import CheckpointError
+from tintype.models.base import Batch, ColorModel, TrainConfig, average_gradients
+from tintype.training.augment import Batches, to_batch
+from tintype.training.checkpoint import restore_optimizer, save_checkpoint
+from tintype.training.contact_sheet import contact_sheet, fixed_photos
+from tintype.training.log import Log
+from tintype.training.parallel import Interruption, Processes, bfloat16_pays
+from tintype.training.run import Run, load_data, prepare
+
+_UPDATE_BN_BATCHES = 32
+_VALIDATED = 512  # photographs at most
+
+
+def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
+    """Train a model until the minutes or the steps are used up, or it is told to stop.
+
+    The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. Ctrl-C,
+    SIGTERM and a closed terminal save a checkpoint, end the run and then do what they would have
+    done without it. A run by steps ends with the same weights however often it was interrupted,
+    even by kill -9; a run by minutes follows the clock, so it does not.
+
+    Args:
+        run: what to train, on what, for how long.
+        on_line: given every line of the log, e.g. to print it.
+
+    Returns:
+        The averaged network, in evaluation mode.
+
+    Raises:
+        CheckpointError: nothing to resume, the folder holds a run already, the run does not fit
+            the data or this version, a teacher is missing or not wanted, or the run diverged.
+        DataError: the data cannot be used.
+        UnknownModelError: no such model or preset.
+        SettingError: a setting does not exist or is out of range.
+    """
+    processes = Processes(run.device)
+    facts, config, saved = prepare(run)
+    store, held = load_data(run, facts, config, processes.device)
+    keep_large_blocks()
+    trainer = Trainer(run, facts, config, saved, store, held, processes)
+    log = Log(run.out, trainer.step, on_line) if processes.rank == 0 else None
+    with Interruption() as interruption:
+        trainer.fit(log, lambda: interruption.requested)
+    if log is not None:
+        log.close()
+    processes.leave()
+    interruption.pass_on()
+    return trainer.averaged.module
+
+
+class Trainer:
+    """The network in training, its running average, its optimizer, and where the run is.
+
+    Args:
+        run, facts, config, saved: from `prepare`.
+        store, held: photographs to train on and to validate on.
+        processes: that share the run.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        facts: dict[str, Any],
+        config: TrainConfig,
+        saved: Mapping[str, dict[str, Tensor]],
+        store: Any,
+        held: Any,
+        processes: Processes,
+    ) -> None:
+        self.run, self.facts, self.config, self.processes = run, facts, config, processes
+        self.model = run.build_model(facts, config, store)
+        self.model.to(processes.device)
+        for parameter in self.model.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=_ema_update(config.ema))
+        self.averaged.eval().requires_grad_(False)
+        self.optimizer = _optimizer(self.model, config, facts["lr_factors"])
+        if saved:
+            self._restore(saved)
+        self.step = int(facts["step"])
+        self.bfloat16 = bfloat16_pays(processes.device)
+        self.batches = Batches(store, config, facts["seed"], processes.rank, processes.world)
+        count = min(_VALIDATED, len(held))
+        middle = torch.full((count,), 0.5)
+        self.crops = held.crops(torch.arange(count), middle, middle, config.crop) if count else None
+        self.started, self.spent = time.monotonic(), float(facts["elapsed"])
+        self.first_step, self.warned = self.step, set()
+
+    def fit(self, log: Log | None, stop_requested: Callable[[], bool]) -> None:
+        """Take steps until the run's length is reached or a stop is requested."""
+        saved_step, saved_at = -1, time.monotonic()
+        while True:
+            done = self.step / self.run.length(self.config)
+            if self.run.minutes is not None:
+                done = self.elapsed / 60 / self.run.minutes
+            late = time.monotonic() - saved_at >= 60 * self.run.eval_minutes
+            done, stop, late = self.processes.agree(done, stop_requested(), late)
+            if done >= 1 or stop:
+                break
+            if late and self.step > self.first_step:
+                self.validate(log)
+                saved_step, saved_at = self.step, time.monotonic()
+            terms, norm, rate = self.take_step(done)
+            if log is not None and (self.step % 20 == 0 or self.step == self.first_step + 1):
+                self.report(log, terms, norm, rate)
+        if saved_step != self.step:
+            self.validate(log, last=True)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self.spent + time.monotonic() - self.started
+
+    def take_step(self, done: float) -> tuple[dict[str, Tensor], float, float]:
+        """Take one step, the run done so far; return the loss's terms, gradient norm and rate."""
+        rate = lr_factor(self.step, done, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * group["factor"] * rate
+        # Dropout and the like depend on the step and the process alone.
+        rank, world = self.processes.rank, self.processes.world
+        torch.manual_seed(self.facts["seed"] + 7_919 * (self.step * world + rank))
+        batch = self._next_batch()
+        with torch.autocast(batch.gray.device.type, torch.bfloat16, enabled=self.bfloat16):
+            terms = self.model.training_step(batch, self.step)
+        terms["loss"].backward()
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        average_gradients(trained)
+        norm = float(nn.utils.clip_grad_norm_(trained, self.config.grad_clip or math.inf))
+        if not math.isfinite(norm):
+            raise CheckpointError(
+                f"The gradient is {norm} at step {self.step}: the run diverged. Its last "
+                "checkpoint is whole; go on from it with --resume and a lower --learning-rate."
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.averaged.update_parameters(self.model)
+        self.step += 1
+        return terms, norm, rate
+
+    def _next_batch(self) -> Batch:
+        count = self.model.batches_per_step
+        parts = [self.batches(count * self.step + k) for k in range(count)]
+        gray, rgb = (torch.cat([getattr(p, name) for p in parts]) for name in ("gray", "rgb"))
+        labels = [part.labels for part in parts if part.labels is not None]
+        gray = gray.contiguous(memory_format=torch.channels_last)
+        return Batch(gray, rgb, torch.cat(labels) if labels else None)
+
+    def report(self, log: Log, terms: Mapping[str, Tensor], norm: float, rate: float) -> None:
+        """Log a step, and a warning of the model once each time it begins to hold."""
+        seconds = time.monotonic() - self.started
+        speed = (self.step - self.first_step) * self.config.batch / seconds
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        elapsed = self.elapsed
+        log.write("train", self.step, elapsed=elapsed, rate=rate, norm=norm, speed=speed, **values)
+        warnings = self.model.warnings(values)
+        for warning in warnings:
+            if warning.partition(":")[0] not in self.warned:
+                log.warn(self.step, warning)
+        self.warned = {warning.partition(":")[0] for warning in warnings}
+
+    def validate(self, log: Log | None, last: bool = False) -> None:
+        """Measure the averaged network on photographs held back, and save the run."""
+        facts, averaged = self.facts, self.averaged.module
+        facts |= {"step": self.step, "elapsed": self.elapsed}
+        facts["photographs"] = self.step * self.config.batch
+        if log is None and not last:
+            return
+        update_bn(averaged, self._recent_batches())
+        if last and self.crops is not None:
+            averaged.calibrate(to_batch(part.float() / 255) for part in self.crops.split(64))
+        if log is None:
+            return
+        if self.crops is not None:
+            facts["validation"] = _validation_metrics(averaged, self.crops)
+        parts = {"model": self.model.state_dict(), "ema": averaged.state_dict()}
+        optimizers = {"optimizer": self.optimizer, **self.model.extra_optimizers()}
+        save_checkpoint(self.run.out, facts, parts, optimizers)  # before whatever else could fail
+        if self.crops is not None:
+            log.write("validation", self.step, elapsed=facts["elapsed"], **facts["validation"])
+            contact_sheet(averaged, fixed_photos(self.crops), self.run.out / "contact.png")
+
+    def _recent_batches(self) -> Iterator[Batch]:
+        for k in range(_UPDATE_BN_BATCHES):
+            yield self.batches(max(0, self.step - 1 - k))
+
+    def _restore(self, saved: Mapping[str, dict[str, Tensor]]) -> None:
+        try:
+            self.model.load_state_dict(saved["model"])
+            self.averaged.module.load_state_dict(saved["ema"])
+            self.averaged.n_averaged.fill_(self.facts["step"])
+            restore_optimizer(self.optimizer, saved["optimizer"])
+            for name, optimizer in self.model.extra_optimizers().items():
+                restore_optimizer(optimizer, saved.get(name, {}))
+        except (RuntimeError, KeyError, ValueError, IndexError) as error:
+            raise CheckpointError(
+                f"{self.run.out} was trained with another version of {self.facts['name']} "
+                f"({error}); go on with that version, or start another run."
+            ) from error
+
+
+@torch.no_grad()
+def update_bn(model: ColorModel, batches: Iterator[Batch]) -> None:
+    """Measure the batch norms' statistics anew, for averaged weights have others than the last.
+
+    As torch's `update_bn`, but norms that a model keeps frozen stay as they are.
+    """
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    for batch in batches if norms else ():
+        model.loss(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def _ema_update(ema: float) -> Callable[..., None]:
+    """Return the update of the averaged weights: an EMA whose decay grows with the first steps."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Any) -> None:
+        decay = min(ema, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+
+    return update
+
+
+def _optimizer(
+    model: ColorModel, config: TrainConfig, factors: list[float]
+) -> torch.optim.Optimizer:
+    """Make the configured optimizer; weight decay on matrices and kernels only."""
+    groups = []
+    for (parameters, _), factor in zip(model.parameter_groups(), factors, strict=True):
+        for parameter in parameters:
+            parameter.requires_grad_(factor > 0)
+        for decayed in (True, False):
+            chosen = [p for p in parameters if p.requires_grad and (p.ndim > 1) == decayed]
+            decay = config.weight_decay if decayed else 0.0
+            if chosen:
+                groups.append({"params": chosen, "factor": factor, "weight_decay": decay})
+    rate, betas = config.learning_rate, config.betas
+    makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "adam": lambda: torch.optim.Adam(groups, rate, betas, fused=True),
+        "adamw": lambda: torch.optim.AdamW(groups, rate, betas, fused=True),
+        "adadelta": lambda: torch.optim.Adadelta(groups, rate),
+        "rmsprop": lambda: torch.optim.RMSprop(groups, rate),
+        "sgd": lambda: torch.optim.SGD(groups, rate, config.momentum),
+    }
+    return makers[config.optimizer]()
+
+
+def lr_factor(step: int, done: float, config: TrainConfig) -> float:
+    """Return the factor on the learning rate: warm-up, plateau, milestones, cosine cooldown.
+
+    Args:
+        step: of the run.
+        done: share of the run, from 0 to 1.
+        config: with warmup, milestones and cooldown.
+    """
+    factor = min(1.0, (step + 1) / max(1, config.warmup))
+    for milestone, scale in config.milestones:
+        if step >= milestone:
+            factor = scale
+    if config.cooldown and done > 1 - config.cooldown:
+        fall = min(1.0, (done - 1 + config.cooldown) / config.cooldown)
+        factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall))
+    return factor
+
+
+@torch.no_grad()
+def _validation_metrics(model: ColorModel, crops: Tensor, batch: int = 64) -> dict[str, float]:
+    """Average `ColorModel.validation_metrics` over photographs held back, in float32.
+
+    In bfloat16 it might hide that the network, which is used in float32, is broken there.
+    """
+    total: dict[str, float] = {}
+    for part in crops.split(batch):
+        for key, value in model.validation_metrics(to_batch(part.float() / 255)).items():
+            total[key] = total.get(key, 0.0) + float(value) * len(part) / len(crops)
+    return total
+
+
+def keep_large_blocks() -> None:
+    """Tell glibc to keep freed memory: otherwise half of a CPU step goes into page faults.
+
+    Every step frees and asks for the same large blocks; by default each goes back to the system
+    and comes again zeroed, page by page. Without glibc this does nothing.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)
+    except (OSError, AttributeError):
+        pass
