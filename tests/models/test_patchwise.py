@@ -1,4 +1,3 @@
-import exporting
 import noise
 import numpy as np
 import pytest
@@ -208,7 +207,14 @@ def test_overlaps_are_averaged(patchwise, monkeypatch):
 
 
 def test_the_exported_graph_gives_the_chroma_of_any_size(fringed, tmp_path):
-    session = exporting.session(fringed.graphs()[""], tmp_path / "patchwise.onnx")
+    import onnxruntime
+
+    from tintype.export.onnx import write_graph
+
+    for parameter in fringed.parameters():  # as they are kept
+        parameter.data = parameter.data.half().float() if parameter.ndim > 1 else parameter.data
+    write_graph(fringed.graphs()[""], tmp_path / "patchwise.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "patchwise.onnx")
     for size in ((16, 16), (1, 90), (61, 45)):
         gray = torch.rand(1, 1, *size)
         (chroma,) = session.run(["chroma"], {"gray": gray.numpy()})

@@ -226,7 +226,7 @@ _SMALL = AdversarialConfig(
 )  # fmt: skip
 _TEST = AdversarialConfig(
     maps=4, critic_maps=4, pool=2, hidden=16, classes=10, input_side=64,
-    n_critic=2, critic_start=10, adv_start=20,
+    n_critic=2, critic_start=10, adv_start=20, clip_value=0.1, critic_learning_rate=1e-3,
 )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ class Adversarial(BinsModel):
         found = self.cross_entropy(logits, target)
         parts = {"color": (config.lambda_color, (found.nats * found.weight).mean())}
         terms = found.terms()
-        if config.lambda_label and batch.labels is not None:
+        if config.lambda_label and batch.labels is not None and batch.labels.numel():
             label = label_loss(self.label_head(features), batch.labels)
             parts["label"] = (config.lambda_label, label)
         if self.training and config.lambda_adv and step >= config.adv_start:

@@ -155,7 +155,8 @@ class Patchwise(ColorModel):
         super().__init__(config)
         self.u = PatchNetwork(config)
         self.v = PatchNetwork(config)
-        self.register_buffer("ranges", torch.tensor(_RANGES).view(2, 1, 1), persistent=False)
+        # A vector, for those are exported as they are, and matrices rounded to float16.
+        self.register_buffer("ranges", torch.tensor(_RANGES), persistent=False)
 
     def logits(self, gray: Tensor) -> Tensor:
         """Return logits of scaled U and V, (N, 2, H - 8, W - 8), of luminance (N, 1, H, W)."""
@@ -181,7 +182,7 @@ class Patchwise(ColorModel):
 
         The outermost 7 pixels of the prediction are weaker: the full convolution has fewer terms.
         """
-        return (self.logits(gray).sigmoid() - 0.5) * self.ranges
+        return (self.logits(gray).sigmoid() - 0.5) * self.ranges[:, None, None]
 
     def colorize_patches(self, gray: Tensor, stride: int = 28) -> Tensor:
         """Predict the chroma of photographs patch by patch, its mean where patches overlap.
@@ -228,7 +229,7 @@ class Patchwise(ColorModel):
         is the conditional mean, as that of the squared error.
         """
         logits = self.logits(batch.gray).float()
-        target = F.pad(linear_to_uv(batch.rgb), (-FRAME,) * 4) / self.ranges + 0.5
+        target = F.pad(linear_to_uv(batch.rgb), (-FRAME,) * 4) / self.ranges[:, None, None] + 0.5
         target = target.clamp(1e-6, 1 - 1e-6)
         mse = (logits.sigmoid() - target).square().mean((0, 2, 3)).sum()
         if self.config.log_loss == "completed":
