@@ -27,14 +27,14 @@ import numpy as np
 import onnxruntime
 import torch
 from PIL import Image
-from torch import nn
-
-from tintype import Colorizer, Photo
 from tintype.runtime.engine import reduce
-from tintype.runtime.sampler import Sampler, gumbel
 from tintype.systems import rebuild
 from tintype.systems.pixcolor import PixColor
 from tintype.training.export import start_from_exported
+from torch import nn
+
+from tintype import Colorizer, Photo
+from tintype.runtime.sampler import Sampler, gumbel
 
 PHOTO = Path(__file__).parent.parent / "examples" / "cameraman.jpg"
 

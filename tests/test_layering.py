@@ -1,4 +1,4 @@
-"""What starting the program, coloring and training load; pyproject.toml says who may import whom."""
+"""What starting, coloring and training load; pyproject.toml says which room imports which."""
 
 from __future__ import annotations
 

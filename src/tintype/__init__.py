@@ -1,4 +1,4 @@
-"""tintype turns black-and-white photographs into colour.
+"""tintype turns black-and-white photographs into color.
 
     import tintype
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tintype import errors
     from tintype.photo import Photo
-    from tintype.runtime.card import list_models
-    from tintype.runtime.engine import Colorizer, colorize, sample
+    from tintype.runtime.colorizer import Colorizer, colorize, sample
+    from tintype.runtime.registry import list_models
 
     __version__: str
 
@@ -32,26 +32,26 @@ __all__ = [
 ]
 
 _HOME = {
-    "Colorizer": "tintype.runtime.engine",
+    "Colorizer": "tintype.runtime.colorizer",
     "Photo": "tintype.photo",
-    "colorize": "tintype.runtime.engine",
-    "list_models": "tintype.runtime.card",
-    "sample": "tintype.runtime.engine",
+    "colorize": "tintype.runtime.colorizer",
+    "list_models": "tintype.runtime.registry",
+    "sample": "tintype.runtime.colorizer",
 }
 
 
 def load(model: str = "tint", *, threads: int | None = None) -> Colorizer:
-    """Load a model once, to colour many photographs with its ``colorize`` method.
+    """Load a model once, to color many photographs with its ``colorize`` method.
 
     Args:
         model: ``system.tag``, a system's name for its default tag, or the path of a card.
-        threads: CPU threads; None takes one for each core.
+        threads: CPU threads; None takes one for each core. The colors do not depend on it.
 
     Raises:
         UnknownModelError: no model has that name.
         CorruptModelError: its card or its weights are damaged.
     """
-    from tintype.runtime.engine import Colorizer
+    from tintype.runtime.colorizer import Colorizer
 
     return Colorizer(model, threads=threads)
 

@@ -9,7 +9,7 @@
     │   ├── UnknownModelError       no card of that name
     │   └── CorruptModelError       a card or weights file is damaged
     ├── DataError               training or evaluation data cannot be used
-    ├── SettingError            a recipe or configuration has no such setting, or not that value
+    ├── SettingError            a configuration or model has no such option, or not that value
     ├── CheckpointError         a training run cannot be resumed or exported
     └── MissingExtraError       an optional dependency is not installed
 
@@ -54,7 +54,7 @@ class DataError(TintypeError):
 
 
 class SettingError(TintypeError, ValueError):
-    """A recipe or configuration has no setting of that name, or does not take that value."""
+    """A configuration or a model has no option of that name, or does not take that value."""
 
 
 class CheckpointError(TintypeError):

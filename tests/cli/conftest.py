@@ -53,8 +53,8 @@ def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
 
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Painter]:
-    """The model, in the place of the engine, and an empty current directory."""
+    """The model, in the place of the colorizer, and an empty current directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tintype.runtime.engine.Colorizer", Painter)
+    monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", Painter)
     Painter.made, Painter.asked = [], []
     return Painter

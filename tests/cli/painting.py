@@ -11,27 +11,32 @@ from PIL import Image
 
 from tintype.errors import UnknownModelError
 from tintype.photo import Photo
+from tintype.runtime.options import Options
 
 
 class Painter:
-    """Takes the place of the engine: red as the photograph is light, no green, no blue."""
+    """Takes the place of the colorizer: red as the photograph is light, no green, no blue."""
 
     made: list[tuple[str, int | None]]
-    asked: list[dict[str, Any]]
+    asked: list[Options]
+    card = SimpleNamespace(
+        name="tint.test",
+        kind="chroma",
+        options={"vividness": 0.6},
+        enlarge="guided",
+        filter=None,
+        has="decode".__eq__,
+    )
 
     def __init__(self, model: str, threads: int | None = None) -> None:
         if model != "tint":
             raise UnknownModelError(f"No model is called {model!r}; there are: tint")
         self.made.append((model, threads))
-        self.card = SimpleNamespace(name="tint.test", sampling=None)
 
-    def options(self, *, vividness: float | None, **others: Any) -> dict[str, Any]:
-        for name, value in others.items():
-            if value is not None:
-                raise ValueError(f"tint.test has no {name} to choose")
-        return {"vividness": 0.6 if vividness is None else vividness, **others}
+    def options(self, **asked: Any) -> Options:
+        return Options.resolve(self.card, **asked)
 
-    def colorize(self, photo: Photo, **options: Any) -> Photo:
+    def colorize(self, photo: Photo, options: Options) -> Photo:
         self.asked.append(options)
         rgb = np.zeros((*photo.gray.shape, 3), photo.gray.dtype)
         rgb[..., 0] = photo.gray

@@ -13,6 +13,7 @@ from cli.painting import Painter, files, is_red, photograph
 from PIL import Image
 
 from tintype.photo import Photo
+from tintype.runtime.options import Options
 
 pytestmark = pytest.mark.usefixtures("painter")
 
@@ -26,20 +27,21 @@ def test_a_photograph_is_coloured_beside_itself_and_quietly(run: Any) -> None:
     assert Path("a.png").read_bytes() == before
 
 
-def test_the_options_reach_the_engine(run: Any, painter: type[Painter]) -> None:
+def test_the_options_reach_the_colorizer(run: Any, painter: type[Painter]) -> None:
     photograph("a.png")
     run("colorize", "a.png", "--vividness", "0.3", "--saturation", "0.5", "--threads", "1")
     assert painter.made == [("tint", 1)]
-    assert painter.asked == [
-        {"vividness": 0.3, "saturation": 0.5, "refine": None, "temperature": None, "seed": None}
-    ]
+    assert painter.asked == [Options(vividness=0.3, saturation=0.5)]
+    run("colorize", "a.png", "--enlarge", "bilinear", "--overwrite")
+    assert painter.asked[1:] == [Options(vividness=0.6, enlarge="bilinear")]
 
 
 def test_an_option_that_is_not_for_the_model_is_wrong_usage(run, painter):
     photograph("a.png")
-    result = run("colorize", "a.png", "--refine", "none")
-    assert result.status == 2
-    assert "no refine" in result.err
+    for word, option in (("--no-refine", "refine"), ("--filter=none", "filter")):
+        result = run("colorize", "a.png", word)
+        assert result.status == 2
+        assert f"takes no {option}" in result.err
     assert not Path("a.colorized.png").exists()
 
 
@@ -127,10 +129,10 @@ def test_a_photograph_too_large_for_the_memory_does_not_stop_the_others(
 ) -> None:
     colorize = Painter.colorize
 
-    def small_only(self: Painter, photo: Photo, **options: Any) -> Photo:
+    def small_only(self: Painter, photo: Photo, options: Options) -> Photo:
         if photo.width > 8:
             raise MemoryError
-        return colorize(self, photo, **options)
+        return colorize(self, photo, options)
 
     monkeypatch.setattr(Painter, "colorize", small_only)
     photograph("large.png", (9, 9))

@@ -94,7 +94,7 @@ def test_all_stands_for_every_model_once(
     asked: list[Any], run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "tintype.evaluation.benchmark.standalone_models", lambda: ["pixcolor.small", "tint.small"]
+        "tintype.evaluation.benchmark.all_models", lambda: ["pixcolor.small", "tint.small"]
     )
     run("evaluate", "a.png", "-m", "tint@0", "-m", "all", "-m", "tint.small")
     assert asked[0][1] == ["tint@0", "pixcolor.small", "tint.small"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tintype.cli import UsageError
-from tintype.cli.inputs import Failure, Found, Skipped, find
-from tintype.cli.outputs import Job, plan
+from tintype.cli.inputs import Failure, Input, Skipped, find_photos
+from tintype.cli.outputs import Task, plan_outputs
 
 
 @pytest.fixture(autouse=True)
@@ -34,18 +34,18 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def paths(*arguments: str, recursive: bool = False, output: str | None = None) -> list[str]:
-    findings = find(arguments, recursive, output)
-    assert not findings.failed
-    return [str(item.path) for item in findings.photos]
+    inputs = find_photos(arguments, recursive, output)
+    assert not inputs.failed
+    return [str(item.path) for item in inputs.photos]
 
 
-def jobs(*arguments: str, output: str | None = None, **options: bool) -> list[Job]:
-    findings = find(arguments, options.pop("recursive", False), output)
-    return plan(arguments, findings.photos, output, **options)
+def tasks(*arguments: str, output: str | None = None, **options: bool) -> list[Task]:
+    inputs = find_photos(arguments, options.pop("recursive", False), output)
+    return plan_outputs(arguments, inputs.photos, output, **options)
 
 
 def outputs(*arguments: str, output: str | None = None, **options: bool) -> list[str]:
-    return [str(job.output) for job in jobs(*arguments, output=output, **options)]
+    return [str(task.output) for task in tasks(*arguments, output=output, **options)]
 
 
 def test_a_folder_stands_for_the_photographs_directly_in_it() -> None:
@@ -83,10 +83,10 @@ def test_a_photograph_named_twice_is_coloured_once() -> None:
 )
 def test_what_stands_for_nothing_is_a_failure(argument: str, reason: str, album: Path) -> None:
     (album / "empty").mkdir()
-    findings = find([argument, "a.jpg"])
-    assert [item.path for item in findings.photos] == [Path("a.jpg")]
-    assert findings.failed[0].input == argument
-    assert reason in findings.failed[0].error
+    inputs = find_photos([argument, "a.jpg"])
+    assert [item.path for item in inputs.photos] == [Path("a.jpg")]
+    assert inputs.failed[0].input == argument
+    assert reason in inputs.failed[0].error
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_a_folder_that_may_not_be_read_is_a_failure(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    findings = find([argument], recursive)
-    (failure,) = findings.failed
+    inputs = find_photos([argument], recursive)
+    (failure,) = inputs.failed
     assert failure == Failure(
         failure.input, f"{failure.input}: Permission denied", "PermissionError"
     )
     assert Path(failure.input) == Path("trip")
-    assert [str(item.path) for item in findings.photos] == left
+    assert [str(item.path) for item in inputs.photos] == left
 
 
 def test_a_file_in_a_folder_that_cannot_be_looked_at_is_left_to_be_reported(album: Path) -> None:
@@ -120,27 +120,27 @@ def test_a_file_in_a_folder_that_cannot_be_looked_at_is_left_to_be_reported(albu
 
 @pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + "*.jpg"])
 def test_a_name_that_no_file_can_have_is_an_ordinary_failure(name: str) -> None:
-    findings = find([name])
-    assert len(findings.photos) + len(findings.failed) == 1
+    inputs = find_photos([name])
+    assert len(inputs.photos) + len(inputs.failed) == 1
 
 
 def test_pictures_that_are_not_read_are_counted(album: Path) -> None:
     for name in ("c.HEIC", "d.heic", "trip/e.gif"):
         (album / name).touch()
-    findings = find(["."], recursive=True)
-    assert findings.left_out == {".heic": 2, ".gif": 1}
-    assert findings.notes == ["3 files left out: not photographs tintype reads (.heic, .gif)"]
-    assert not findings.failed
-    assert find(["trip"]).notes == ["1 file left out: not a photograph tintype reads (.gif)"]
+    inputs = find_photos(["."], recursive=True)
+    assert inputs.left_out == {".heic": 2, ".gif": 1}
+    assert inputs.notes == ["3 files left out: not photographs tintype reads (.heic, .gif)"]
+    assert not inputs.failed
+    assert find_photos(["trip"]).notes == ["1 file left out: not a photograph tintype reads (.gif)"]
 
 
 def test_own_results_are_left_out_where_their_original_is_named_too(album: Path) -> None:
     (album / "plate").touch()
     (album / "plate.colorized").touch()
     names = ["B.PNG", "a.colorized.jpg", "a.compare.jpg", "a.jpg", "plate", "plate.colorized"]
-    findings = find(names)
-    assert [str(item.path) for item in findings.photos] == ["B.PNG", "a.jpg", "plate"]
-    assert [item.input for item in findings.skipped] == [
+    inputs = find_photos(names)
+    assert [str(item.path) for item in inputs.photos] == ["B.PNG", "a.jpg", "plate"]
+    assert [item.input for item in inputs.skipped] == [
         "a.colorized.jpg",
         "a.compare.jpg",
         "plate.colorized",
@@ -157,10 +157,10 @@ def test_the_output_folder_is_left_out(argument: str, album: Path) -> None:
     (album / "out/deep").mkdir(parents=True)
     (album / "out/a.jpg").touch()
     (album / "out/deep/a.jpg").touch()
-    findings = find([argument], True, "out/")
-    assert "trip/a.jpg" in [str(item.path) for item in findings.photos]
-    assert not [item for item in findings.photos if "out" in str(item.path)]
-    assert findings.skipped == [Skipped("out/", "the results go there")]
+    inputs = find_photos([argument], True, "out/")
+    assert "trip/a.jpg" in [str(item.path) for item in inputs.photos]
+    assert not [item for item in inputs.photos if "out" in str(item.path)]
+    assert inputs.skipped == [Skipped("out/", "the results go there")]
 
 
 def test_the_output_folder_is_left_out_where_a_shell_named_it(album: Path) -> None:
@@ -171,11 +171,13 @@ def test_the_output_folder_is_left_out_where_a_shell_named_it(album: Path) -> No
 
 def test_a_photograph_named_twice_is_reported_as_skipped(album: Path) -> None:
     (album / "link.jpg").symlink_to("a.jpg")
-    assert find(["link.jpg", "a.jpg"]).skipped == [Skipped("a.jpg", "the same file as link.jpg")]
+    assert find_photos(["link.jpg", "a.jpg"]).skipped == [
+        Skipped("a.jpg", "the same file as link.jpg")
+    ]
 
 
 def test_a_dash_stands_for_the_pipe() -> None:
-    assert find(["-"]).photos == [Found(None, Path("-"))]
+    assert find_photos(["-"]).photos == [Input(None, Path("-"))]
     assert paths("./-") == ["-"]
 
 
@@ -218,8 +220,8 @@ def test_a_name_that_says_no_format_is_refused(album: Path) -> None:
 
 def test_a_name_without_extension_gets_one_word(album: Path) -> None:
     (album / "plate").touch()
-    assert jobs("plate", compare=True) == [
-        Job(Path("plate"), Path("plate.colorized"), Path("plate.compare"))
+    assert tasks("plate", compare=True) == [
+        Task(Path("plate"), Path("plate.colorized"), Path("plate.compare"))
     ]
 
 
@@ -232,9 +234,9 @@ def test_subfolders_are_mirrored_in_the_output_folder() -> None:
 
 
 def test_the_comparison_lies_beside_the_result() -> None:
-    assert [job.compare for job in jobs("a.jpg", compare=True)] == [Path("a.compare.jpg")]
-    assert jobs("a.jpg", output="x/y.png", compare=True)[0].compare == Path("x/y.compare.png")
-    assert jobs("a.jpg", output="x/", compare=True)[0].compare == Path("x/a.compare.jpg")
+    assert [task.compare for task in tasks("a.jpg", compare=True)] == [Path("a.compare.jpg")]
+    assert tasks("a.jpg", output="x/y.png", compare=True)[0].compare == Path("x/y.compare.png")
+    assert tasks("a.jpg", output="x/", compare=True)[0].compare == Path("x/a.compare.jpg")
 
 
 def test_in_place_replaces_the_photograph() -> None:
@@ -264,9 +266,9 @@ def test_a_result_that_would_follow_a_link_to_an_input_is_refused(album: Path) -
 
 
 def test_the_pipe_goes_to_the_pipe_unless_a_file_is_named() -> None:
-    assert jobs("-") == [Job(None, None)]
-    assert jobs("-", output="out.png") == [Job(None, Path("out.png"))]
-    assert jobs("a.jpg", output="-") == [Job(Path("a.jpg"), None)]
+    assert tasks("-") == [Task(None, None)]
+    assert tasks("-", output="out.png") == [Task(None, Path("out.png"))]
+    assert tasks("a.jpg", output="-") == [Task(Path("a.jpg"), None)]
 
 
 @pytest.mark.parametrize(
@@ -283,4 +285,4 @@ def test_what_cannot_go_through_a_pipe_is_refused(
     arguments: list[str], output: str | None, options: dict[str, bool]
 ) -> None:
     with pytest.raises(UsageError):
-        jobs(*arguments, output=output, **options)
+        tasks(*arguments, output=output, **options)

@@ -44,8 +44,8 @@ def test_every_command_explains_itself(command: str, run: Any) -> None:
 
 def test_defaults_are_shown_in_the_help(run: Any) -> None:
     help_text = run("colorize", "--help").words
-    for default in ("[default: tint]", "[default: the model's own]", "[default: 1.0]"):
-        assert default in help_text
+    for default in ("tint; of --samples, tint_sampler", "the model's own", "1.0"):
+        assert f"[default: {default}]" in help_text
 
 
 def test_the_version_is_printed(run: Any) -> None:

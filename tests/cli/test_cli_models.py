@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import bins_model
 
-from tintype.runtime.card import Card, Decoding, InputSize, read_card
+from tintype.card import Card
 
 SCORES = {
     "dataset": "the test's",
@@ -32,24 +32,9 @@ SCORES = {
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
     """The only model there is, its weights intact."""
-    weights = tmp_path / "tint.tiny.onnx"
-    weights.write_bytes(b"weights")
-    Card(
-        name="tint.tiny",
-        description="For tests.",
-        space="lab",
-        output="bins",
-        stride=4,
-        size=InputSize(short_side=64),
-        decoding=Decoding(),
-        licence="CC0-1.0",
-        training={"steps": 3, "data": {"photographs": 7}},
-        upsampling="guided",
-        scores=SCORES,
-        files={weights.name: hashlib.sha256(b"weights").hexdigest()},
-    ).write(tmp_path / "tint.tiny.json")
-    card = read_card(tmp_path / "tint.tiny.json")
-    monkeypatch.setattr("tintype.runtime.card._SHIPPED", tmp_path)
+    training = {"steps": 3, "data": {"photographs": 7}}
+    card = bins_model(tmp_path, "tint.tiny", training=training, scores=SCORES)
+    monkeypatch.setattr("tintype.runtime.registry._SHIPPED", tmp_path)
     monkeypatch.delenv("TINTYPE_WEIGHTS", raising=False)
     return card
 
@@ -57,7 +42,21 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
 def test_models_are_listed(card: Card, run: Any) -> None:
     result = run("models")
     assert result.status == 0
-    assert result.out.splitlines()[1].split() == ["tint.tiny", "0.0", "For", "tests."]
+    assert result.out.splitlines()[1].split() == ["tint.tiny", "0.0", "For", "a", "test."]
+
+
+def test_papers_whose_weights_do_not_ship_are_listed_with_how_to_train_them(
+    card: Card, run: Any
+) -> None:
+    lines = run("models").out.splitlines()
+    assert any(line.startswith("pixcolor ") and "No weights ship yet" in line for line in lines)
+    assert any("tintype train pixcolor --data FOLDER --out RUN" in line for line in lines)
+    untrained = run("models", "--json").json["untrained"]
+    assert {"adversarial", "cic", "pixcolor"} == {paper["name"] for paper in untrained}
+    result = run("models", "pixcolor")
+    assert result.status == 1
+    assert "no weights ship yet" in result.err
+    assert "tint_sampler" in result.err
 
 
 def test_a_model_is_described(card: Card, run: Any) -> None:
@@ -95,7 +94,7 @@ def test_the_doctor_finds_a_whole_installation_well(card: Card, run: Any) -> Non
 
 
 def test_the_doctor_finds_damaged_weights(card: Card, run: Any) -> None:
-    card.weights.write_bytes(b"weight!")
+    card.file().write_bytes(b"weight!")
     result = run("doctor")
     assert result.status == 1
     assert "damaged" in result.out
@@ -134,7 +133,7 @@ def test_the_help_names_the_variable(command: str, run: Any) -> None:
 def test_the_doctor_misses_models_that_are_not_there(
     run: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tintype.runtime.card._SHIPPED", tmp_path)
+    monkeypatch.setattr("tintype.runtime.registry._SHIPPED", tmp_path)
     monkeypatch.delenv("TINTYPE_WEIGHTS", raising=False)
     result = run("doctor")
     assert result.status == 1

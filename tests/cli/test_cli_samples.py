@@ -1,7 +1,8 @@
-"""``tintype colorize --samples`` and ``tintype score``, with a sampler in the engine's place."""
+"""``tintype colorize --samples`` and ``tintype score``, with a sampler in the colorizer's place."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,37 +14,43 @@ from PIL import Image
 
 from tintype.errors import PhotoError
 from tintype.photo import Photo
-from tintype.runtime.engine import Colouring, Score
+from tintype.runtime.colorizer import Sample, Score
+from tintype.runtime.options import Options
 
 
 class Several(Painter):
     """Paints every sample in another shade of red; the second drawn is the likeliest."""
 
+    card = SimpleNamespace(
+        name="tint_sampler.test",
+        kind="sampler",
+        space="ycbcr",
+        options={"temperature": 0.8},
+        enlarge="guided",
+        filter=None,
+        has="refine".__eq__,
+    )
+
     def __init__(self, model: str, threads: int | None = None) -> None:
-        self.card = SimpleNamespace(name=f"{model}.test", sampling=SimpleNamespace())
+        assert model == "tint_sampler"
 
-    def options(self, **asked: Any) -> dict[str, Any]:
-        return {"vividness": None, "refine": "chroma", "temperature": 0.8, "seed": 0} | {
-            name: value for name, value in asked.items() if value is not None
-        }
-
-    def sample(self, photo: Photo, count: int, **options: Any) -> Any:
-        self.asked.append({"count": count, **options})
+    def sample(self, photo: Photo, count: int, options: Options) -> Any:
+        self.asked.append((count, options))
         for number in [2, 1, *range(3, count + 1)][:count]:
             rgb = np.repeat(photo.gray[..., None], 3, axis=2)
             rgb[..., 0] = 40 * number
-            yield Colouring(photo.with_rgb(rgb), number, -10.0 * number, 1.25)
+            yield Sample(photo.with_rgb(rgb), number, -10.0 * number, 1.25)
 
     def score(self, path: str) -> Score:
         with Image.open(path) as image:
             if image.mode != "RGB":
                 raise PhotoError(f"{path} has no colours of its own: give a photograph in colour")
-        return Score(1.5, 1.25, 1.375, -100.0, 200)
+        return Score(1.375, (1.25, 1.5), -100.0, 200)
 
 
 @pytest.fixture(autouse=True)
 def several(painter: type[Painter], monkeypatch: pytest.MonkeyPatch) -> type[Several]:
-    monkeypatch.setattr("tintype.runtime.engine.Colorizer", Several)
+    monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", Several)
     return Several
 
 
@@ -54,7 +61,7 @@ def red_of(file: str) -> int:
 
 def test_each_sample_is_a_file_the_likeliest_first_and_a_sheet_shows_all(run: Any) -> None:
     photograph("a.png", (80, 60))
-    result = run("colorize", "a.png", "-m", "pixcolor", "--samples", "3")
+    result = run("colorize", "a.png", "--samples", "3")
     assert (result.status, result.out, result.err) == (0, "", "")
     assert files() == ["a.png", *(f"a.sample-{k}.png" for k in (1, 2, 3)), "a.samples.png"]
     assert [red_of(f"a.sample-{k}.png") for k in (1, 2, 3)] == [80, 40, 120]
@@ -66,13 +73,13 @@ def test_each_sample_is_a_file_the_likeliest_first_and_a_sheet_shows_all(run: An
 def test_the_options_reach_the_sampler_and_the_figures_the_report(run: Any) -> None:
     photograph("a.png")
     result = run(
-        *("colorize", "a.png", "-m", "pixcolor", "--samples", "2", "--json"),
-        *("--seed", "7", "--temperature", "0.5", "--saturation", "1.5", "--refine", "none"),
+        *("colorize", "a.png", "--samples", "2", "--json"),
+        *("--seed", "7", "--temperature", "0.5", "--saturation", "1.5", "--no-refine"),
     )
-    assert Several.asked == [
-        {"count": 2, "seed": 7, "temperature": 0.5, "saturation": 1.5, "refine": "none"}
-    ]
-    assert (result.json["seed"], result.json["temperature"]) == (7, 0.5)
+    held = Options(seed=7, temperature=0.5, saturation=1.5, refine=False)
+    assert Several.asked == [(2, held)]
+    assert {name: result.json[name] for name in asdict(held)} == asdict(held)
+    assert result.json["model"] == "tint_sampler.test"
     entry = result.json["photos"][0]
     assert entry["sheet"] == "a.samples.png"
     assert entry["samples"][0] == {
@@ -85,19 +92,19 @@ def test_the_options_reach_the_sampler_and_the_figures_the_report(run: Any) -> N
 
 def test_results_of_samples_are_no_photographs_of_their_own(run: Any) -> None:
     photograph("album/a.png")
-    run("colorize", "album", "-m", "pixcolor", "--samples", "2")
+    run("colorize", "album", "--samples", "2")
     before = files()
-    result = run("colorize", "album", "-m", "pixcolor", "--samples", "2", "--skip-existing")
+    result = run("colorize", "album", "--samples", "2", "--skip-existing")
     assert (result.status, files()) == (0, before)
     assert len(before) == 4
-    result = run("colorize", "album", "-m", "pixcolor", "--samples", "3", "--skip-existing")
+    result = run("colorize", "album", "--samples", "3", "--skip-existing")
     assert (result.status, files()) == (0, before)  # ranks of three would not fit those of two
 
 
 def test_an_existing_sample_is_not_replaced_unasked(run: Any) -> None:
     photograph("a.png")
     Path("a.sample-2.png").write_bytes(b"mine")
-    result = run("colorize", "a.png", "-m", "pixcolor", "--samples", "2")
+    result = run("colorize", "a.png", "--samples", "2")
     assert result.status == 1
     assert "a.sample-2.png" in result.err
     assert files() == ["a.png", "a.sample-2.png"]
@@ -120,12 +127,12 @@ def test_several_pictures_do_not_fit_into_standard_output(run: Any) -> None:
 def test_a_model_that_does_not_sample_is_wrong_usage(
     run: Any, painter: type[Painter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tintype.runtime.engine.Colorizer", Painter)
+    monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", Painter)
     photograph("a.png")
-    for words in (("colorize", "a.png", "--samples", "2"), ("score", "a.png", "-m", "tint")):
-        result = run(*words)
+    for words in (("colorize", "a.png", "--samples", "2"), ("score", "a.png")):
+        result = run(*words, "-m", "tint")
         assert result.status == 2
-        assert "pixcolor" in result.err
+        assert "tint_sampler" in result.err
 
 
 def test_scores_are_printed_with_their_mean(run: Any) -> None:
@@ -133,8 +140,9 @@ def test_scores_are_printed_with_their_mean(run: Any) -> None:
     Image.new("RGB", (8, 6), (20, 100, 50)).save("b.png")
     result = run("score", "a.png", "b.png")
     assert result.status == 0
-    assert ["a.png", "1.375", "1.500", "1.250"] in [x.split() for x in result.out.splitlines()]
-    assert result.out.splitlines()[-1].split() == ["mean", "1.375", "1.500", "1.250"]
+    assert result.out.split()[:6] == ["PHOTOGRAPH", "BITS", "BITS", "CB", "BITS", "CR"]
+    assert ["a.png", "1.375", "1.250", "1.500"] in [x.split() for x in result.out.splitlines()]
+    assert result.out.splitlines()[-1].split() == ["mean", "1.375", "1.250", "1.500"]
 
 
 def test_a_photograph_without_colours_has_no_score(run: Any) -> None:
@@ -142,5 +150,5 @@ def test_a_photograph_without_colours_has_no_score(run: Any) -> None:
     photograph("gray.png")
     result = run("score", "a.png", "gray.png", "--json")
     assert result.status == 1
-    assert [entry["bits_cr"] for entry in result.json["photos"]] == [1.5]
+    assert [entry["bits_by_channel"] for entry in result.json["photos"]] == [[1.25, 1.5]]
     assert "no colours" in result.json["failed"][0]["error"]

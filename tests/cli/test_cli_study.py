@@ -23,9 +23,6 @@ class StudyPainter(Painter):
         super().__init__(model, threads)
         self.card.files = {"tint.test.onnx": "f0"}
 
-    def options(self, **options: Any) -> dict[str, Any]:
-        return super().options(**{"vividness": None, **options})
-
 
 @pytest.fixture
 def photos(painter: type[Painter], monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -69,8 +69,9 @@ def test_every_option_of_the_loop_is_one_it_has() -> None:
     pytest.importorskip("torch")
     import inspect
 
-    from tintype.cli.train import train as command
     from tintype.training.loop import train as loop
+
+    from tintype.cli.train import train as command
 
     named = set(inspect.signature(command).parameters) - {"system", "data", "out"}
     changes = {"batch", "learning_rate", "set"}

@@ -9,13 +9,15 @@ from PIL import Image
 
 from tintype.color.spaces import rgb_to_lab
 from tintype.errors import DataError, UnknownModelError
-from tintype.evaluation.benchmark import evaluate, standalone_models
+from tintype.evaluation.benchmark import all_models, evaluate
 from tintype.evaluation.memory import peak_memory_mb
 from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS
 from tintype.evaluation.metrics import colorfulness, psnr
 from tintype.evaluation.protocol import Protocol
 from tintype.evaluation.table import write_scores_to_cards
-from tintype.runtime.card import WEIGHTS_VARIABLE, find, verify
+from tintype.runtime.options import Options
+from tintype.runtime.registry import WEIGHTS_VARIABLE, find_model
+from tintype.runtime.session import verify
 
 
 def test_gray_comes_first_and_says_what_doing_nothing_scores(table, photos):
@@ -99,15 +101,15 @@ class Dice:
     """A model that samples: every sample is a tint of its own."""
 
     def __init__(self, model, threads=None):
-        self.card = SimpleNamespace(sampling=object() if model == "dice" else None)
+        self.card = SimpleNamespace(kind="sampler" if model == "dice" else "chroma")
 
     def options(self, **options):
-        return options
+        return Options(**options)
 
-    def colorize(self, photo):
-        return next(self.sample(photo, 1)).photo
+    def colorize(self, photo, options):
+        return next(self.sample(photo, 1, options)).photo
 
-    def sample(self, photo, count):
+    def sample(self, photo, count, options):
         for number in range(count):
             rgb = np.repeat(photo.gray[..., None], 3, -1)
             rgb[..., number % 3] //= 2
@@ -131,19 +133,18 @@ def test_what_a_model_loads_at_first_use_is_in_no_photographs_seconds(photos, mo
     class Lazy(Dice):
         ready = False
 
-        def colorize(self, photo):
+        def colorize(self, photo, options):
             if not self.ready:
                 time.sleep(1)
             self.ready = True
-            return super().colorize(photo)
+            return super().colorize(photo, options)
 
     monkeypatch.setattr("tintype.evaluation.benchmark.Colorizer", Lazy)
     assert evaluate(photos[:1], ["one"], protocol=Protocol(64)).rows[2]["seconds"] < 0.9
 
 
-def test_second_stages_are_not_among_every_model():
-    assert "tint.small" in standalone_models()
-    assert all(find(name).output != "finer" for name in standalone_models())
+def test_all_models_is_by_name():
+    assert "tint.small" in all_models()
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells")
@@ -153,7 +154,7 @@ def test_memory_is_that_of_a_process_that_only_colours(photos):
     # More than Python with numpy alone needs, less than this process with torch and oracles.
     assert 40 < peak < 1000
     assert "process" in table.notes["peak_mb"]
-    assert peak_memory_mb("tint", [photos[0] / "none"], {}, Protocol(), 1) is None
+    assert peak_memory_mb("tint", [photos[0] / "none"], Options(), Protocol(), 1) is None
 
 
 def test_unreadable_photographs_are_named_and_the_others_measured(photos, tmp_path):
@@ -178,14 +179,14 @@ def test_wrong_model_names_are_said_before_anything_is_measured(photos):
 
 
 def test_figures_are_recorded_on_the_card_with_gray_beside_them(table, tmp_path, monkeypatch):
-    shipped = find("tint").path
-    for path in (shipped, shipped.with_suffix(".onnx")):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shipped = find_model("tint").path
+    for name in (shipped.name, *find_model("tint").files):
+        (tmp_path / name).write_bytes((shipped.parent / name).read_bytes())
     before = shipped.read_bytes()
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     (card,) = write_scores_to_cards(table, "three photographs")
     assert card.path == tmp_path / shipped.name
-    scores = find("tint").scores
+    scores = find_model("tint").scores
     assert scores["dataset"] == "three photographs"
     assert [row["model"] for row in scores["rows"]] == [
         "gray",

@@ -21,8 +21,9 @@ from scenes import scene
 from study.material import SMALL, Painter, photographs, small_study
 
 from tintype.color.spaces import rgb_to_lab
-from tintype.errors import DataError, UnknownModelError
+from tintype.errors import DataError, SettingError, UnknownModelError
 from tintype.photo import Photo
+from tintype.runtime.options import Options
 from tintype.study.assignment import assign_trials
 from tintype.study.create import create_study
 from tintype.study.manifest import (
@@ -260,22 +261,22 @@ def test_the_token_and_the_seed_are_for_the_owner_alone(study: Study) -> None:
 
 
 class Sampler:
-    """In the place of the engine: notes how it is asked."""
+    """In the place of the colorizer: notes how it is asked."""
 
-    asked: list[dict[str, Any]]
+    asked: list[Options]
 
     def __init__(self, model: str, threads: int | None = None) -> None:
         if model == "unknown":
             raise UnknownModelError("No model is called 'unknown'")
-        sampling = object() if model == "sampler" else None
-        self.card = SimpleNamespace(name=f"{model}.test", sampling=sampling, files={"a.onnx": "f0"})
+        kind = "sampler" if model == "sampler" else "chroma"
+        self.card = SimpleNamespace(name=f"{model}.test", kind=kind, files={"a.onnx": "f0"})
 
-    def options(self, **options: Any) -> dict[str, Any]:
-        if "refine" in options:
-            raise ValueError("there is nothing to refine")
-        return options
+    def options(self, **options: Any) -> Options:
+        if "filter" in options:
+            raise SettingError("there is no filter")
+        return Options(**options)
 
-    def colorize(self, photo: Photo, **options: Any) -> Photo:
+    def colorize(self, photo: Photo, options: Options) -> Photo:
         self.asked.append(options)
         return photo.with_rgb(np.roll(photo.rgb(), 1, axis=2))
 
@@ -294,7 +295,7 @@ def test_a_model_that_samples_draws_one_sample_by_a_seed_of_the_photographs(
     for name in ("a", "b"):
         create_study(tmp_path / name, paths, [ModelSystem("sampler")], SMALL)
     half = len(engine.asked) // 2
-    seeds = [options["seed"] for options in engine.asked]
+    seeds = [options.seed for options in engine.asked]
     assert len(set(seeds[:half])) == half == 6
     assert seeds[:half] == seeds[half:]
 
@@ -304,7 +305,7 @@ def test_a_model_may_be_given_with_its_vividness(engine: type[Sampler], tmp_path
     made, _ = create_study(tmp_path / "study", photographs(tmp_path / "p", 8), models, SMALL)
     assert list(made.systems) == ["tint", "tint@0.3"]
     assert "vividness 0.3" in made.systems["tint@0.3"]
-    assert {"vividness": 0.3} in engine.asked
+    assert Options(vividness=0.3) in engine.asked
 
 
 def test_models_and_their_options_are_checked_before_any_work(engine: type[Sampler]) -> None:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             # Python flushes both once more on its way out, which must not fail again.
             for stream in (sys.stdout, sys.stderr):
-                _let_go(stream)
+                _silence(stream)
 
 
 def _status(arguments: Sequence[str]) -> int:
@@ -129,7 +129,7 @@ def _fill_closed_streams() -> None:
         sys.stderr = open(os.devnull, "w")
 
 
-def _let_go(stream: TextIO | None) -> None:
+def _silence(stream: TextIO | None) -> None:
     """Drop what cannot be written to a stream."""
     if stream is None:
         return

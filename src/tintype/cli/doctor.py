@@ -11,7 +11,7 @@ from tintype.cli.options import Json
 from tintype.errors import ModelError
 
 if TYPE_CHECKING:
-    from tintype.runtime.card import Card
+    from tintype.card import Card
 
 _PACKAGES = (
     "tintype",
@@ -31,10 +31,10 @@ def doctor(*, json: Json = False) -> int:
     Models are looked for in the folders that the environment variable
     TINTYPE_WEIGHTS names, separated as in PATH, then among tintype's own.
     """
-    from tintype.runtime.card import folders, survey
+    from tintype.runtime.registry import folders, list_cards
     from tintype.runtime.session import cores
 
-    cards, damaged = survey()
+    cards, damaged = list_cards()
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -71,7 +71,7 @@ def _providers() -> list[str]:
 
 
 def _checked(card: Card) -> dict[str, str]:
-    from tintype.runtime.card import verify
+    from tintype.runtime.session import verify
 
     try:
         verify(card)

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
-from tintype.cli.inputs import find
+from tintype.cli.inputs import find_photos
 from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def evaluate(
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
-            filter, all for every model there is; may be repeated.
+            filter, NAME@no-refine without its second stage, all for every model there is; may be
+            repeated.
         recursive: look into the subfolders of folders.
         size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
         crop: with --size: cut out the central square first, so that nothing is distorted.
@@ -76,23 +77,21 @@ def evaluate(
         raise UsageError("--write-scores needs a name for the dataset")
     if crop and size is None:
         raise UsageError("--crop needs a --size")
-    findings = find(photos, recursive)
-    paths = [item.path for item in findings.photos if item.path]
-    if len(paths) < len(findings.photos):
+    inputs = find_photos(photos, recursive)
+    paths = [item.path for item in inputs.photos if item.path]
+    if len(paths) < len(inputs.photos):
         raise UsageError("evaluate reads files and folders, not standard input")
     with Progress() as progress, tempfile.TemporaryDirectory(prefix="tintype-") as folder:
-        for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
+        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
         if not paths:
             return 1
 
+        from tintype.evaluation.benchmark import all_models
         from tintype.evaluation.benchmark import evaluate as measure
-        from tintype.evaluation.benchmark import standalone_models
         from tintype.evaluation.protocol import Protocol
 
-        models = [
-            name for asked in model for name in (standalone_models() if asked == "all" else [asked])
-        ]
+        models = [name for asked in model for name in (all_models() if asked == "all" else [asked])]
         options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
         if classifier or fid_weights or lpips_weights:
             options["networks"] = _networks(classifier, fid_weights, lpips_weights, threads)
@@ -126,7 +125,7 @@ def evaluate(
             from tintype.evaluation.table import write_scores_to_cards
 
             write_scores_to_cards(table, write_scores)
-    return 1 if findings.failed or table.skipped else 0
+    return 1 if inputs.failed or table.skipped else 0
 
 
 def _networks(

@@ -28,7 +28,7 @@ _UNREAD = (
 
 
 @dataclass(frozen=True)
-class Found:
+class Input:
     """A photograph, None for standard input, and its path below the folder it was found in."""
 
     path: Path | None
@@ -53,7 +53,7 @@ class Skipped:
 
 
 @dataclass
-class Findings:
+class Inputs:
     """What the words on the command line stand for.
 
     Attributes:
@@ -64,15 +64,17 @@ class Findings:
         notes: what is to be said about all this, in sentences.
     """
 
-    photos: list[Found] = field(default_factory=list)
+    photos: list[Input] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
 
-def find(arguments: Sequence[str], recursive: bool = False, output: str | None = None) -> Findings:
-    """The photographs that files, folders, glob patterns and ``-`` stand for, each once.
+def find_photos(
+    arguments: Sequence[str], recursive: bool = False, output: str | None = None
+) -> Inputs:
+    """Find the photographs that files, folders, glob patterns and ``-`` stand for, each once.
 
     A folder stands for the photographs directly in it, or with `recursive` at any depth; hidden
     files are left out, and so are tintype's own results: NAME.colorized.EXT, NAME.compare.EXT,
@@ -86,29 +88,29 @@ def find(arguments: Sequence[str], recursive: bool = False, output: str | None =
         output: where the results go.
     """
     search = _Search(recursive, output, several=len(arguments) > 1)
-    findings = search.findings
-    found: dict[str | None, Found] = {}
+    inputs = search.inputs
+    found: dict[str | None, Input] = {}
     for argument in arguments:
-        failures, empty = len(findings.failed), True
+        failures, empty = len(inputs.failed), True
         for match in search.matches(argument):
             empty = False
             first = found.setdefault(match.path and key(match.path), match)
             if first is not match:
                 reason = f"the same file as {first.path or 'standard input'}"
-                findings.skipped.append(Skipped(str(match.path or "-"), reason))
-        if empty and len(findings.failed) == failures and not search.left(argument):
+                inputs.skipped.append(Skipped(str(match.path or "-"), reason))
+        if empty and len(inputs.failed) == failures and not search.left(argument):
             reason = f"{argument}: {_nothing(argument, recursive)}"
-            findings.failed.append(Failure(argument, reason))
+            inputs.failed.append(Failure(argument, reason))
     for match in found.values():
-        original = match.path and original_of(match.path)
+        original = match.path and source_of_result(match.path)
         if original and key(original) in found:
             reason = f"tintype's own result for {original}"
-            findings.skipped.append(Skipped(str(match.path), reason))
+            inputs.skipped.append(Skipped(str(match.path), reason))
         else:
-            findings.photos.append(match)
-    if findings.left_out:
-        findings.notes.append(_left_out(findings.left_out))
-    return findings
+            inputs.photos.append(match)
+    if inputs.left_out:
+        inputs.notes.append(_left_out(inputs.left_out))
+    return inputs
 
 
 class _Search:
@@ -121,30 +123,30 @@ class _Search:
     """
 
     def __init__(self, recursive: bool, output: str | None, several: bool) -> None:
-        self.findings = Findings()
+        self.inputs = Inputs()
         self._recursive = recursive
         self._several = several
         self._output = None if output in (None, "-") else output
         self._results = None if self._output is None else Path(os.path.realpath(self._output))
 
-    def matches(self, argument: str) -> Iterator[Found]:
+    def matches(self, argument: str) -> Iterator[Input]:
         """What one argument stands for."""
         path = Path(argument)
         if argument == "-":
-            yield Found(None, path)
+            yield Input(None, path)
         elif os.path.isdir(path):
             if not self.left(argument):
                 yield from self._in_folder(path)
         elif is_pattern(argument):
             yield from self._of_pattern(argument)
         else:
-            yield Found(path, Path(path.name))
+            yield Input(path, Path(path.name))
 
     def left(self, argument: str) -> bool:
         """Whether an argument is the output folder, named among others."""
         return self._several and os.path.isdir(argument) and self._is_output(argument)
 
-    def _in_folder(self, folder: Path) -> Iterator[Found]:
+    def _in_folder(self, folder: Path) -> Iterator[Input]:
         files: list[Path] = []
         for where, folders, names in os.walk(folder, onerror=self._unreadable):
             folders[:] = [
@@ -157,11 +159,11 @@ class _Search:
             files += [Path(where, name) for name in names if not name.startswith(".")]
         for file in sorted(files):
             if file.suffix.lower() in _UNREAD:
-                self.findings.left_out[file.suffix.lower()] += 1
+                self.inputs.left_out[file.suffix.lower()] += 1
             elif _is_photograph(file):
-                yield Found(file, file.relative_to(folder))
+                yield Input(file, file.relative_to(folder))
 
-    def _of_pattern(self, pattern: str) -> Iterator[Found]:
+    def _of_pattern(self, pattern: str) -> Iterator[Input]:
         root = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
         for match in map(Path, sorted(glob.glob(pattern, recursive=True))):
             below = [
@@ -169,38 +171,38 @@ class _Search:
             ]
             if (
                 os.path.isfile(match)
-                and not original_of(match)
+                and not source_of_result(match)
                 and not any(map(self._is_output, below))
             ):
-                yield Found(match, Path(match.name))
+                yield Input(match, Path(match.name))
 
     def _is_output(self, folder: str | Path) -> bool:
         if self._results is None or Path(os.path.realpath(folder)) != self._results:
             return False
         skipped = Skipped(str(self._output), "the results go there")
-        if skipped not in self.findings.skipped:
-            self.findings.skipped.append(skipped)
+        if skipped not in self.inputs.skipped:
+            self.inputs.skipped.append(skipped)
         return True
 
     def _unreadable(self, error: OSError) -> None:
         failure = Failure(
             str(error.filename), f"{error.filename}: {error.strerror}", type(error).__name__
         )
-        self.findings.failed.append(failure)
+        self.inputs.failed.append(failure)
 
 
 def is_pattern(argument: str) -> bool:
-    """Whether an argument is a pattern, and not a file whose name looks like one."""
+    """Tell whether an argument is a pattern, and not a file whose name looks like one."""
     return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
 def key(path: Path) -> str:
-    """What is the same for two paths of one file."""
+    """Return what is the same for two paths of one file."""
     return os.path.normcase(os.path.realpath(path))
 
 
-def original_of(path: Path) -> Path | None:
-    """NAME.EXT for NAME.colorized.EXT and tintype's other results; None for any other name."""
+def source_of_result(path: Path) -> Path | None:
+    """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other name."""
     if _OWN.fullmatch(path.suffix):
         return path.with_suffix("")
     stem = Path(path.stem)
@@ -210,7 +212,7 @@ def original_of(path: Path) -> Path | None:
 def _is_photograph(file: Path) -> bool:
     from tintype.photo.encoding import format_of
 
-    if format_of(file.name) is None or original_of(file):
+    if format_of(file.name) is None or source_of_result(file):
         return False
     try:
         return stat.S_ISREG(file.stat().st_mode)

@@ -10,10 +10,8 @@ from tintype.cli.console import print_json, print_line, print_table
 from tintype.cli.options import Json
 
 if TYPE_CHECKING:
-    from tintype.runtime.card import Card
+    from tintype.card import Card
 
-#: Lengthy fields, for programs rather than for readers: --json has them.
-_LONG = ("decoding",)
 _FIGURES = (
     "ab_rmse",
     "rmse_vs_gray",
@@ -35,29 +33,40 @@ def models(name: str | None = None, /, *, json: Json = False) -> int:
     Args:
         name: the model to describe: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
     """
-    from tintype.runtime.card import find, survey
-
     if name is None:
-        cards, damaged = survey()
-        for error in damaged:
-            print(f"tintype: {error}", file=sys.stderr)
-        if json:
-            print_json(
-                {
-                    "models": [dataclasses.asdict(card) for card in cards],
-                    "damaged": [str(error) for error in damaged],
-                }
-            )
-        else:
-            rows = [(card.name, f"{_megabytes(card):.1f}", card.description) for card in cards]
-            print_table([("MODEL", "MB", "DESCRIPTION"), *rows])
+        _list(json)
         return 0
-    card = find(name)
+    from tintype.runtime.registry import find_model
+
+    card = find_model(name)
     if json:
         print_json(dataclasses.asdict(card))
     else:
         _describe(card)
     return 0
+
+
+def _list(json: bool) -> None:
+    from tintype.runtime.registry import list_cards, list_untrained
+
+    cards, damaged = list_cards()
+    untrained = list_untrained()
+    for error in damaged:
+        print(f"tintype: {error}", file=sys.stderr)
+    if json:
+        print_json(
+            {
+                "models": [dataclasses.asdict(card) for card in cards],
+                "untrained": [{**paper._asdict(), "command": paper.command} for paper in untrained],
+                "damaged": [str(error) for error in damaged],
+            }
+        )
+        return
+    rows = [(card.name, f"{_megabytes(card):.1f}", card.description) for card in cards]
+    rows += [(paper.name, "–", f"{paper.description} No weights ship yet.") for paper in untrained]
+    print_table([("MODEL", "MB", "DESCRIPTION"), *rows])
+    for paper in untrained:
+        print_line(f"{paper.name}: train them with: {paper.command}")
 
 
 def _megabytes(card: Card) -> float:
@@ -71,7 +80,7 @@ def _describe(card: Card) -> None:
     for field, value in record.items():
         if field == "training":
             rows += [(f"training {key}", _line(item)) for key, item in value.items()]
-        elif field not in (*_LONG, "scores") and value is not None:
+        elif field != "scores" and value not in (None, "", {}):
             rows.append((field, _line(value)))
     print_table(rows)
     scores = record["scores"]

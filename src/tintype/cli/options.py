@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
+
+from tintype.runtime.options import Enlarge, Filter
 
 
 def whole(type_: object, tokens: Sequence[Token]) -> int:
@@ -36,3 +39,44 @@ Threads = Annotated[
         help="CPU threads to use.",
     ),
 ]
+
+
+def _own(_: object) -> str:
+    return "the model's own"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ColorOptions:
+    """How photographs are colored, as far as it is said; the rest is the model's own.
+
+    Args:
+        vividness: from 0, the safest colours, to 1, the most vivid.
+        saturation: factor on the chroma; 0 gives gray.
+        filter: what a model's own guided filter is applied to.
+        enlarge: bring the chroma to the photograph's size along the edges of its luminance
+            (guided), or without a look at them (bilinear).
+        refine: use the second stage of a model that samples.
+        temperature: of a model that samples: lower is calmer, higher bolder.
+        seed: of a model that samples: another seed gives other colours.
+    """
+
+    vividness: Annotated[
+        float | None, Parameter(validator=Number(gte=0, lte=1), show_default=_own)
+    ] = None
+    saturation: Annotated[float, Parameter(validator=Number(gte=0, lte=10))] = 1.0
+    filter: Annotated[Filter | None, Parameter(show_default=_own)] = None
+    enlarge: Annotated[Enlarge | None, Parameter(show_default=_own)] = None
+    refine: Annotated[bool | None, Parameter(show_default=lambda _: "where the model has one")] = (
+        None
+    )
+    temperature: Annotated[
+        float | None, Parameter(validator=Number(gt=0, lte=10), show_default=_own)
+    ] = None
+    seed: Annotated[
+        Whole | None, Parameter(validator=Number(gte=0), show_default=lambda _: "0")
+    ] = None
+
+    def asked(self) -> dict[str, Any]:
+        """Return them by name, as `Options.resolve` takes them."""
+        return asdict(self)

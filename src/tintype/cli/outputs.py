@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tintype.cli import UsageError
-from tintype.cli.inputs import COLORIZED, COMPARE, SAMPLE, SAMPLES, Found, is_pattern, key
+from tintype.cli.inputs import COLORIZED, COMPARE, SAMPLE, SAMPLES, Input, is_pattern, key
 from tintype.errors import UnwritablePhotoError
 
 
 @dataclass(frozen=True)
-class Job:
+class Task:
     """One photograph and where its results go.
 
     Attributes:
@@ -41,15 +41,15 @@ class Job:
         return str(self.source or "-")
 
 
-def plan(
+def plan_outputs(
     arguments: Sequence[str],
-    found: Sequence[Found],
+    photos: Sequence[Input],
     output: str | None,
     in_place: bool = False,
     compare: bool = False,
     samples: int | None = None,
-) -> list[Job]:
-    """Where the results of each photograph go.
+) -> list[Task]:
+    """Decide where the results of each photograph go.
 
     Without `output`, NAME.colorized.EXT beside the photograph, and to standard output what came
     from standard input. An `output` that is a folder, or must be one because the arguments may
@@ -62,28 +62,30 @@ def plan(
             name of one says no format, or what standard output would get is not one photograph.
     """
     if output == "-":
-        if len(found) > 1:
+        if len(photos) > 1:
             raise UsageError("standard output takes one photograph; name a folder with --output")
-        jobs = [Job(item.path, None) for item in found]
+        tasks = [Task(item.path, None) for item in photos]
     else:
         into_folder = output is not None and _is_folder(arguments, output)
-        jobs = [_job(item, output, into_folder, in_place, compare) for item in found]
-    if compare and any(job.output is None for job in jobs):
+        tasks = [_task(item, output, into_folder, in_place, compare) for item in photos]
+    if compare and any(task.output is None for task in tasks):
         raise UsageError("--compare writes a second picture; name a file with --output")
     if samples is not None:
-        if any(job.output is None for job in jobs):
+        if any(task.output is None for task in tasks):
             raise UsageError("--samples writes several pictures; name a file with --output")
-        jobs = [_sampling(job, samples, named=output is not None) for job in jobs]
-    _refuse_collisions(jobs, in_place)
-    return jobs
+        tasks = [_sampling(task, samples, named=output is not None) for task in tasks]
+    _refuse_collisions(tasks, in_place)
+    return tasks
 
 
-def _job(item: Found, output: str | None, into_folder: bool, in_place: bool, compare: bool) -> Job:
+def _task(
+    item: Input, output: str | None, into_folder: bool, in_place: bool, compare: bool
+) -> Task:
     source = item.path
     if source is None and (in_place or into_folder):
         raise UsageError("what comes from standard input needs a file to go to: --output FILE")
     if source is None and output is None:
-        return Job(None, None)
+        return Task(None, None)
     if source is not None and (in_place or output is None):
         name = source
         own = source.with_name(f"{source.stem}{COLORIZED}{source.suffix}")
@@ -94,20 +96,20 @@ def _job(item: Found, output: str | None, into_folder: bool, in_place: bool, com
         target = name = Path(str(output))
         _check_format(target, source)
     beside = target.with_name(f"{name.stem}{COMPARE}{name.suffix}") if compare else None
-    return Job(source, target, beside)
+    return Task(source, target, beside)
 
 
-def _sampling(job: Job, count: int, named: bool) -> Job:
+def _sampling(task: Task, count: int, named: bool) -> Task:
     """The same for several colourings: their names are made of the one result's."""
-    target = job.output
+    target = task.output
     assert target is not None
-    name = target if named else job.source or target
+    name = target if named else task.source or target
 
     def beside(word: str) -> Path:
         return target.with_name(f"{name.stem}{word}{name.suffix}")
 
     samples = tuple(beside(f"{SAMPLE}{k}") for k in range(1, count + 1))
-    return Job(job.source, None, samples=samples, sheet=beside(SAMPLES))
+    return Task(task.source, None, samples=samples, sheet=beside(SAMPLES))
 
 
 def _check_format(target: Path, source: Path | None) -> None:
@@ -134,20 +136,20 @@ def _is_folder(arguments: Sequence[str], output: str) -> bool:
     return several or exists or output.endswith(("/", os.sep))
 
 
-def _refuse_collisions(jobs: Sequence[Job], in_place: bool) -> None:
-    sources = {key(job.source): job.source for job in jobs if job.source}
+def _refuse_collisions(tasks: Sequence[Task], in_place: bool) -> None:
+    sources = {key(task.source): task.source for task in tasks if task.source}
     writers: dict[str, Path | None] = {}
-    for job in jobs:
-        for target in job.targets:
+    for task in tasks:
+        for target in task.targets:
             at = key(target)
-            if at in sources and not (in_place and target is job.output):
+            if at in sources and not (in_place and target is task.output):
                 raise UsageError(
-                    f"the result of {job.name} would replace the input {sources[at]}; "
+                    f"the result of {task.name} would replace the input {sources[at]}; "
                     "choose another --output, or --in-place to replace the inputs"
                 )
             if at in writers:
                 raise UsageError(
-                    f"{writers[at]} and {job.name} would both be written to {target}; "
+                    f"{writers[at]} and {task.name} would both be written to {target}; "
                     "colour them into different folders"
                 )
-            writers[at] = job.source
+            writers[at] = task.source

@@ -9,26 +9,27 @@ from cyclopts import Parameter
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, print_json, print_table
-from tintype.cli.inputs import Failure, find
+from tintype.cli.inputs import Failure, find_photos
 from tintype.cli.options import Flag, Json, Threads
 from tintype.errors import TintypeError
 
-_FIGURES = ("bits", "bits_cr", "bits_cb")
+#: Color space -> its two channels of chroma.
+_CHANNELS = {"lab": ("a", "b"), "yuv": ("u", "v"), "ycbcr": ("cb", "cr")}
 
 
 def score(
     photos: list[str],
     /,
     *,
-    model: Annotated[str, Parameter(alias="-m")] = "pixcolor",
+    model: Annotated[str, Parameter(alias="-m")] = "tint_sampler",
     recursive: Annotated[Flag, Parameter(alias="-r")] = False,
     threads: Threads = None,
     json: Json = False,
 ) -> int:
     """Tell how likely the colours of photographs are, given their luminance.
 
-    In bits per chroma value, of which each cell of the model's grid has two, Cr
-    and Cb: 0 is certain, 5 what 32 levels cost whoever knows nothing. Lower is
+    In bits per chroma value, of which each cell of the model's grid has two, as Cb
+    and Cr: 0 is certain, 5 what 32 levels cost whoever knows nothing. Lower is
     likelier; unusual colours, and those of a bad colouring, cost more.
 
     Args:
@@ -36,24 +37,27 @@ def score(
         model: a model that samples.
         recursive: look into the subfolders of folders.
     """
-    findings = find(photos, recursive)
-    if any(item.path is None for item in findings.photos):
+    inputs = find_photos(photos, recursive)
+    if any(item.path is None for item in inputs.photos):
         raise UsageError("score reads files and folders, not standard input")
     scores: list[dict[str, Any]] = []
-    failed = list(findings.failed)
-    name = model
+    failed = list(inputs.failed)
+    name, channels = model, ()
     with Progress() as progress:
-        for line in [*findings.notes, *(failure.error for failure in failed)]:
+        for line in [*inputs.notes, *(failure.error for failure in failed)]:
             progress.say(f"tintype: {line}")
-        if findings.photos:
-            from tintype.runtime.engine import Colorizer
+        if inputs.photos:
+            from tintype.runtime.colorizer import Colorizer
 
             colorizer = Colorizer(model, threads=threads)
             name = colorizer.card.name
-            if colorizer.card.sampling is None:
-                raise UsageError(f"{name} does not sample: score with one that does, as pixcolor")
-            for done, item in enumerate(findings.photos):
-                progress.show(done, len(findings.photos), str(item.path))
+            if colorizer.card.kind != "sampler":
+                raise UsageError(
+                    f"{name} does not sample: score with one that does, as tint_sampler"
+                )
+            channels = _CHANNELS[colorizer.card.space]
+            for done, item in enumerate(inputs.photos):
+                progress.show(done, len(inputs.photos), str(item.path))
                 try:
                     found = colorizer.score(str(item.path))
                 except (TintypeError, OSError, MemoryError) as error:
@@ -64,9 +68,12 @@ def score(
     if json:
         print_json({"model": name, "photos": scores, "failed": [asdict(f) for f in failed]})
     elif scores:
-        rows = [[entry["photo"], *(f"{entry[key]:.3f}" for key in _FIGURES)] for entry in scores]
+        rows = [[entry["bits"], *entry["bits_by_channel"]] for entry in scores]
+        names = [entry["photo"] for entry in scores]
         if len(scores) > 1:
-            means = [sum(entry[key] for entry in scores) / len(scores) for key in _FIGURES]
-            rows.append(["mean", *(f"{mean:.3f}" for mean in means)])
-        print_table([["PHOTOGRAPH", *(key.upper().replace("_", " ") for key in _FIGURES)], *rows])
+            rows.append([sum(column) / len(scores) for column in zip(*rows, strict=True)])
+            names.append("mean")
+        head = ["PHOTOGRAPH", "BITS", *(f"BITS {channel.upper()}" for channel in channels)]
+        cells = [[f"{bits:.3f}" for bits in row] for row in rows]
+        print_table([head, *([name, *row] for name, row in zip(names, cells, strict=True))])
     return 1 if failed else 0

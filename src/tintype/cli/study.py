@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
-from tintype.cli.inputs import find
+from tintype.cli.inputs import find_photos
 from tintype.cli.options import Count, Flag, FromZero, Json, Threads, Whole, whole
 from tintype.errors import DataError, TintypeError
 
@@ -95,10 +95,10 @@ def create(
         seed: of every random choice; a random one if not given. Whoever knows it knows the answers.
         recursive: look into the subfolders of folders.
     """
-    findings = find(real, recursive)
-    paths = [item.path for item in findings.photos if item.path]
+    inputs = find_photos(real, recursive)
+    paths = [item.path for item in inputs.photos if item.path]
     with Progress() as progress, needs_extra("web", "a study", _PACKAGES):
-        for line in [*findings.notes, *(failure.error for failure in findings.failed)]:
+        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
 
         import secrets
@@ -138,7 +138,7 @@ def create(
                 "trials_per_rater": made.trials_per_rater,
                 "raters_for_5_answers": made.raters_needed(5),
                 "skipped": skipped,
-                "failed": [failure.error for failure in findings.failed],
+                "failed": [failure.error for failure in inputs.failed],
             }
         )
     else:
@@ -150,7 +150,7 @@ def create(
             f"give every pair 5 answers\n"
             f"next: tintype study serve {folder}"
         )
-    return 1 if findings.failed or skipped else 0
+    return 1 if inputs.failed or skipped else 0
 
 
 @study.command(sort_key=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tintype.color.gamut import join_lab
-from tintype.errors import DataError, PhotoError
+from tintype.errors import DataError, PhotoError, SettingError
 from tintype.evaluation.accumulator import (
     GroundTruth,
     MetricAccumulator,
@@ -21,8 +21,8 @@ from tintype.evaluation.networks import FeatureNetworks, RgbImage
 from tintype.evaluation.protocol import Protocol, to_uint8
 from tintype.evaluation.table import REFERENCE_ROWS, Row, Table
 from tintype.photo import Photo
-from tintype.runtime.card import list_models, named_with_option
-from tintype.runtime.engine import Colorizer
+from tintype.runtime.colorizer import Colorizer
+from tintype.runtime.registry import list_models, parse_model_option
 
 #: Called with the index of a photograph, the model's name (or "truth") and the picture.
 OnImage = Callable[[int, str, RgbImage], None]
@@ -30,34 +30,34 @@ OnImage = Callable[[int, str, RgbImage], None]
 _MEMORY_PHOTOS = 3  # the largest ones, on which peak memory is measured
 
 
-def standalone_models() -> list[str]:
-    """Return the names of all installed models that colorize without a first stage."""
-    return [card.name for card in list_models() if card.output != "finer"]
+def all_models() -> list[str]:
+    """Return the names of all installed models."""
+    return [card.name for card in list_models()]
 
 
 class Candidate:
     """A model under evaluation, with the options behind the @ of its name."""
 
     def __init__(self, name: str, threads: int | None) -> None:
-        self.model, self.options = named_with_option(name)
+        self.model, asked = parse_model_option(name)
         self.colorizer = Colorizer(self.model, threads=threads)
         try:
-            self.colorizer.options(**self.options)
-        except ValueError as error:
+            self.options = self.colorizer.options(**asked)
+        except SettingError as error:
             raise DataError(
-                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to "
-                "refine as in patchwise@none."
+                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, a filter as in "
+                "patchwise@none, or no-refine as in tint_sampler@no-refine."
             ) from error
-        # Warm up: what is loaded at first use, as a second stage is, does not count as time.
-        self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), **self.options)
+        # Warm up: what is made at first use, as tables are, does not count as time.
+        self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), self.options)
 
     def colorize(self, photo: Photo, samples: int) -> tuple[RgbImage, dict[str, float]]:
         """Return the colorized picture, and its seconds and, if the model samples, diversity."""
         started = time.perf_counter()
-        result = self.colorizer.colorize(photo, **self.options)
+        result = self.colorizer.colorize(photo, self.options)
         extra = {"seconds": time.perf_counter() - started}
-        if self.colorizer.card.sampling is not None and samples > 1:
-            drawn = self.colorizer.sample(photo, samples, **self.options)
+        if self.colorizer.card.kind == "sampler" and samples > 1:
+            drawn = self.colorizer.sample(photo, samples, self.options)
             extra |= diversity([to_uint8(one.photo.rgb()) for one in drawn])
         return to_uint8(result.rgb()), extra
 
@@ -81,7 +81,7 @@ def evaluate(
     Args:
         photos: colour photographs, never any that a model was trained on.
         models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
-            ``NAME@none`` what is refined.
+            ``NAME@none`` the filter.
         protocol: size at which photographs are compared; by default each at its own.
         samples: how many samples of each photograph models that sample draw, to measure their
             diversity; the other metrics are of the first.

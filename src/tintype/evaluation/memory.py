@@ -14,11 +14,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tintype.evaluation.protocol import Protocol
 from tintype.photo import Photo
-from tintype.runtime.engine import Colorizer
+from tintype.runtime.colorizer import Colorizer
+from tintype.runtime.options import Options
 
 _PROC_STATUS = Path("/proc/self/status")
 
@@ -26,7 +26,7 @@ _PROC_STATUS = Path("/proc/self/status")
 def peak_memory_mb(
     model: str,
     photos: Sequence[Path],
-    options: dict[str, Any],
+    options: Options,
     protocol: Protocol,
     threads: int | None,
 ) -> float | None:
@@ -42,7 +42,7 @@ def peak_memory_mb(
     request = {
         "model": model,
         "photos": [str(path) for path in photos],
-        "options": options,
+        "options": asdict(options),
         "threads": threads,
         "protocol": asdict(protocol),
     }
@@ -71,7 +71,7 @@ def _main() -> None:
     protocol = Protocol(**request["protocol"])
     colorizer = Colorizer(request["model"], threads=request["threads"])
     for path in request["photos"]:
-        colorizer.colorize(protocol.apply(Photo.open(path)), **request["options"])
+        colorizer.colorize(protocol.apply(Photo.open(path)), Options(**request["options"]))
     print(_peak_rss_mb())
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tintype.card import Card
 from tintype.evaluation.accumulator import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED
 from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS
 from tintype.evaluation.protocol import Protocol
-from tintype.runtime.card import Card, find, named_with_option
+from tintype.runtime.registry import find_model, parse_model_option
 
 #: Rows before the models': the gray picture, and the true chroma on the given lightness.
 REFERENCE_ROWS = ("gray", "ceiling")
@@ -147,7 +148,7 @@ def write_scores_to_cards(table: Table, dataset: str) -> list[Card]:
     by_card: dict[str, list[Row]] = {}
     cards = {}
     for row in table.rows[len(REFERENCE_ROWS) :]:
-        card = find(named_with_option(row.model)[0])
+        card = find_model(parse_model_option(row.model)[0])
         cards[card.name] = card
         by_card.setdefault(card.name, table.rows[: len(REFERENCE_ROWS)]).append(row)
     for name, rows in by_card.items():

@@ -188,7 +188,7 @@ class Tint(BinsModel):
         """Return input rule, output and options."""
         options: dict[str, Any] = {"vividness": self.decoding.vividness}
         return {
-            "description": "Our default model: it knows most, commits, and takes hints.",
+            "description": "Our default model: an ImageNet encoder, attention, a light decoder.",
             "space": "lab",
             "kind": "chroma",
             "size": {"short_side": 160, "multiple": 32, "longest": 640, "resample": "triangle"},

@@ -1,1 +1,1 @@
-"""From luminance to chroma: model cards, ONNX sessions and the engine. Never imports torch."""
+"""From a model's files to colors: registry, sessions, colorizer, sampler. Never imports torch."""

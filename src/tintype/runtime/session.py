@@ -1,68 +1,158 @@
-"""ONNX Runtime sessions: threads, providers, and errors a user can act on."""
+"""ONNX Runtime sessions: files that are the card's, inputs that are the contract's."""
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import os
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tintype.card import Card
 from tintype.errors import CorruptModelError
-from tintype.runtime.card import Card, verify
 
 if TYPE_CHECKING:
     import onnxruntime
 
+# The key under which a tensor names a file outside the model, with the last byte of its length.
+_EXTERNAL = re.compile(rb"[\x00\x08]location")
+
 
 def cores() -> int:
-    """The cores this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
+def verify(card: Card) -> None:
+    """Check that the model's files are there and are the ones the card was written for.
+
+    Raises:
+        CorruptModelError: a file is missing, or differs from its checksum.
+    """
+    for name in (card.file().name, *card.files):
+        _verified(card, name)
+
+
 class Session:
     """One loaded graph of a model.
 
+    It runs on one thread: how many there are would change the order of its sums, and the same
+    photograph is to give the same bytes on any machine. Several threads may run it at once.
+
     Args:
         card: the model; the file's checksum is verified first.
-        threads: of one run; by default as many as there are cores to this process.
-        part: which graph, of a model that has several: ``NAME.part.onnx``.
+        part: which graph, of ``NAME.part.onnx``; the main one has no part.
+        needs: names and ranks of inputs that the graph must have.
+        may: names and ranks of those it may have besides.
+        gives: names and ranks of outputs that it must have; it may have others.
+
+    Attributes:
+        inputs, outputs: shapes by name; a size that may be any is a word or None.
 
     Raises:
-        CorruptModelError: the weights are missing, damaged, or not what ONNX Runtime can load.
+        CorruptModelError: the file is missing, damaged, not what ONNX Runtime can load, or not
+            what the contract says (docs/architecture.md).
     """
 
-    def __init__(self, card: Card, threads: int | None = None, part: str = "") -> None:
+    def __init__(
+        self,
+        card: Card,
+        part: str,
+        needs: Mapping[str, int],
+        gives: Mapping[str, int],
+        may: Mapping[str, int] | None = None,
+    ) -> None:
+        # Nothing tintype runs reports to anybody.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")
         import onnxruntime
 
-        path = card.file(part)
-        verify(card, path.name)
+        self.path = card.file(part)
+        if _verified(card, self.path.name, _names_other_files):
+            raise self._error("names files outside itself, for which no checksum answers")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only: warnings are for whoever exports
         # Threads that wait by spinning take the cores that decode and join the photograph.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(self.path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise CorruptModelError(
-                f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__} "
-                f"({error}); reinstall tintype, or export the model again."
-            ) from error
+            version = onnxruntime.__version__
+            raise self._error(f"cannot be loaded by ONNX Runtime {version} ({error})") from error
+        self.inputs = {node.name: list(node.shape) for node in self._session.get_inputs()}
+        self.outputs = {node.name: list(node.shape) for node in self._session.get_outputs()}
+        self._check("takes", self.inputs, needs, {**(may or {}), **needs})
+        known = {name: len(shape) for name, shape in self.outputs.items()}
+        self._check("gives", self.outputs, gives, {**known, **gives})
 
-    def run(self, gray: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The only output (C, h, w) for luminance (H, W) in [0, 1]."""
-        (output,) = self.call(gray=gray[None, None])
-        return output[0]
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return all outputs by name, for the inputs that the graph names among those given.
 
-    def sizes(self, name: str) -> list[int | str | None]:
-        """Sizes of an input's axes: a number where it is fixed."""
-        return next(node.shape for node in self._session.get_inputs() if node.name == name)
+        Raises:
+            CorruptModelError: ONNX Runtime cannot run the graph on them.
+        """
+        inputs = {name: tensors[name] for name in self.inputs}
+        try:
+            outputs = self._session.run(None, inputs)
+        except Exception as error:
+            raise self._error(f"fails when it is run ({error})") from error
+        return dict(zip(self.outputs, map(np.asarray, outputs), strict=True))
 
-    def call(self, **inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        """All outputs for inputs by name."""
-        return [np.asarray(output) for output in self._session.run(None, inputs)]
+    def _check(
+        self, verb: str, found: Mapping[str, Any], needs: Mapping[str, int], may: Mapping[str, int]
+    ) -> None:
+        """Compare names and ranks with the contract's."""
+        ranks = {name: len(shape) for name, shape in found.items()}
+        if needs.keys() <= ranks.keys() and all(may.get(n) == rank for n, rank in ranks.items()):
+            return
+        expected = ", ".join(f"{name} of rank {rank}" for name, rank in needs.items())
+        given = ", ".join(f"{name} of rank {rank}" for name, rank in ranks.items())
+        raise self._error(f"{verb} {given or 'nothing'} where a model {verb} {expected}")
+
+    def _error(self, reason: str) -> CorruptModelError:
+        return CorruptModelError(
+            f"{self.path} {reason}; reinstall tintype, or export the model again."
+        )
+
+
+def _verified(card: Card, name: str, look: Callable[[mmap.mmap], bool] | None = None) -> bool:
+    """Check that a file of a model is the one the card was written for; return what `look` says."""
+    path = card.path.parent / name
+    if name not in card.files:
+        raise CorruptModelError(f"{card.path} has no checksum of {name}; export the model again.")
+    try:
+        # Mapped, not read: its pages are the cache's, and gone before the model takes its memory.
+        with (
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            intact = hashlib.sha256(content).hexdigest() == card.files[name]
+            found = look is not None and look(content)
+    except OSError as error:
+        raise CorruptModelError(
+            f"{path} is missing or cannot be read ({error.strerror}); reinstall tintype or restore "
+            "the file."
+        ) from error
+    except ValueError:  # an empty file cannot be mapped
+        intact = found = False
+    if not intact:
+        raise CorruptModelError(
+            f"{path} is damaged: its checksum is not the card's. Delete it and reinstall "
+            "tintype, or export the model again."
+        )
+    return found
+
+
+def _names_other_files(content: mmap.mmap) -> bool:
+    """Whether a tensor of an ONNX file lies in another file."""
+    # The word alone is found ten times as fast as the expression, and mostly is not there.
+    return content.find(b"location") >= 0 and _EXTERNAL.search(content) is not None

@@ -10,27 +10,25 @@ import hmac
 import json
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Annotated, Any
-from urllib.parse import parse_qs
+from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tintype.errors import TintypeError
 from tintype.study.analysis import analyze
 from tintype.study.assignment import Side, Trial
+from tintype.study.forms import Form, ParsedAnswer
 from tintype.study.manifest import Study, read_owner_token
 from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
 from tintype.study.protection import ProtectionMiddleware, RateLimiter, client_address
-from tintype.study.records import Layout, Measurements, Pair, Session
+from tintype.study.records import Measurements, Pair, Session
 from tintype.study.storage import AnswerStore
 
 _COOKIE_SECONDS = 30 * 24 * 3600
-_DAY_MS = 24 * 3600 * 1000
 _NO_COOKIE = (
     "This page needs a cookie, to know which pair you are at, and your browser has kept none. "
     "Allow cookies for this page, then begin again."
@@ -62,20 +60,6 @@ class RateLimits:
     burst: float = 500.0
     new_raters: float = 1.0
     new_raters_burst: float = 100.0
-
-
-class AnswerForm(BaseModel):
-    """The body of an answer, as JSON or a form."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    form_key: str = Field(max_length=64)
-    position: int = Field(ge=0, le=100_000)
-    choice: Side
-    reaction_ms: int | None = Field(default=None, ge=0, le=_DAY_MS)
-    exposed_ms: int | None = Field(default=None, ge=0, le=_DAY_MS)
-    interrupted: bool = False
-    layout: Layout | None = None
 
 
 def create_app(
@@ -113,29 +97,6 @@ def create_app(
     app.add_exception_handler(TintypeError, pages.unavailable)
     # Wraps the application: added as a middleware it would not see unhandled errors.
     return ProtectionMiddleware(app, RateLimiter(limits.requests, limits.burst))
-
-
-async def _parse_form(request: Request) -> dict[str, str]:
-    """Parse the fields of a submitted form."""
-    try:
-        fields = parse_qs((await request.body()).decode(), max_num_fields=16)
-    except ValueError:
-        raise HTTPException(400, "This form cannot be read.") from None
-    return {name: values[-1] for name, values in fields.items()}
-
-
-async def _parse_answer(request: Request) -> tuple[AnswerForm, bool]:
-    """Parse an answer; return it and whether the script sent it (JSON) or a form."""
-    scripted = request.headers.get("content-type", "").startswith("application/json")
-    try:
-        content = await request.json() if scripted else await _parse_form(request)
-        return AnswerForm.model_validate(content), scripted
-    except (ValidationError, ValueError, RecursionError):
-        raise HTTPException(400, "This answer cannot be read.") from None
-
-
-Form = Annotated[dict[str, str], Depends(_parse_form)]
-ParsedAnswer = Annotated[tuple[AnswerForm, bool], Depends(_parse_answer)]
 
 
 class _Handlers:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from tintype.errors import DataError, PhotoError
+from tintype.errors import DataError, PhotoError, SettingError
 from tintype.photo import Photo
 from tintype.photo.encoding import format_of
-from tintype.runtime.card import named_with_option
-from tintype.runtime.engine import Colorizer
+from tintype.runtime.colorizer import Colorizer
+from tintype.runtime.registry import parse_model_option
 from tintype.study.pictures import RgbImage, center_square
 
 
@@ -41,8 +42,7 @@ class ModelSystem:
     """A model of tintype, which colorizes the luminance of the square.
 
     Args:
-        name: as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none`` what is
-            refined.
+        name: as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none`` the filter.
         threads: as in `Colorizer`.
 
     Raises:
@@ -51,21 +51,21 @@ class ModelSystem:
     """
 
     def __init__(self, name: str, threads: int | None = None) -> None:
-        model, self._options = named_with_option(name)
+        model, asked = parse_model_option(name)
         self._colorizer = Colorizer(model, threads=threads)
         try:
-            self._colorizer.options(**self._options)
-        except ValueError as error:
+            self._options = self._colorizer.options(**asked)
+        except SettingError as error:
             raise DataError(
-                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, or what to refine "
-                "as in patchwise@none."
+                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, a filter as in "
+                "patchwise@none, or no-refine as in tint_sampler@no-refine."
             ) from error
         self.name = os.path.basename(name)
         card = self._colorizer.card
         self.origin = ", ".join(
             [
                 f"tintype model {card.name}",
-                *(f"{key} {value}" for key, value in self._options.items()),
+                *(f"{key} {value}" for key, value in asked.items()),
                 *(f"{file} {checksum[:16]}" for file, checksum in card.files.items()),
             ]
         )
@@ -75,10 +75,10 @@ class ModelSystem:
 
     def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
         """Colorize the square; a model that samples draws one sample from the seed."""
-        options = dict(self._options)
-        if self._colorizer.card.sampling is not None:
-            options["seed"] = seed
-        colorized = self._colorizer.colorize(Photo.from_array(true), **options)
+        options = self._options
+        if self._colorizer.card.kind == "sampler":
+            options = replace(options, seed=seed)
+        colorized = self._colorizer.colorize(Photo.from_array(true), options)
         return np.asarray(colorized.rgb(), np.uint8)
 
 

@@ -16,7 +16,7 @@ from tintype.evaluation.features.inception import InceptionV3
 from tintype.evaluation.features.lpips import LPIPS, MIN_SIDE
 from tintype.evaluation.features.weights import load_state_dict, read_state_dict
 from tintype.evaluation.networks import FeatureNetworks, RgbImage
-from tintype.systems.mobilenet import Classifier
+from tintype.models.backbones import Classifier
 
 _CLASSIFIER_FILES = (
     "MobileNetV2 1.0 of ImageNet with folded batch norms and its classifier, as safetensors "
@@ -73,7 +73,7 @@ def load_feature_networks(
 
 def _load_classifier(path: Path) -> Callable[[RgbImage], int]:
     try:
-        network = Classifier.read(path)
+        network = Classifier.load(path)
     except CheckpointError as error:
         raise DataError(f"{path} cannot be used; what is needed: {_CLASSIFIER_FILES}.") from error
 

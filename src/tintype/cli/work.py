@@ -1,0 +1,203 @@
+"""Coloring one photograph after the other and writing what comes of it."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tintype.cli.console import Progress, write_out
+from tintype.cli.inputs import Failure
+from tintype.cli.outputs import Task
+from tintype.cli.report import Report, class_of
+from tintype.errors import TintypeError, UnreadablePhotoError, UnwritablePhotoError
+
+if TYPE_CHECKING:
+    from tintype.photo import Photo
+    from tintype.runtime.colorizer import Colorizer
+    from tintype.runtime.options import Options
+
+
+@dataclass(frozen=True)
+class Work:
+    """How each photograph is colored and written."""
+
+    colorizer: Colorizer
+    options: Options
+    max_pixels: int | None
+    overwrite: bool
+    in_place: bool
+    skip_existing: bool
+
+    def do_all(self, tasks: Sequence[Task], report: Report, progress: Progress) -> None:
+        """Do every task; one that fails is reported and stops no other."""
+        for number, task in enumerate(tasks):
+            progress.show(number, len(tasks), task.name)
+            try:
+                self._do(task, report, progress)
+            except BrokenPipeError:
+                raise
+            except (TintypeError, OSError, MemoryError) as error:
+                report.failed.append(Failure(task.name, _sentence(task, error), class_of(error)))
+                progress.say(f"tintype: {report.failed[-1].error}")
+
+    def _do(self, task: Task, report: Report, progress: Progress) -> None:
+        """Color one photograph, write the results, and report on it."""
+        started = time.perf_counter()
+        self._check_targets(task)
+        original = self._open(task)
+        entry: dict[str, Any] = {"input": task.name, "output": None, "compare": None}
+        colored = None
+        if task.samples:
+            entry["samples"], lost = self._sample(task, original)
+            entry["sheet"] = str(task.sheet)
+        elif task.output is not None and self._keep_existing(task.output):
+            colored = self._result(task.output, original)
+            entry["output"], lost = str(task.output), (f"{task.output} was there and is kept",)
+        else:
+            colored = self.colorizer.colorize(original, self.options)
+            entry["output"] = str(task.output or "-")
+            lost = self._save(task.output, task, colored)
+        replaced = ["was in colour: its own colours were replaced"]
+        notes = [*original.notes, *(replaced if original.kind == "color" else []), *lost]
+        entry |= {
+            "kind": original.kind,
+            "width": original.width,
+            "height": original.height,
+            "seconds": round(time.perf_counter() - started, 3),
+            "notes": notes,
+        }
+        report.photos.append(entry)
+        if progress.watched:
+            progress.say(f"{task.name} -> {task.sheet or task.output or '-'}")
+        for note in notes:
+            progress.say(f"tintype: {task.name}: {note}")
+        if task.compare is not None and colored is not None:
+            if not self._keep_existing(task.compare):
+                self._compare(task, original, colored, task.compare)
+            entry["compare"] = str(task.compare)
+            entry["seconds"] = round(time.perf_counter() - started, 3)
+
+    def _check_targets(self, task: Task) -> None:
+        """Find out before the work, not after it, that its result cannot be kept."""
+        from tintype.photo.write import check_target
+
+        for path in task.targets:
+            if self._keep_existing(path):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            in_place = self.in_place and path is task.output
+            check_target(path, task.source, overwrite=self.overwrite, in_place=in_place)
+
+    def _keep_existing(self, path: Path) -> bool:
+        """Whether a result is there that an earlier run wrote before it was cut off."""
+        return self.skip_existing and path.exists()
+
+    def _open(self, task: Task) -> Photo:
+        """The photograph, unless replacing it would lose something of it."""
+        from tintype.photo import DEFAULT_MAX_PIXELS, Photo
+
+        source = sys.stdin.buffer.read() if task.source is None else task.source
+        limit = self.max_pixels or DEFAULT_MAX_PIXELS
+        # Only what shows the colors that were there needs them, and they take memory.
+        shown = task.compare is not None or task.sheet is not None
+        photo = Photo.open(source, max_pixels=limit, keep_colors=shown)
+        lost = None
+        if photo.kind == "color":
+            lost = "is in colour, and its own colours would be lost"
+        elif photo.left_out:
+            lost = f"holds more than would be written back ({photo.left_out[0]})"
+        if lost and self.in_place:
+            raise UnwritablePhotoError(
+                f"{task.name} {lost}: leave out --in-place, or name another --output"
+            )
+        return photo
+
+    def _result(self, path: Path, original: Photo) -> Photo:
+        """What an earlier run made of a photograph."""
+        from tintype.photo import Photo
+
+        result = Photo.open(path, max_pixels=self.max_pixels)
+        if result.gray.shape != original.gray.shape:
+            raise UnreadablePhotoError(
+                f"{path} is {result.width} × {result.height} pixels and the photograph "
+                f"{original.width} × {original.height}: no comparison; move that file away"
+            )
+        return result
+
+    def _sample(self, task: Task, original: Photo) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+        """Write the colorings and their sheet; what to report of them, and what was lost."""
+        from tintype.cli.sheet import contact_sheet, thumbnail
+
+        thumbnails = [("the photograph", thumbnail(original.rgb()))]
+        entries, lost = [], ()
+        samples = self.colorizer.sample(original, len(task.samples), self.options)
+        for rank, (path, sample) in enumerate(zip(task.samples, samples, strict=True), 1):
+            lost = self._save(path, task, sample.photo)
+            figures = {key: round(getattr(sample, key), 4) for key in ("nats", "bits")}
+            entries.append({"output": str(path), "number": sample.number, **figures})
+            thumbnails.append((f"{rank}: {sample.bits:.2f} bits", thumbnail(sample.photo.rgb())))
+        assert task.sheet is not None
+        try:
+            format = _format(task, task.sheet, original)
+            contact_sheet(thumbnails).save(task.sheet, format=format, overwrite=self.overwrite)
+        except (TintypeError, OSError, MemoryError) as error:
+            raise UnwritablePhotoError(
+                f"{task.name} was coloured, but the sheet could not be made: {_reason(error)}"
+            ) from error
+        return entries, lost
+
+    def _save(self, path: Path | None, task: Task, photo: Photo) -> tuple[str, ...]:
+        if path is None:
+            encoded = io.BytesIO()
+            lost = photo.save(encoded)
+            write_out(encoded.getvalue())
+            return lost
+        if self._keep_existing(path):
+            return ()
+        return photo.save(
+            path,
+            format=_format(task, path, photo),
+            overwrite=self.overwrite,
+            in_place=self.in_place,
+        )
+
+    def _compare(self, task: Task, original: Photo, colored: Photo, target: Path) -> None:
+        try:
+            both = side_by_side(original, colored)
+            both.save(target, format=_format(task, target, colored), overwrite=self.overwrite)
+        except (TintypeError, OSError, MemoryError) as error:
+            raise UnwritablePhotoError(
+                f"{task.name} was coloured, but the comparison could not be made: {_reason(error)}"
+            ) from error
+
+
+def side_by_side(original: Photo, colored: Photo) -> Photo:
+    """Return before and after as one picture: as it was, with its own tone, left; colored right."""
+    import numpy as np
+
+    from tintype.photo import Photo
+
+    return Photo.from_array(np.concatenate([original.rgb(), colored.rgb()], axis=1))
+
+
+def _format(task: Task, path: Path, photo: Photo) -> str | None:
+    """The format a result's name asks for, or the photograph's own: NAME.colorized."""
+    from tintype.photo.encoding import requested_format
+
+    return requested_format(path, task.source) or photo.format
+
+
+def _sentence(task: Task, error: Exception) -> str:
+    reason = _reason(error)
+    return reason if task.name in reason else f"{task.name}: {reason}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or "not enough memory"

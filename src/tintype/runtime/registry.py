@@ -1,0 +1,162 @@
+"""Which models there are: the folders they lie in, and the card of a name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tintype.card import Card, read_card
+from tintype.errors import CorruptModelError, UnknownModelError
+
+#: Folders searched before the package's own, separated as in PATH.
+WEIGHTS_VARIABLE = "TINTYPE_WEIGHTS"
+_SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+class Untrained(NamedTuple):
+    """A paper's system whose code is here and whose weights are not.
+
+    Attributes:
+        name: of the system.
+        description: one sentence.
+        instead: a model that ships and does what it is for; empty where there is none.
+    """
+
+    name: str
+    description: str
+    instead: str = ""
+
+    @property
+    def command(self) -> str:
+        """The commands that make a model of it."""
+        return (
+            f"tintype train {self.name} --data FOLDER --out RUN; "
+            f"then tintype export RUN --name {self.name}.mine"
+        )
+
+
+_PAPERS = (
+    Untrained("adversarial", "Lal et al. 2017: a game against a critic, and labels."),
+    Untrained("cic", "Zhang et al. 2016: classification over bins of color."),
+    Untrained(
+        "pixcolor", "Guadarrama et al. 2017: many colorings of one photograph.", "tint_sampler"
+    ),
+)
+
+
+def folders() -> list[Path]:
+    """Return where models are looked for, in order: TINTYPE_WEIGHTS, then the package's own."""
+    named = os.environ.get(WEIGHTS_VARIABLE, "")
+    return [Path(part) for part in named.split(os.pathsep) if part] + [_SHIPPED]
+
+
+def list_cards() -> tuple[list[Card], list[CorruptModelError]]:
+    """Return the card of every model, by name, and what is wrong with those that cannot be read.
+
+    An earlier folder hides a later one's model of the same name.
+    """
+    cards: dict[str, Card] = {}
+    damaged: list[CorruptModelError] = []
+    for name, path in _files():
+        if name in cards:
+            continue
+        try:
+            cards[name] = _read(path)
+        except CorruptModelError as error:
+            damaged.append(error)
+    return [cards[name] for name in sorted(cards)], damaged
+
+
+def list_models() -> list[Card]:
+    """Return the cards of every model that can be named, by name."""
+    return list_cards()[0]
+
+
+def list_untrained() -> list[Untrained]:
+    """Return the papers' systems of which there is no model yet, by name."""
+    present = {name.partition(".")[0] for name, _ in _files()}
+    return [paper for paper in _PAPERS if paper.name not in present]
+
+
+def find_model(model: str | os.PathLike[str]) -> Card:
+    """Return the card of a model, by name or by the path of its card or weights.
+
+    Args:
+        model: ``"system.tag"``, ``"system"`` (its tag ``small``, or its first where it has no
+            such), or a path that ends in ``.json`` or ``.onnx``.
+
+    Raises:
+        UnknownModelError: no such model; the message names near ones, or how to train it.
+        CorruptModelError: its card cannot be read.
+    """
+    name = os.fspath(model)
+    if name.endswith((".json", ".onnx")):
+        path = Path(name).with_suffix(".json")
+        if not path.exists():
+            raise UnknownModelError(
+                f"There is no model card {path}: a model is a .onnx file with its .json beside it."
+            )
+        return _read(path)
+    paths: dict[str, Path] = {}
+    for found, path in _files():
+        paths.setdefault(found, path)
+    tags = sorted(found for found in paths if found.startswith(f"{name}."))
+    for candidate in (name, f"{name}.small", *tags[:1]):
+        if candidate in paths:
+            return _read(paths[candidate])
+    raise UnknownModelError(_unknown(name, sorted(paths)))
+
+
+def parse_model_option(name: str) -> tuple[str, dict[str, Any]]:
+    """Split ``NAME@OPTION`` into the model and the option it names; ``NAME`` has none.
+
+    The option is a vividness (``tint@0.5``), a filter (``patchwise@none``), ``refine`` or
+    ``no-refine`` (``tint_sampler@no-refine``), or an enlargement (``tint@bilinear``).
+    """
+    model, at, option = name.rpartition("@")
+    if not at or option.endswith((".json", ".onnx")):
+        return name, {}
+    try:
+        return model, {"vividness": float(option)}
+    except ValueError:
+        pass
+    if option in ("refine", "no-refine"):
+        return model, {"refine": option == "refine"}
+    return model, {"enlarge" if option in ("guided", "bilinear") else "filter": option}
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    """Each model's name and card, folder by folder; a card is a JSON file with its weights."""
+    for folder in folders():
+        for path in sorted(folder.glob("[!.]*.json")):
+            if path.with_suffix(".onnx").exists():
+                yield path.stem, path
+
+
+def _read(path: Path) -> Card:
+    card = read_card(path)
+    if card.name != path.stem:
+        raise CorruptModelError(
+            f"{path} is the card of {card.name}: give the files their names back."
+        )
+    return card
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    """What to say of a name that no model has."""
+    system = name.partition(".")[0]
+    for paper in list_untrained():
+        if paper.name == system:
+            instead = f" Until then {paper.instead} samples." if paper.instead else ""
+            return f"{system}: no weights ship yet; train them with: {paper.command}.{instead}"
+    known = sorted({part for name in names for part in (name.partition(".")[0], name)})
+    if near := difflib.get_close_matches(name, known, n=3, cutoff=0.5):
+        hint = f"did you mean {' or '.join(near)}?"
+    elif known:
+        hint = f"there are: {', '.join(known)}."
+    else:
+        hint = "no model is installed; reinstall tintype."
+    return f"No model is called {name!r}; {hint}"
