@@ -23,19 +23,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tintype.runtime.card import find
+from tintype.runtime.registry import find_model
 from tintype.runtime.session import Session
 
 
 def network(beside: Sequence[str], runs: int = 20) -> None:
     """Time of networks at 256 x 256 on one thread, in turns, and what multiple of tint's it is."""
-    sessions = {name: Session(find(name), threads=1) for name in ("tint", *beside)}
-    gray = np.random.default_rng(0).random((256, 256), dtype=np.float32)
+    names = ("tint", *beside)
+    sessions = {name: Session(find_model(name), "", {"gray": 4}, {}) for name in names}
+    gray = np.random.default_rng(0).random((1, 1, 256, 256), dtype=np.float32)
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(runs + 3):
         for name, session in sessions.items():
             started = time.perf_counter()
-            session.run(gray)
+            session.run({"gray": gray})
             times[name].append(1e3 * (time.perf_counter() - started))
     typical = {name: statistics.median(found[3:]) for name, found in times.items()}
     print(f"networks at 256 px, one thread, {runs} runs")

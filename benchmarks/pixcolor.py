@@ -1,6 +1,6 @@
 """PixColor's own comparisons (Guadarrama et al. 2017, Figures 5, 7 and 8), on any photographs.
 
-    python benchmarks/pixcolor.py PHOTOS [--model pixcolor] [--threads 2] [--limit N]
+    python benchmarks/pixcolor.py PHOTOS [--model tint_sampler] [--threads 2] [--limit N]
 
 - the likelihood of the true colours, in bits per chroma value;
 - unrefined against refined, for a sample and for the true chroma in cells: PSNR, error of a and b,
@@ -30,7 +30,7 @@ from tintype.evaluation.metrics import (
     psnr,
 )
 from tintype.evaluation.ssim import MS_SSIM_MIN_SIDE, ms_ssim
-from tintype.runtime.engine import reduce
+from tintype.runtime.resize import reduce
 from tintype.runtime.sampler import Sampler
 
 
@@ -58,10 +58,10 @@ class Column:
 
 
 def main() -> None:
-    """MetricSpec and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--model", default="pixcolor")
+    parser.add_argument("--model", default="tint_sampler")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int)
     arguments = parser.parse_args()
@@ -72,34 +72,35 @@ def main() -> None:
 def measure(colorizer: Colorizer, paths: Sequence[Path]) -> None:
     """Print the tables for photographs in colour; others are left out."""
     sampler = Sampler(colorizer.card, colorizer.threads)
-    own = sampler.temperature
+    own = colorizer.options().temperature or 1.0
     columns: dict[str, Column] = {}
     bits, alike, alike_at_1 = [], [], []
     for path in paths:
         try:
             photo = Photo.open(path)
-            levels = colorizer.levels(photo)
+            score = colorizer.score(photo)
         except PhotoError:
             continue
         gray, truth = photo.gray, photo.rgb()
         if truth.dtype != np.uint8:
             continue
         seen = reduce(gray, colorizer.card.size)
-        condition = sampler.condition(seen)
-        bits.append(-sampler.score(condition, levels[None]).mean((0, 2, 3)) / np.log(2))
-        samples = sampler.sample(condition, 2).levels
-        bold = sampler.sample(condition, 2, temperature=1.0).levels
+        features = sampler.features(seen)
+        bits.append(score.bits_by_channel)
+        samples = sampler.sample(features, 2, temperature=own).chroma
+        bold = sampler.sample(features, 2).chroma
+        true = colorizer.true_chroma(photo, (features.shape[2], features.shape[3]))
         columns.setdefault("gray", Column()).add(np.repeat(gray[..., None], 3, -1), truth)
         columns.setdefault("truth", Column()).add(truth, truth)
         pictures = {}
         for name, cells in (
-            ("true cells", levels[None]),
+            ("true cells", true[None]),
             (f"sample at {own}", samples),
             ("sample at 1.0", bold),
         ):
             for kind, chroma in (
-                ("unrefined", sampler.chroma(cells)),
-                ("refined", sampler.refine(seen, cells)),
+                ("unrefined", cells),
+                ("refined", [sampler.refine(seen, one[None])[0] for one in cells]),
             ):
                 pictures[name, kind] = [colorizer.join(gray, one) for one in chroma]
                 columns.setdefault(f"{name}, {kind}", Column()).add(
@@ -110,7 +111,7 @@ def measure(colorizer: Colorizer, paths: Sequence[Path]) -> None:
                 first, second = (np.asarray(x, np.uint8) for x in pictures[name, "refined"])
                 found.append(ms_ssim(first, second))
     print(f"{len(bits)} photographs")
-    cr, cb = np.mean(bits, axis=0)
+    cb, cr = np.mean(bits, axis=0)
     print(f"bits per value of the true colours: Cr {cr:.3f}, Cb {cb:.3f}, mean {(cr + cb) / 2:.3f}")
     gray_rmse = columns["gray"].rmse
     print(f"\n{'':<30}{'PSNR':>8}{'ab RMSE':>9}{'of gray':>9}{'colorful':>10}{'hist a':>8}{'b':>7}")

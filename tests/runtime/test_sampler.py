@@ -20,7 +20,7 @@ def sampler():
     return Sampler(find_model("tint_sampler"), threads=2)
 
 
-def naive(features, temperature, noise=None, given=None):
+def naive(features, temperature, noise=np.zeros((6, HEIGHT, WIDTH)), given=None):
     """The tiny sampler value by value: chroma and its log-likelihood, (2, h, w), Cb and Cr."""
     levels = np.array(LEVELS)
     chroma, nats = np.zeros((2, HEIGHT, WIDTH)), np.zeros((2, HEIGHT, WIDTH))

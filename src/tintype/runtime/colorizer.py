@@ -204,11 +204,8 @@ class Colorizer:
         """
         sampler = self._sampling()
         photo = _photo(photo)
-        if photo.kind != "color":
-            named = photo.path or "the photograph"
-            raise PhotoError(f"{named} has no colors of its own: give a photograph in color")
         features = sampler.features(reduce(photo.gray, self.card.size))
-        chroma = self._true_chroma(photo, (features.shape[2], features.shape[3]))
+        chroma = self.true_chroma(photo, (features.shape[2], features.shape[3]))
         nats = sampler.score(features, chroma[None])[0].astype(np.float64)
         first, second = (float(bits) for bits in -nats.mean((1, 2)) / np.log(2))
         return Score((first + second) / 2, (first, second), float(nats.sum()), nats.size)
@@ -240,6 +237,22 @@ class Colorizer:
             tensors["vividness"] = np.array(options.vividness, np.float32)
             tensors = self._decoder.run(tensors)
         return self._checked(tensors["chroma"])
+
+    def true_chroma(self, photo: Photo, cells: tuple[int, int]) -> NDArray[np.float32]:
+        """Return a photograph's own mean chroma over each of (h, w) cells, (2, h, w).
+
+        Raises:
+            PhotoError: it has no colors.
+        """
+        if photo.kind != "color":
+            named = photo.path or "the photograph"
+            raise PhotoError(f"{named} has no colors of its own: give a photograph in color")
+        rgb = photo.rgb()
+        planes = [np.ascontiguousarray(rgb[..., k]) for k in range(3)]
+        seen = np.stack([reduce(plane, self.card.size) for plane in planes], -1)
+        to_space = {"lab": rgb_to_lab, "yuv": rgb_to_yuv, "ycbcr": rgb_to_ycbcr}[self.card.space]
+        chroma = to_space(seen)[..., 1:] - np.float32(0.5 if self.card.space == "ycbcr" else 0)
+        return np.stack([area_mean(chroma[..., k], cells) for k in range(2)])
 
     def join(
         self,
@@ -323,15 +336,6 @@ class Colorizer:
                 "reinstall tintype, or export the model again."
             )
         return chroma[0].astype(np.float32, copy=False)
-
-    def _true_chroma(self, photo: Photo, cells: tuple[int, int]) -> NDArray[np.float32]:
-        """A photograph's own mean chroma over each cell, (2, h, w), in the space of the card."""
-        rgb = photo.rgb()
-        planes = [np.ascontiguousarray(rgb[..., k]) for k in range(3)]
-        seen = np.stack([reduce(plane, self.card.size) for plane in planes], -1)
-        to_space = {"lab": rgb_to_lab, "yuv": rgb_to_yuv, "ycbcr": rgb_to_ycbcr}[self.card.space]
-        chroma = to_space(seen)[..., 1:] - np.float32(0.5 if self.card.space == "ycbcr" else 0)
-        return np.stack([area_mean(chroma[..., k], cells) for k in range(2)])
 
 
 def _flat(chroma: NDArray[np.float32]) -> GuidedCoefficients:

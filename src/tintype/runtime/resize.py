@@ -59,7 +59,7 @@ def _bilinear(plane: ImageArray, height: int, width: int) -> NDArray[np.float32]
         plane[np.ix_(rows, left)] * (1 - across) + plane[np.ix_(rows, right)] * across
         for rows in (top, bottom)
     )
-    return upper * (1 - down[:, None]) + lower * down[:, None]
+    return (upper * (1 - down[:, None]) + lower * down[:, None]).astype(np.float32)
 
 
 def _between(

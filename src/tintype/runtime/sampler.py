@@ -137,9 +137,9 @@ class Sampler:
     ) -> tuple[Chroma, Chroma]:
         """Chroma and its log-likelihood, (1, 2, h, w): given, or drawn from the noise (K, h, w)."""
         height, width = features.shape[2:]
-        sizes: dict[Any, int] = {"samples": 1, "width": width}
+        sizes: dict[int | str, int] = {"samples": 1, "width": width}
         state = {
-            name: np.zeros([sizes.get(size, size) for size in shape], np.float32)
+            name: np.zeros([int(sizes.get(size, size)) for size in shape], np.float32)
             for name, shape in self.card.states.items()
         }
         values, rows = np.zeros((1, 2, 1, width), np.float32), []
