@@ -8,6 +8,7 @@ from tintype.runtime.registry import find_model
 from tintype.runtime.sampler import Sampler
 
 HEIGHT, WIDTH, SLOPE = 5, 6, 12
+SILENCE = np.zeros((6, HEIGHT, WIDTH))
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def sampler():
     return Sampler(find_model("tint_sampler"), threads=2)
 
 
-def naive(features, temperature, noise=np.zeros((6, HEIGHT, WIDTH)), given=None):
+def naive(features, temperature, noise=SILENCE, given=None):
     """The tiny sampler value by value: chroma and its log-likelihood, (2, h, w), Cb and Cr."""
     levels = np.array(LEVELS)
     chroma, nats = np.zeros((2, HEIGHT, WIDTH)), np.zeros((2, HEIGHT, WIDTH))
