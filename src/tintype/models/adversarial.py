@@ -293,22 +293,22 @@ class Adversarial(BinsModel):
         total = torch.stack([weight * value for weight, value in parts.values()]).sum()
         return {"loss": total, **{k: value.detach() for k, (_, value) in parts.items()}, **terms}
 
-    @property
-    def batches_per_step(self) -> int:
-        """One for each step of the critic and one for the generator's."""
-        return self.config.n_critic + 1 if self.config.lambda_adv else 1
+    def batches_per_step(self, step: int) -> int:
+        """Return one for the generator's step and one for each of the critic's."""
+        trained = self.config.lambda_adv and step >= self.config.critic_start
+        return 1 + self.config.n_critic if trained else 1
 
     def training_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Take the critic's steps, each on a batch of its own; return the terms of the loss.
 
-        `batch` is `batches_per_step` batches as one, of which the generator's is the last.
+        `batch` is `batches_per_step` batches as one, of which the generator's is the first.
         """
-        parts = [None if t is None else t.chunk(self.batches_per_step) for t in batch]
-        *others, own = (Batch(*(p and p[k] for p in parts)) for k in range(self.batches_per_step))
+        count = self.batches_per_step(step)
+        parts = [None if t is None else t.chunk(count) for t in batch]
+        own, *others = (Batch(*(p and p[k] for p in parts)) for k in range(count))
         terms: dict[str, Tensor] = {}
-        if step >= self.config.critic_start:
-            for other in others:
-                terms = self.critic_step(other)
+        for other in others:
+            terms = self.critic_step(other)
         return {**terms, **self.loss(own, step)}
 
     def critic_step(self, batch: Batch) -> dict[str, Tensor]:

@@ -188,9 +188,8 @@ class ColorModel(nn.Module):
         super().__init__()
         self.config = config
 
-    @property
-    def batches_per_step(self) -> int:
-        """How many batches `training_step` is given at once, as one; one in most models."""
+    def batches_per_step(self, step: int) -> int:
+        """Return how many batches `training_step` is given at once, as one; one in most models."""
         return 1
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:

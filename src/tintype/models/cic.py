@@ -84,7 +84,8 @@ class Decode(nn.Module):
         self.decoding = decoding
         self.centers: Tensor
         self.log_weights: Tensor
-        self.register_buffer("centers", torch.from_numpy(bins.ab_bins().copy()), persistent=False)
+        centers = torch.from_numpy(bins.ab_bins().copy()).to(weights.device)
+        self.register_buffer("centers", centers, persistent=False)
         self.register_buffer("log_weights", weights.detach().log(), persistent=False)
 
     def forward(self, bins: Tensor, vividness: Tensor) -> Tensor:
@@ -195,7 +196,7 @@ class BinsModel(ColorModel):
 
     def predict(self, gray: Tensor) -> Tensor:
         """Return ab (N, 2, H/4, W/4) at the default vividness."""
-        vividness = torch.tensor(self.decoding.vividness)
+        vividness = torch.tensor(self.decoding.vividness, device=gray.device)
         return Decode(self.corrected_weights, self.decoding)(self(gray), vividness)
 
     def decode_graph(self) -> Graph:
@@ -239,12 +240,12 @@ class CicConfig:
 
     Attributes:
         maps: of the first block, 64 in the paper; the others in proportion.
-        short_side: at which a photograph is seen, 256 in the paper.
+        input_side: shorter side in pixels at which a photograph is seen, 256 in the paper.
         lam, max_weight: of the rebalancing, as in `BinsModel`; the paper has no limit.
     """
 
     maps: int = 64
-    short_side: int = 256
+    input_side: int = 256
     lam: float = 0.5
     max_weight: float = 0.0
 
@@ -279,13 +280,13 @@ class Cic(BinsModel):
         "paper": (CicConfig(), _PAPER),
         # Ours: narrower, smaller crops, a higher rate; weights of rare bins are limited.
         "small": (
-            CicConfig(maps=16, short_side=160, max_weight=6.0),
+            CicConfig(maps=16, input_side=160, max_weight=6.0),
             TrainConfig(
                 steps=5_000, learning_rate=1e-3, optimizer="adam", weight_decay=0.0, augment="none"
             ),
         ),
         "test": (
-            CicConfig(maps=4, short_side=64),
+            CicConfig(maps=4, input_side=64),
             TrainConfig(crop=64, batch=8, steps=20, warmup=5, ema=0.9, augment="none"),
         ),
     }
@@ -347,7 +348,7 @@ class Cic(BinsModel):
             "description": "A classifier of colors in which rare ones weigh more.",
             "space": "lab",
             "kind": "chroma",
-            "size": {"short_side": self.config.short_side, "multiple": 8},
+            "size": {"short_side": self.config.input_side, "multiple": 8},
             "enlarge": "bilinear",
             "options": {"vividness": self.decoding.vividness},
         }

@@ -359,6 +359,7 @@ class UpdateCache(nn.Module):
         self, values: Tensor, chroma_tail: Tensor, stack_tail: Tensor, vertical: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return both states; the arguments are `SampleRow`'s and `ConditionRow`'s."""
+        values = dequantize(quantize(values))  # of a true photograph they may lie between levels
         return torch.cat((chroma_tail, values), 2), torch.cat((stack_tail, vertical), 3)
 
 

@@ -22,6 +22,7 @@ from tintype.training.log import Log
 from tintype.training.parallel import Interruption, Processes, bfloat16_pays
 from tintype.training.run import Run, load_data, prepare
 
+_EXTRA_STREAM = 1 << 40
 _UPDATE_BN_BATCHES = 32
 _VALIDATED = 512  # photographs at most
 
@@ -154,8 +155,10 @@ class Trainer:
         return terms, norm, rate
 
     def _next_batch(self) -> Batch:
-        count = self.model.batches_per_step
-        parts = [self.batches(count * self.step + k) for k in range(count)]
+        count = self.model.batches_per_step(self.step)
+        # A second network's batches come from a stream of their own, far behind the first.
+        steps = [self.step, *(_EXTRA_STREAM + self.step * count + k for k in range(1, count))]
+        parts = [self.batches(step) for step in steps]
         gray, rgb = (torch.cat([getattr(p, name) for p in parts]) for name in ("gray", "rgb"))
         labels = [part.labels for part in parts if part.labels is not None]
         gray = gray.contiguous(memory_format=torch.channels_last)
