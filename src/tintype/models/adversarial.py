@@ -244,7 +244,7 @@ class Adversarial(BinsModel):
         "test": (_TEST, TrainConfig(crop=64, batch=8, steps=40, warmup=5, ema=0.9, augment="none")),
     }
     training_only: ClassVar[tuple[str, ...]] = ("critic", "label_head")
-    needs_labels: bool = True
+    needs_labels: ClassVar[bool] = True
 
     def __init__(self, config: AdversarialConfig) -> None:
         super().__init__(config)
@@ -303,8 +303,9 @@ class Adversarial(BinsModel):
 
         `batch` is `batches_per_step` batches as one, of which the generator's is the last.
         """
-        parts = [None if t is None else t.chunk(self.batches_per_step) for t in batch]
-        *others, own = (Batch(*(p and p[k] for p in parts)) for k in range(self.batches_per_step))
+        count = self.batches_per_step
+        labels = [None] * count if batch.labels is None else batch.labels.chunk(count)
+        *others, own = map(Batch, batch.gray.chunk(count), batch.rgb.chunk(count), labels)
         terms: dict[str, Tensor] = {}
         if step >= self.config.critic_start:
             for other in others:
@@ -320,8 +321,7 @@ class Adversarial(BinsModel):
         with torch.no_grad():
             real = critic_input(batch.gray, self.target(batch).permute(0, 3, 1, 2))
             fake = critic_input(batch.gray, self.decode(self(batch.gray)))
-        # Else autocast would give the generator's loss the weights that it has cast here, which
-        # pass no gradient on.
+        # Autocast may have kept weights that pass no gradient on (PyTorch issue 112583).
         torch.clear_autocast_cache()
         self.critic.requires_grad_(True)
         with torch.autocast(real.device.type, enabled=False):  # the penalty is on small slopes
