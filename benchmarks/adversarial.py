@@ -1,16 +1,17 @@
 """What each loss of adversarial colorization adds: benchmarks/adversarial.py PHOTOS -m MODEL...
 
-For instance, the ablation of Lal et al. 2017 on photographs that no model was trained on:
+For instance, the ablation of Lal et al. 2017 on photographs that no model was trained on; the three
+are trained with `--set lambda_label=0 --set lambda_adv=0`, `--set lambda_adv=0`, and neither:
 
-    python benchmarks/adversarial.py PHOTOS -m co.onnx -m co-cl.onnx -m co-cl-g.onnx
+    python benchmarks/adversarial.py PHOTOS -m color.onnx -m color-label.onnx -m all.onnx
 
 Beside gray and the truth, for every model: error of ab, colorfulness and how far it is from the
 truth's, histogram intersection of a and of b, and a probe.
 
 The probe is a small convolutional network, trained anew for each model to tell true (L, ab) from
-coloured (L, ab) on one half of the photographs; printed is how well it does on the other half, with
+colored (L, ab) on one half of the photographs; printed is how well it does on the other half, with
 a bootstrap interval over photographs. 0.5 would be indistinguishable to it. It is a probe and no
-Turing test: nobody has looked, and what a network can tell a person need not see. True and coloured
+Turing test: nobody has looked, and what a network can tell a person need not see. True and colored
 chroma reach it on one road, so that it cannot go by how a picture was stored or by how fine its
 chroma is: each as 8-bit RGB, in gamut, of the photograph's size, from there to ab beside the
 lightness of the same luma, all averaged to 40 px on the shorter side, which is the resolution at
@@ -42,7 +43,7 @@ BOOTSTRAP = 2000
 
 @dataclass
 class Measured:
-    """Photographs by one source of colour.
+    """Photographs by one source of color.
 
     Attributes:
         square: mean squared error of ab of each photograph.
@@ -74,7 +75,7 @@ def reduced(gray: NDArray[np.uint8], ab: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def gather(paths: Sequence[Path], colorizers: dict[str, Colorizer]) -> dict[str, Measured]:
-    """Every photograph in colour by every source: gray, the truth, and the models."""
+    """Every photograph in color by every source: gray, the truth, and the models."""
     columns = {
         name: Measured([], [], np.zeros((2, 220)), []) for name in ("gray", "truth", *colorizers)
     }
@@ -124,60 +125,60 @@ class Probe(nn.Module):
 
 
 def probe_scores(
-    true: Tensor, coloured: Tensor, *, steps: int = 400, batch: int = 32, seed: int = 0
+    true: Tensor, colored: Tensor, *, steps: int = 400, batch: int = 32, seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Logits of being true for the photographs of the second half, after training on the first.
 
-    A photograph's true and its coloured picture are always in the same half.
+    A photograph's true and its colored picture are always in the same half.
 
     Args:
-        true, coloured: the same photographs in the same order, each (N, 3, SIDE, SIDE).
+        true, colored: the same photographs in the same order, each (N, 3, SIDE, SIDE).
         steps: of AdamW, at a rate that falls to nothing.
         batch: photographs a step, each in both forms.
         seed: of the halves, the weights and the batches.
 
     Returns:
-        Logits of the true and of the coloured pictures of the second half.
+        Logits of the true and of the colored pictures of the second half.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         order = torch.randperm(len(true))
         learnt, held = order[: len(true) // 2], order[len(true) // 2 :]
         network = Probe()
-        optimiser = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         answers = torch.cat((torch.ones(batch), torch.zeros(batch)))
         for _ in range(steps):
             chosen = learnt[torch.randint(len(learnt), (batch,))]
-            seen = torch.cat((true[chosen], coloured[chosen]))
+            seen = torch.cat((true[chosen], colored[chosen]))
             if torch.rand(()) < 0.5:
                 seen = seen.flip(-1)
             loss = nn.functional.binary_cross_entropy_with_logits(network(seen), answers)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         network.eval()
         with torch.no_grad():
-            return network(true[held]), network(coloured[held])
+            return network(true[held]), network(colored[held])
 
 
-def accuracy(true: NDArray[np.float32], coloured: NDArray[np.float32]) -> float:
+def accuracy(true: NDArray[np.float32], colored: NDArray[np.float32]) -> float:
     """Share of right answers, both kinds alike."""
-    return float(((true > 0).mean() + (coloured <= 0).mean()) / 2)
+    return float(((true > 0).mean() + (colored <= 0).mean()) / 2)
 
 
-def area(true: NDArray[np.float32], coloured: NDArray[np.float32]) -> float:
-    """Area under the ROC curve: how often a true picture scores above a coloured one."""
-    difference = true[:, None] - coloured
+def area(true: NDArray[np.float32], colored: NDArray[np.float32]) -> float:
+    """Area under the ROC curve: how often a true picture scores above a colored one."""
+    difference = true[:, None] - colored
     return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
 
 
-def interval(true: NDArray[np.float32], coloured: NDArray[np.float32]) -> tuple[float, float]:
-    """95 % of the areas of photographs drawn anew; true and coloured are drawn together."""
+def interval(true: NDArray[np.float32], colored: NDArray[np.float32]) -> tuple[float, float]:
+    """95 % of the areas of photographs drawn anew; true and colored are drawn together."""
     random = np.random.default_rng(0)
     draws = random.integers(0, len(true), (BOOTSTRAP, len(true)))
-    low, high = np.percentile([area(true[d], coloured[d]) for d in draws], (2.5, 97.5))
+    low, high = np.percentile([area(true[d], colored[d]) for d in draws], (2.5, 97.5))
     return float(low), float(high)
 
 

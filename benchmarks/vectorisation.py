@@ -2,12 +2,12 @@
 
     python benchmarks/vectorisation.py [--patches 4] [--maps 32 48 48 32] [--threads 1]
 
-Liang et al. (2016) build on vectorised CNNs (Ren and Xu 2015), whose claim is that unrolling a
+Liang et al. (2016) build on vectorized CNNs (Ren and Xu 2015), whose claim is that unrolling a
 convolution into one matrix product is much faster than looping. Each layer of the patch network,
 forward and backward, on the same numbers, in this one run:
 
 - naive: a loop over output pixels and maps, each a product of kernel and window by numpy;
-- vectorised: `VectorisedConv2d`, unrolling and one matrix product for each patch;
+- vectorized: `VectorizedConv2d`, unrolling and one matrix product for each patch;
 - library: `torch.nn.Conv2d`.
 
 The last columns say how many times as long as the library each takes.
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tintype.systems.patchwise import PatchNetwork, PatchwiseConfig, VectorisedConv2d
+from tintype.models.patchwise import PatchNetwork, PatchwiseConfig, VectorizedConv2d
 
 
 def naive(
@@ -88,24 +88,24 @@ def main() -> None:
     torch.manual_seed(0)
     network = PatchNetwork(PatchwiseConfig(maps=tuple(options.maps)))
     print(f"{options.patches} patches of 64 x 64, {options.threads} thread(s), float32, ms")
-    heads = ("naive", "vectorised", "library")
+    heads = ("naive", "vectorized", "library")
     print(
         f"{'layer':<22}{'':<10}" + "".join(f"{h:>12}" for h in heads) + "   naive/  vect./library"
     )
     totals = {"forward": np.zeros(3), "backward": np.zeros(3)}
     x = torch.rand(options.patches, 1, 64, 64)
-    for layer in (*network.hidden, network.full):
+    for layer in network.children():
         assert isinstance(layer, nn.Conv2d)
         pad = int(layer.padding[0])
-        ours = VectorisedConv2d(
+        vectorized = VectorizedConv2d(
             layer.in_channels, layer.out_channels, layer.kernel_size[0], padding=pad
         )
-        ours.load_state_dict(layer.state_dict())
+        vectorized.load_state_dict(layer.state_dict())
         with torch.no_grad():
             y = layer(x)
         grad = torch.randn_like(y)
         looped, found = naive(x.numpy(), layer.weight.detach().numpy(), grad.numpy(), pad)
-        fast = (measure(way, x, grad, found) for way in (ours, layer))
+        fast = (measure(way, x, grad, found) for way in (vectorized, layer))
         columns = zip(looped, *fast, strict=True)
         label = f"{layer.kernel_size[0]}x{layer.kernel_size[0]}, "
         label += f"{layer.in_channels} -> {layer.out_channels}"

@@ -1,8 +1,8 @@
-"""A training batch of noise, for systems whose arithmetic is looked at."""
+"""A training batch of noise, for models whose arithmetic is looked at."""
 
 import torch
 
-from tintype.systems.system import Batch
+from tintype.models.base import Batch
 
 
 def batch(count=2, side=64, seed=0):

@@ -29,7 +29,7 @@ BEFORE, CRITIC_ALONE, ALL = 0, 10, 20  # steps of the preset `test` at which eac
 def batch(count=2, side=64, seed=0):
     random = torch.Generator().manual_seed(seed)
     labels = torch.rand(count, 10, generator=random).mul(5).softmax(1)
-    return Batch(*noise.batch(count, side, seed))._replace(labels=labels)
+    return noise.batch(count, side, seed)._replace(labels=labels)
 
 
 def adversarial(**changes) -> Adversarial:

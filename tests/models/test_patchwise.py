@@ -23,7 +23,7 @@ SPAN = PATCH - 2 * FRAME
 
 
 def batch(count=2):
-    return Batch(*noise.batch(count))
+    return noise.batch(count)
 
 
 @pytest.fixture
