@@ -40,6 +40,7 @@ format: $(VENV)/installed  ## put the sources into the house format
 	$(VENV)/bin/ruff format
 
 bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement of chroma too
+	$(VENV)/bin/python benchmarks/command.py
 	$(VENV)/bin/python benchmarks/engine.py
 	$(VENV)/bin/python benchmarks/vectorisation.py
 	$(VENV)/bin/python benchmarks/guided_filter.py

@@ -3,6 +3,7 @@
     TintypeError
     ├── PhotoError              a photograph cannot be read, used or written
     │   ├── UnreadablePhotoError    empty, truncated, not an image, zero-size, animated
+    │   ├── GrayPhotoError          gray where colours are needed
     │   ├── PhotoTooLargeError      more pixels than the limit allows
     │   └── UnwritablePhotoError    the output cannot be written, or would replace an input
     ├── ModelError              a model cannot be found or trusted
@@ -27,6 +28,10 @@ class PhotoError(TintypeError):
 
 class UnreadablePhotoError(PhotoError):
     """The file is empty, truncated, not an image, of zero size or animated."""
+
+
+class GrayPhotoError(PhotoError):
+    """The file is gray, and colours are needed."""
 
 
 class PhotoTooLargeError(PhotoError):

@@ -304,8 +304,8 @@ class Adversarial(BinsModel):
         `batch` is `batches_per_step` batches as one, of which the generator's is the first.
         """
         count = self.batches_per_step(step)
-        parts = [None if t is None else t.chunk(count) for t in batch]
-        own, *others = (Batch(*(p and p[k] for p in parts)) for k in range(count))
+        labels = [None] * count if batch.labels is None else batch.labels.chunk(count)
+        own, *others = map(Batch, batch.gray.chunk(count), batch.rgb.chunk(count), labels)
         terms: dict[str, Tensor] = {}
         for other in others:
             terms = self.critic_step(other)

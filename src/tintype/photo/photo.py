@@ -17,23 +17,13 @@ from tintype.photo import write
 from tintype.photo.decode import Decoded, ReadRequest, jpeg_encoding, plain_metadata
 from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
+from tintype.photo.orientation import turn_upright
 from tintype.photo.planes import Kind, Pixels, image_to_planes, samples_to_planes
 from tintype.photo.read import read
 from tintype.photo.source import Source, open_source
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
 DEFAULT_MAX_PIXELS = 250_000_000
-
-# By EXIF's number: what turns the stored pixels upright.
-_TRANSPOSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -283,7 +273,7 @@ def _build_photo(
 ) -> Photo:
     """Turn a file's contents upright, take them apart and settle what they say."""
     orientation = decoded.metadata.orientation()
-    pixels = decoded.pixels if decoded.upright else _upright(decoded.pixels, orientation)
+    pixels = decoded.pixels if decoded.upright else turn_upright(decoded.pixels, orientation)
     if isinstance(pixels, Image.Image):
         planes = image_to_planes(pixels, decoded.icc, keep, notes)
     else:
@@ -306,23 +296,6 @@ def _build_photo(
 
 def _decoded_pixels(pixels: Image.Image | NDArray[np.uint16]) -> Decoded:
     return Decoded(pixels, False, None, Metadata(), Encoding())
-
-
-def _upright(
-    pixels: Image.Image | NDArray[np.uint16], orientation: int
-) -> Image.Image | NDArray[np.uint16]:
-    method = _TRANSPOSES.get(orientation)
-    if method is None:
-        return pixels
-    if isinstance(pixels, Image.Image):
-        return pixels.transpose(method)
-    if orientation > 4:
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _to_16_bit(values: Pixels) -> Pixels:

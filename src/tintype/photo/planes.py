@@ -74,7 +74,7 @@ def image_to_planes(
     if image.mode == "L":
         gray, profile = _gray_to_srgb(image_to_array(image), icc, notes)
         return Planes(gray, None, alpha, "gray", profile)
-    image, profile = _image_to_srgb(image, icc, notes)
+    image, profile = image_to_srgb(image, icc, notes)
     gray = image_to_array(image.convert("L"))
     kind = _classify(np.asarray(image.reduce(_reduction(image.size))))
     colors = image_to_array(image) if keep_colors else None
@@ -151,9 +151,19 @@ def _gray_to_srgb(gray: Pixels, icc: bytes | None, notes: list[str]) -> tuple[Pi
     return gray, None
 
 
-def _image_to_srgb(
+def image_to_srgb(
     image: Image.Image, icc: bytes | None, notes: list[str]
 ) -> tuple[Image.Image, str | None]:
+    """Convert an 8-bit colour picture to sRGB, as far as its profile can be used.
+
+    Args:
+        image: RGB, CMYK or another mode that Pillow converts; RGB may be changed in place.
+        icc: its profile.
+        notes: gets what could not be done as the file asks.
+
+    Returns:
+        The picture as RGB, and the name of the profile; None where it was sRGB or had none.
+    """
     if icc:
         try:
             if image.mode == "RGB" and profiles.is_srgb(icc):

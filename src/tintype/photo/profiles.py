@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,6 +103,7 @@ def profile_name(icc: bytes) -> str:
     return text.strip("\0 ") or "unnamed"
 
 
+@lru_cache(maxsize=16)
 def is_srgb(icc: bytes) -> bool:
     """Whether an RGB profile moves no colour by more than a level of 255.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
+from tintype.errors import PhotoError, UnreadablePhotoError
 from tintype.photo import decode, png
 from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.decode_tiff import decode_tiff
@@ -58,17 +58,17 @@ def read(request: ReadRequest) -> tuple[Format, Decoded]:
     request.file.seek(0)
     format = _identify_format(request)
     request.file.seek(0)
-    with _errors_translated(request):
+    with errors_translated(request):
         return format, _DECODERS[format](request)
 
 
 @contextmanager
-def _errors_translated(request: ReadRequest) -> Iterator[None]:
+def errors_translated(request: ReadRequest) -> Iterator[None]:
     """Turn whatever a damaged file leads to into one error."""
     try:
         with no_warnings:
             yield
-    except (UnreadablePhotoError, PhotoTooLargeError, MemoryError):
+    except (PhotoError, MemoryError):
         raise
     # A damaged file can make a decoder trip over anything.
     except Exception as error:
@@ -115,7 +115,7 @@ def _refuse_gif(request: ReadRequest) -> None:
     from PIL.GifImagePlugin import GifImageFile
 
     request.file.seek(0)
-    with _errors_translated(request):
+    with errors_translated(request):
         request.refuse_frames(GifImageFile(request.file))
     raise UnreadablePhotoError(
         f"{request.name} is a GIF, which tintype does not read: convert it to PNG first"
