@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -16,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from tintype.errors import DataError
+from tintype.errors import DataError, GrayPhotoError, PhotoError
 from tintype.models.torch_color import (
     gray_to_f,
     linear_to_ab,
@@ -27,10 +26,10 @@ from tintype.models.torch_color import (
     srgb_to_gray,
     srgb_to_linear,
 )
+from tintype.photo import read_reduced
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
 _SHARDS = (".tar", ".tar.gz", ".tgz")
-_SRGB = ImageCms.createProfile("sRGB")
 _THUMB = 16  # side of the copy on which the amount of colour is judged
 
 
@@ -208,37 +207,22 @@ def _frequencies(names: Sequence[str], weights: Mapping[str, float]) -> Tensor |
 def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
     """Decode one photograph to uint8 (H, W, 3) with its thumbnail, or say why it is left out."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
-                return "gray"
-            image.draft("RGB", (2 * short_side, 2 * short_side))  # a JPEG need not be decoded whole
-            photo = _to_srgb(ImageOps.exif_transpose(image))
-    except Exception:  # Pillow raises many kinds for damaged files; each is one file left out.
+        rgb = read_reduced(data, short_side)
+    except GrayPhotoError:
+        return "gray"
+    except PhotoError:
         return "unreadable"
-    short = min(photo.size)
+    short, longer = sorted(rgb.shape[:2])
     if short < short_side / 2:
         return "too small"
-    if max(photo.size) > 4 * short:
+    if longer > 4 * short:
         return "too narrow"
-    if short != short_side:
+    photo = Image.fromarray(rgb)
+    if short < short_side:
         width, height = (max(short_side, round(s * short_side / short)) for s in photo.size)
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
     thumb = photo.resize((_THUMB, _THUMB), Image.Resampling.BOX)
     return np.array(photo), np.array(thumb)
-
-
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert a photograph to sRGB, through its profile where it has a usable one."""
-    profile = image.info.get("icc_profile")
-    if profile and image.mode in ("RGB", "CMYK"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
-        except ImageCms.PyCMSError:
-            converted = None  # a broken profile: the pixels are taken as sRGB
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
 
 
 def color_left(thumbs: Tensor) -> Tensor:
