@@ -244,7 +244,7 @@ class Adversarial(BinsModel):
         "test": (_TEST, TrainConfig(crop=64, batch=8, steps=40, warmup=5, ema=0.9, augment="none")),
     }
     training_only: ClassVar[tuple[str, ...]] = ("critic", "label_head")
-    needs_labels: bool = True
+    needs_labels: ClassVar[bool] = True
 
     def __init__(self, config: AdversarialConfig) -> None:
         super().__init__(config)

@@ -250,6 +250,10 @@ class ColorModel(nn.Module):
         """
         raise CheckpointError(f"{self.name} cannot start from {system}: give a model of its own.")
 
+    def set_teacher(self, teacher: nn.Module) -> None:
+        """Learn from an ImageNet classifier; of a model that `needs_teacher`."""
+        raise NotImplementedError
+
     def is_exported(self, name: str) -> bool:
         """Tell whether a parameter of that name ships, or serves training alone."""
         return name.partition(".")[0] not in self.training_only

@@ -153,7 +153,7 @@ class BinsModel(ColorModel):
 
     def annealed_mean(self, logits: Tensor, prior_correction: float, temperature: float) -> Tensor:
         """Return ab (N, 2, h, w) of logits (N, 313, h, w); differentiable."""
-        fixed = Decoding((prior_correction,) * 2, (temperature,) * 2)
+        fixed = Decoding((prior_correction, prior_correction), (temperature, temperature))
         return Decode(self.corrected_weights, fixed)(logits, logits.new_zeros(()))
 
     def start_training(self, ab: Tensor) -> None:

@@ -150,7 +150,7 @@ class Pyramid(nn.Module):
         self.up4 = None
         if len(decoder) > 2:
             self.up4 = UpBlock(decoder[1], fourth, decoder[2], dropout / 2)
-        self.channels = decoder[-1]
+        self.channels = decoder[len(decoder) - 1]
         self.hints = None
         if config.hints:
             widths = (fourth, eighth, sixteenth, wide)

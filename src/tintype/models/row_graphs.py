@@ -15,7 +15,7 @@ from tintype.models.rows import CausalAttention, Rows, quantize
 
 
 def _attentions(rows: Rows) -> list[CausalAttention]:
-    return [layer.attention for layer in rows.vertical if layer.attention is not None]
+    return [layer.attention for layer in rows.vertical_layers() if layer.attention is not None]
 
 
 def row_states(rows: Rows) -> dict[str, tuple[int | str, ...]]:
@@ -54,7 +54,7 @@ class ConditionRow(nn.Module):
         distance = (x.square() + y.square()).float().sqrt()  # (W, cells)
         state = self.rows.first_vertical.last_row(colors) + self.rows.condition(features)
         seen, queries = [], []
-        for k, layer in enumerate(self.rows.vertical):
+        for k, layer in enumerate(self.rows.vertical_layers()):
             cache = ()
             if layer.attention is not None:
                 cache = (keys[len(queries)], vals[len(queries)])
@@ -75,6 +75,7 @@ class SampleCell(nn.Module):
     def __init__(self, rows: Rows, levels: Tensor) -> None:
         super().__init__()
         self.rows = rows
+        self.levels: Tensor
         self.register_buffer("levels", levels, persistent=False)
 
     def forward(

@@ -151,7 +151,7 @@ class VerticalLayer(nn.Module):
         query = None
         if self.attention_norm is not None and self.attention is not None:
             query = self.attention_norm(x)
-            x = x + self.attention.attend(query, *cache, distance)
+            x = x + self.attention.attend(query, cache[0], cache[1], distance)
         own = self.norm(x)
         return x + self.out(gate(self.conv.last_row(torch.cat((before, own), 2)))), own, query
 
@@ -217,6 +217,10 @@ class Rows(nn.Module):
         for layer in self.vertical:
             x = layer(x, colors)
         return self.read(levels, colors, self.vertical_norm(x))
+
+    def vertical_layers(self) -> list[VerticalLayer]:
+        """Return the layers of the vertical stack."""
+        return [layer for layer in self.vertical if isinstance(layer, VerticalLayer)]
 
     def embed(self, levels: Tensor) -> Tensor:
         """Return levels (N, 2, H, W) as colors (N, C, H, W)."""

@@ -127,13 +127,13 @@ class Tint(BinsModel):
             srgb = linear_to_srgb(rgb.clamp(0, 1))
             srgb = F.interpolate(srgb, scale_factor=_TEACHER_ZOOM, mode="bilinear")
             seen = self.teacher[0].features(srgb.contiguous(memory_format=torch.channels_last))
-            seen = F.adaptive_avg_pool2d(seen.float(), whole.shape[-2:])
+            seen = F.adaptive_avg_pool2d(seen.float(), (whole.shape[2], whole.shape[3]))
             seen = seen.flatten(2).transpose(1, 2)  # (N, h w, 1280)
             variance = (seen - seen.mean((0, 1))).square().mean()
         guess = self.distill(whole.flatten(2).transpose(1, 2)).float()
         return (guess - seen).square().mean() / variance.clamp_min(1e-6)
 
-    def set_teacher(self, teacher: Classifier) -> None:
+    def set_teacher(self, teacher: Classifier) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Learn to see in gray what this classifier sees in color."""
         self.teacher = (teacher,)
 

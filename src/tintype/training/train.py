@@ -6,7 +6,7 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
         log.close()
     processes.leave()
     interruption.pass_on()
-    return trainer.averaged.module
+    return trainer.averaged_model
 
 
 class Trainer:
@@ -124,6 +124,11 @@ class Trainer:
             self.validate(log, last=True)
 
     @property
+    def averaged_model(self) -> ColorModel:
+        """The network whose weights are averaged over the steps."""
+        return cast(ColorModel, self.averaged.module)
+
+    @property
     def elapsed(self) -> float:
         """Seconds of training, those before a resume included."""
         return self.spent + time.monotonic() - self.started
@@ -179,7 +184,7 @@ class Trainer:
 
     def validate(self, log: Log | None, last: bool = False) -> None:
         """Measure the averaged network on photographs held back, and save the run."""
-        facts, averaged = self.facts, self.averaged.module
+        facts, averaged = self.facts, self.averaged_model
         facts |= {"step": self.step, "elapsed": self.elapsed}
         facts["photographs"] = self.step * self.config.batch
         if log is None and not last:
@@ -206,7 +211,7 @@ class Trainer:
         try:
             self.model.load_state_dict(saved["model"])
             self.averaged.module.load_state_dict(saved["ema"])
-            self.averaged.n_averaged.fill_(self.facts["step"])
+            cast(Tensor, self.averaged.n_averaged).fill_(self.facts["step"])
             restore_optimizer(self.optimizer, saved["optimizer"])
             for name, optimizer in self.model.extra_optimizers().items():
                 restore_optimizer(optimizer, saved.get(name, {}))
@@ -242,7 +247,8 @@ def _ema_update(ema: float) -> Callable[..., None]:
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Any) -> None:
         decay = min(ema, (1 + int(count)) / (10 + int(count)))
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for mine, other in zip(averaged, current, strict=True):
+            mine.lerp_(other, 1 - decay)
 
     return update
 
