@@ -2,7 +2,7 @@
 
 import torch
 
-from tintype.systems.system import Batch
+from tintype.models.base import Batch
 
 
 def batch(count=2, side=64, seed=0):
