@@ -75,7 +75,7 @@ def test_drawn_hints_are_nothing_points_or_fields_in_their_proportions():
     assert 0.4 < float((known == 0).double().mean()) < 0.65
     columns = mask.amin(1).sum(1)  # those known from top to bottom
     field = (mask.amax(1).sum(1) == columns) & (columns >= 0.3 * 24)
-    assert 0.05 < float(field.double().mean()) < 0.16
+    assert 0.08 < float(field.double().mean()) < 0.25  # and points that fill the picture
     true = target.permute(0, 3, 1, 2) / 110
     exact = ((ab - true).abs() < 1e-5).all(1) & (mask > 0)
     points = (known > 0) & ~field

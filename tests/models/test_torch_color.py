@@ -54,7 +54,9 @@ def test_luma_uv_and_cbcr_are_those_of_numpy(rgb, srgb):
     np.testing.assert_allclose(cbcr, spaces.rgb_to_ycbcr(rgb)[..., 1:] - 0.5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("forward", "back"), [(linear_to_uv, uv_to_ab), (linear_to_cbcr, cbcr_to_ab)])
+@pytest.mark.parametrize(
+    ("forward", "back"), [(linear_to_uv, uv_to_ab), (linear_to_cbcr, cbcr_to_ab)]
+)
 def test_luma_and_chroma_give_ab(rgb, srgb, forward, back):
     ab = last(back(srgb_to_gray(srgb), forward(srgb_to_linear(srgb))))
     np.testing.assert_allclose(ab, spaces.rgb_to_lab(rgb)[..., 1:], atol=2e-2)
