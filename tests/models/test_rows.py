@@ -33,7 +33,7 @@ def features(height, width, count=1):
 def changed(given, *place):
     """Levels with another value at one place, (channel, row, column)."""
     other = given.clone()
-    other[0, *place] = (given[0, *place] + 13) % LEVELS.count
+    other[(0, *place)] = (given[(0, *place)] + 13) % LEVELS.count
     return other
 
 
