@@ -13,6 +13,8 @@ import torch
 from processes import finish, trained_by_two
 from safetensors.torch import load_file
 from scenes import encoded, scene, write_shard
+from tintype.training.export import averaged_system, export, start_from_exported
+from tintype.training.loop import train
 
 from tintype.errors import CheckpointError
 from tintype.photo import Photo
@@ -23,8 +25,6 @@ from tintype.systems.mobilenet import Classifier
 from tintype.training import teacher as labels
 from tintype.training.checkpoint import FILE, load_checkpoint
 from tintype.training.data import load_photos
-from tintype.training.export import averaged_system, export, start_from_exported
-from tintype.training.loop import train
 
 STEPS = {"preset": "test", "steps": 40, "held_back": 4, "changes": {"classes": 1000}}
 

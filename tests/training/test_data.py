@@ -6,15 +6,15 @@ import torch
 from PIL import Image, ImageCms
 from scenes import encoded, scene, write_shard
 
-from tintype.color.spaces import rgb_to_lab
+from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr
 from tintype.errors import DataError
-from tintype.training.data import colour_left, load_photos
+from tintype.training.data import color_left, load_photos, mean_chroma
 
 
 def test_shard_folder_and_manifest_give_the_same_photographs(tmp_path, shard):
     folder = tmp_path / "photos" / "deep"
     folder.mkdir(parents=True)
-    for k in range(24):
+    for k in range(16):
         scene(k).save(folder / f"{k:06}.png")
     (tmp_path / "list.txt").write_text("photos\n")
     (tmp_path / "list.json").write_text(json.dumps(["photos/deep"]))
@@ -22,10 +22,10 @@ def test_shard_folder_and_manifest_give_the_same_photographs(tmp_path, shard):
         load_photos([path], short_side=72)
         for path in (shard, folder.parent, tmp_path / "list.txt", tmp_path / "list.json")
     ]
-    assert [len(store) for store in stores] == [24] * 4
+    assert [len(store) for store in stores] == [16] * 4
     for store in stores[1:]:
         assert torch.equal(store.pixels, stores[0].pixels)
-    assert torch.equal(stores[0].width, torch.full((24,), 90))
+    assert torch.equal(stores[0].width, torch.full((16,), 90))
 
 
 def test_photographs_are_brought_to_one_shorter_side(tmp_path):
@@ -37,63 +37,126 @@ def test_photographs_are_brought_to_one_shorter_side(tmp_path):
 
 
 def test_gray_toned_small_and_broken_files_are_left_out_and_counted(tmp_path):
-    colour = scene(0)
-    gray = colour.convert("L")
+    color = scene(0)
+    gray = color.convert("L")
     sepia = Image.merge("RGB", [gray.point(lambda v, k=k: int(v * k)) for k in (1, 0.85, 0.65)])
     files = {
-        "colour.png": encoded(colour),
+        "color.png": encoded(color),
         "gray.png": encoded(gray),
         "gray-rgb.png": encoded(gray.convert("RGB")),
         "sepia.png": encoded(sepia),
-        "tiny.png": encoded(colour.resize((20, 20))),
-        "strip.png": encoded(colour.resize((600, 72))),
-        "broken.jpg": encoded(colour, "JPEG")[:200],
+        "tiny.png": encoded(color.resize((20, 20))),
+        "strip.png": encoded(color.resize((600, 72))),
+        "broken.jpg": encoded(color, "JPEG")[:200],
         "notes.md": b"not an image, not counted",
     }
     store = load_photos([write_shard(tmp_path / "s.tar", files.items())], short_side=72)
     assert len(store) == 1
     assert store.dropped == {
         "gray": 1,
-        "without colour": 2,
+        "without color": 2,
         "too small": 1,
         "too narrow": 1,
         "unreadable": 1,
     }
 
 
-def test_colour_left_tells_things_with_a_colour_from_a_toned_print():
+def test_color_left_tells_things_with_a_color_from_a_toned_print():
     gray = np.linspace(0, 255, 256).reshape(16, 16, 1)
     toned = (gray * (1.0, 0.9, 0.75)).astype(np.uint8)
     thumbs = np.stack([toned, np.asarray(scene(3).resize((16, 16)))])
-    tone, colour = colour_left(torch.from_numpy(thumbs)).tolist()
-    assert tone < 1.5 < 10 < colour
+    tone, color = color_left(torch.from_numpy(thumbs)).tolist()
+    assert tone < 1.5 < 10 < color
 
 
-def test_a_photograph_is_drawn_as_often_as_its_innermost_emphasised_folder_says(tmp_path):
+def test_photographs_of_little_chroma_are_left_out_where_a_model_asks_for_it(tmp_path):
+    vivid = np.asarray(scene(0))
+    gray = vivid.mean(2, keepdims=True)
+    pale = (gray + 0.2 * (vivid - gray)).round().astype(np.uint8)
+    Image.fromarray(pale).save(tmp_path / "pale.png")
+    Image.fromarray(vivid).save(tmp_path / "vivid.png")
+    thumbs = np.stack([pale, vivid])
+    chroma = np.abs(rgb_to_ycbcr(thumbs / 255)[..., 1:] - 0.5).sum(-1).mean((1, 2))
+    np.testing.assert_allclose(mean_chroma(torch.from_numpy(thumbs)), chroma, atol=1e-4)
+    least = {"short_side": 72, "min_color": 0}
+    assert len(load_photos([tmp_path], **least)) == 2
+    store = load_photos([tmp_path], min_chroma=chroma.mean(), **least)
+    assert (store.names, store.dropped) == (["vivid.png"], {"without color": 1})
+
+
+def test_a_gzipped_shard_holds_the_same_photographs(shard, tmp_path):
+    files = [(f"drawn/scene/{k:06}.png", encoded(scene(k))) for k in range(16)]
+    expected = load_photos([shard], short_side=72)
+    for name in ("s.tar.gz", "s.tgz"):
+        store = load_photos([write_shard(tmp_path / name, files)], short_side=72)
+        assert store.names == expected.names
+        assert torch.equal(store.pixels, expected.pixels)
+
+
+def test_a_store_is_made_once_and_mapped_afterwards(shard, tmp_path, monkeypatch):
+    path = tmp_path / "photographs"
+    plain = load_photos([shard], short_side=72, sampling_weights={"drawn": 2.0})
+    made = load_photos([shard], short_side=72, store=path)
+    monkeypatch.setattr("tintype.training.data._decode_all", None)  # nothing is decoded again
+    found = load_photos([shard], short_side=72, store=path, sampling_weights={"drawn": 2.0})
+    assert [p.name for p in tmp_path.iterdir()] == ["photographs"]
+    for store in (made, found):
+        assert torch.equal(store.pixels, plain.pixels)
+        assert (store.names, store.dropped) == (plain.names, plain.dropped)
+        assert torch.equal(store.start, plain.start)
+    assert torch.equal(found.frequency, plain.frequency)
+    before = path.read_bytes()
+    found.pixels.zero_()  # a private copy: the file stays
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"short_side": 70}, {"limit": 3}, {"min_chroma": 0.1}])
+def test_a_store_of_other_data_is_refused(shard, tmp_path, change):
+    load_photos([shard], short_side=72, store=tmp_path / "s")
+    with pytest.raises(DataError, match=r"other data.*--store"):
+        load_photos([shard], **{"short_side": 72, "store": tmp_path / "s", **change})
+
+
+@pytest.mark.parametrize("content", [b"", b"not photographs", bytes(100)])
+def test_a_file_that_is_no_store_is_refused_and_stays(shard, tmp_path, content):
+    (tmp_path / "s").write_bytes(content)
+    with pytest.raises(DataError, match=r"does not hold.*--store"):
+        load_photos([shard], short_side=72, store=tmp_path / "s")
+    assert (tmp_path / "s").read_bytes() == content
+
+
+def test_a_store_of_no_photograph_says_so(tmp_path):
+    scene(0).convert("L").save(tmp_path / "gray.png")
+    for _ in range(2):  # made, and mapped
+        with pytest.raises(DataError, match="No usable color photograph"):
+            load_photos([tmp_path / "gray.png"], short_side=72, store=tmp_path / "s")
+
+
+def test_a_photograph_is_drawn_as_often_as_its_innermost_weighted_folder_says(tmp_path):
     for name in ("cats/black/1.png", "cats/white/1.png", "dogs/1.png", "1.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         scene(1).save(tmp_path / name)
     files = [(f"{name}/1.png", encoded(scene(1))) for name in ("cats/black", "cats/white", "dogs")]
     shard = write_shard(tmp_path / "s.tar", files)
     (tmp_path / "list.txt").write_text("cats/white/1.png\ncats\ns.tar\n")
-    emphasis = {"cats": 3.0, "cats/black/": 0.5}
+    sampling_weights = {"cats": 3.0, "cats/black/": 0.5}
     for path, expected in (
         (tmp_path, [1, 0.5, 3, 1]),
         (shard, [0.5, 3, 1]),
         (tmp_path / "list.txt", [3, 0.5, 3, 0.5, 3, 1]),
     ):
-        store = load_photos([path], short_side=72, emphasis=emphasis)
+        store = load_photos([path], short_side=72, sampling_weights=sampling_weights)
         assert store.frequency is not None
         assert store.frequency.tolist() == expected
-    train, test = store.split(2)
+    train, held = store.split(2)
     assert train.frequency is not None
-    assert test.frequency is not None
-    assert (train.frequency.tolist(), test.frequency.tolist()) == ([3, 0.5, 3, 0.5], [3, 1])
+    assert held.frequency is not None
+    assert (train.frequency.tolist(), held.frequency.tolist()) == ([3, 0.5, 3, 0.5], [3, 1])
     assert load_photos([shard], short_side=72).frequency is None
 
 
 @pytest.mark.parametrize(
-    ("emphasis", "said"),
+    ("sampling_weights", "said"),
     [
         (
             {"drawn": 2.0, "cats": 2.0},
@@ -103,9 +166,9 @@ def test_a_photograph_is_drawn_as_often_as_its_innermost_emphasised_folder_says(
         ({"drawn": float("nan")}, "above 0"),
     ],
 )
-def test_an_emphasis_that_cannot_be_is_refused(shard, emphasis, said):
+def test_sampling_weights_that_cannot_be_are_refused(shard, sampling_weights, said):
     with pytest.raises(DataError, match=said):
-        load_photos([shard], short_side=72, emphasis=emphasis)
+        load_photos([shard], short_side=72, sampling_weights=sampling_weights)
 
 
 def test_crops_are_the_right_squares_of_the_right_photographs(tmp_path):
@@ -123,11 +186,11 @@ def test_crops_are_the_right_squares_of_the_right_photographs(tmp_path):
 
 def test_split_holds_the_last_photographs_back(shard):
     store = load_photos([shard], short_side=72)
-    train, test = store.split(5)
-    assert (len(train), len(test)) == (19, 5)
-    assert int(test.start[0]) == int(train.start[-1] + train.height[-1] * train.width[-1])
+    train, held = store.split(5)
+    assert (len(train), len(held)) == (11, 5)
+    assert int(held.start[0]) == int(train.start[-1] + train.height[-1] * train.width[-1])
     whole, none = store.split(0)
-    assert (len(whole), len(none)) == (24, 0)
+    assert (len(whole), len(none)) == (16, 0)
 
 
 def test_sampled_chroma_is_that_of_the_pixels(shard):
@@ -139,16 +202,18 @@ def test_sampled_chroma_is_that_of_the_pixels(shard):
 
 
 def test_sampled_chroma_is_that_of_the_photographs_that_are_drawn(tmp_path):
-    colours = {"red": (200, 40, 30), "blue": (30, 60, 200)}
+    colors = {"red": (200, 40, 30), "blue": (30, 60, 200)}
     files = []
-    for name, colour in colours.items():
+    for name, color in colors.items():
         picture = scene(0)
-        picture.paste(colour, (0, 0, 90, 24))
+        picture.paste(color, (0, 0, 90, 24))
         files.append((f"{name}/1.png", encoded(picture)))
     shard = write_shard(tmp_path / "s.tar", files)
     reds, blues = [
-        load_photos([shard], short_side=72, emphasis=emphasis).sample_ab(4000, seed=0)[:, 1]
-        for emphasis in ({"red": 9.0}, {"blue": 9.0})
+        load_photos([shard], short_side=72, sampling_weights=sampling_weights).sample_ab(
+            4000, seed=0
+        )[:, 1]
+        for sampling_weights in ({"red": 9.0}, {"blue": 9.0})
     ]
     # The patch is a third of a photograph: red in nine tenths of the draws, and in one.
     more = (reds > 30).double().mean() - (blues > 30).double().mean()

@@ -12,14 +12,14 @@ from PIL import Image
 from processes import finish, in_two_processes, trained_by_two
 from safetensors.torch import save_file
 from scenes import encoded, scene, write_shard
+from tintype.training.batches import Batches
+from tintype.training.loop import _bfloat16_pays, _settle, train
 
 from tintype.errors import CheckpointError, DataError, SettingError
 from tintype.systems import SYSTEMS, build
 from tintype.systems.tint import Tint
-from tintype.training.batches import Batches
 from tintype.training.checkpoint import FILE, load_checkpoint
 from tintype.training.data import load_photos
-from tintype.training.loop import _bfloat16_pays, _settle, train
 
 
 def start(shard, run, *options):
