@@ -128,5 +128,5 @@ def test_only_the_study_names_a_web_framework_or_a_database() -> None:
 
 def test_training_needs_none_of_the_core_but_numpy_and_pillow() -> None:
     pytest.importorskip("torch")
-    loaded = loaded_by("import tintype.training.loop, tintype.training.__main__")
+    loaded = loaded_by("import tintype.training.train, tintype.training.__main__")
     assert not loaded & {"onnxruntime", "cyclopts"}

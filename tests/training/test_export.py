@@ -5,13 +5,13 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
+from tintype.training.export import averaged_system, check_parity, export, start_from_exported
+from tintype.training.loop import train
 
 from tintype.errors import CheckpointError, CorruptModelError
 from tintype.runtime.card import find, read_card, verify
 from tintype.runtime.session import Session
 from tintype.systems import build
-from tintype.training.export import averaged_system, check_parity, export, start_from_exported
-from tintype.training.loop import train
 
 
 @pytest.fixture(scope="module")
