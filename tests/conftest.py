@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,3 +39,43 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     fail_if_skipped(report)
     return report
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Return a function from a system's name to the card of its `test` preset, untrained."""
+    from exported import export_once
+
+    base = tmp_path_factory.getbasetemp()
+    # The processes of pytest-xdist have folders of their own inside the session's.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exported"
+    folder.mkdir(exist_ok=True)
+    return lambda name: export_once(name, folder)
+
+
+@pytest.fixture(scope="session")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a shard of 16 scenes."""
+    from scenes import encoded, scene, write_shard
+
+    files = [(f"drawn/scene/{k:06}.png", encoded(scene(k))) for k in range(16)]
+    return write_shard(tmp_path_factory.mktemp("data") / "train-00000.tar", files)
+
+
+@pytest.fixture(scope="session")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a classifier that knows nothing, in the file format of one that does."""
+    import torch
+    from safetensors.torch import save_file
+
+    from tintype.models.backbones import Classifier
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Classifier()
+    weights = {
+        name.removeprefix("backbone."): value.half() for name, value in network.state_dict().items()
+    }
+    path = tmp_path_factory.mktemp("teacher") / "classifier.safetensors"
+    save_file(weights, path)
+    return path

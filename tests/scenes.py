@@ -28,8 +28,8 @@ def encoded(image, format="PNG", **options):
 
 
 def write_shard(path, files):
-    """A tar shard of (name, bytes)."""
-    with tarfile.open(path, "w") as tar:
+    """A tar shard of (name, bytes), gzipped where its name says so."""
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as tar:
         for name, data in files:
             member = tarfile.TarInfo(name)
             member.size = len(data)

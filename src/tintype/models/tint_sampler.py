@@ -125,6 +125,7 @@ class TintSampler(ColorModel):
         "small": (TintSamplerConfig(), TrainConfig(steps=20_000, batch=32)),
         "test": (
             TintSamplerConfig(
+                encoder="tiny",
                 encoder_width=0.25,
                 attention=32,
                 heads=2,

@@ -46,9 +46,9 @@ class Log:
             for key, value in values.items():
                 self._board.add_scalar(f"{kind}/{key}", value, step)
 
-    def warn(self, step: int, text: str) -> None:
-        """Log a warning for whoever watches the run."""
-        line = json.dumps({"kind": "warning", "step": step, "text": text})
+    def note(self, step: int, text: str) -> None:
+        """Log a sentence for whoever watches the run."""
+        line = json.dumps({"kind": "note", "step": step, "text": text})
         with open(self._path, "a") as file:
             file.write(line + "\n")
         if self._on_line is not None:

@@ -55,6 +55,8 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
     keep_large_blocks()
     trainer = Trainer(run, facts, config, saved, store, held, processes)
     log = Log(run.out, trainer.step, on_line) if processes.rank == 0 else None
+    if log is not None and "labels" in facts and not run.resume:
+        log.note(0, f"labels: {facts['labels']}")
     with Interruption() as interruption:
         trainer.fit(log, lambda: interruption.requested)
     if log is not None:
@@ -179,7 +181,7 @@ class Trainer:
         warnings = self.model.warnings(values)
         for warning in warnings:
             if warning.partition(":")[0] not in self.warned:
-                log.warn(self.step, warning)
+                log.note(self.step, warning)
         self.warned = {warning.partition(":")[0] for warning in warnings}
 
     def validate(self, log: Log | None, last: bool = False) -> None:
