@@ -72,6 +72,8 @@ def colorize(
             hold more than would be written back.
         max_pixels: refuse photographs with more pixels than this.
     """
+    # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _check_words(photos if output is None else [*photos, output])
     if in_place and output is not None:
         raise UsageError("--in-place replaces the photographs: leave out --output")

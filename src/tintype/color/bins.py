@@ -43,7 +43,7 @@ _ENCODE_CHUNK = 4096
 
 @cache
 def ab_bins() -> NDArray[np.float32]:
-    """Returns the centres of the 313 ab bins, (313, 2), ordered by a and then by b.
+    """Return the centres of the 313 ab bins, (313, 2), ordered by a and then by b.
 
     The array is shared and read-only. In-gamut points of the grid of step 10 in CIE Lab.
     """
@@ -58,7 +58,7 @@ def ab_bins() -> NDArray[np.float32]:
 def soft_encode(
     ab: ArrayLike, *, neighbours: int = 10, sigma: float = 5.0
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Spreads each colour over its nearest bins with Gaussian weights.
+    """Spread each colour over its nearest bins with Gaussian weights.
 
     The paper prints 5 neighbours; its code and its author say 10.
 
@@ -102,7 +102,7 @@ def soft_encode(
 
 
 def count_bins(indices: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
-    """Counts how much of a set of encoded colours falls on each bin, (313,).
+    """Count how much of a set of encoded colours falls on each bin, (313,).
 
     Counts of several sets add up, so a training set is counted batch by batch.
 
@@ -115,7 +115,7 @@ def count_bins(indices: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
 
 
 def smooth_prior(counts: ArrayLike, *, sigma: float = 5.0) -> NDArray[np.float64]:
-    """Turns counts into a distribution over the bins, smoothed by a Gaussian in ab space, (313,).
+    """Turn counts into a distribution over the bins, smoothed by a Gaussian in ab space, (313,).
 
     Each bin hands its mass to itself and its neighbours in shares that add up to 1, so nothing is
     lost over the edge of the gamut.
@@ -138,7 +138,7 @@ def smooth_prior(counts: ArrayLike, *, sigma: float = 5.0) -> NDArray[np.float64
 
 
 def rebalancing_weights(prior: ArrayLike, *, lam: float = 0.5) -> NDArray[np.float32]:
-    """Returns the weight of each bin that makes rare colours count, (313,).
+    """Return the weight of each bin that makes rare colours count, (313,).
 
     w is proportional to 1 / ((1 - lam) p + lam / Q), scaled so that its mean under p is 1.
 
@@ -155,7 +155,7 @@ def rebalancing_weights(prior: ArrayLike, *, lam: float = 0.5) -> NDArray[np.flo
 def annealed_mean(
     probabilities: ArrayLike, *, temperature: float = 0.38, axis: int = -1
 ) -> NDArray[np.float32]:
-    """Decodes distributions over the bins to ab: the mean after sharpening by a temperature.
+    """Decode distributions over the bins to ab: the mean after sharpening by a temperature.
 
     p^(1/T) / sum p^(1/T), then the expectation over the bin centres. T = 1 is the plain mean,
     T near 0 the mode. For logits the normalisation cancels: see `annealed_mean_of_logits`.
@@ -176,7 +176,7 @@ def annealed_mean(
 def annealed_mean_of_logits(
     logits: ArrayLike, *, temperature: float = 0.38, axis: int = -1
 ) -> NDArray[np.float32]:
-    """Decodes logits over the bins to ab, as `annealed_mean` decodes their softmax.
+    """Decode logits over the bins to ab, as `annealed_mean` decodes their softmax.
 
     Args:
         logits: logits over the 313 bins along ``axis``.
@@ -219,12 +219,12 @@ CHROMA_32 = ChromaLevels(32, 3.5 / 255, 251.5 / 255)
 
 
 def level_centers(levels: ChromaLevels = CHROMA_32) -> NDArray[np.float32]:
-    """Returns the centre of each level, (count,). Index it by levels to decode them."""
+    """Return the centre of each level, (count,). Index it by levels to decode them."""
     return np.linspace(levels.low, levels.high, levels.count, dtype=np.float32)
 
 
 def quantize_chroma(chroma: ArrayLike, levels: ChromaLevels = CHROMA_32) -> NDArray[np.uint8]:
-    """Returns the nearest level of each chroma value, of the same shape.
+    """Return the nearest level of each chroma value, of the same shape.
 
     With the default levels this is floor(c / 8) for every 8-bit value c / 255.
 

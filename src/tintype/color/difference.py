@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def ciede2000(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Colour difference Delta E 2000 of CIE Lab colours, (..., 3) to (...): 1 is just visible.
+    """Return the colour difference Delta E 2000 of CIE Lab colours, (..., 3) to (...).
 
-    CIE 142-2001 with kL = kC = kH = 1, in the notation and with the hue conventions of Sharma, Wu,
-    Dalal, "The CIEDE2000 color-difference formula" (2005).
+    1 is just visible. CIE 142-2001 with kL = kC = kH = 1, in the notation and with the hue
+    conventions of Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula" (2005).
 
     Args:
         first, second: L in [0, 100], a and b; shapes that broadcast against each other.
@@ -50,7 +50,7 @@ def ciede2000(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 
 
 def _chroma_saturation(chroma: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The formula's sqrt(C^7 / (C^7 + 25^7))."""
+    """Return the formula's sqrt(C^7 / (C^7 + 25^7))."""
     cubed = chroma * chroma * chroma
     seventh = cubed * cubed * chroma
     return np.sqrt(seventh / (seventh + 25.0**7))

@@ -56,7 +56,7 @@ def join_lab(
     dtype: DTypeLike = np.uint8,
     out: RgbArray | None = None,
 ) -> RgbArray:
-    """Joins gray and Lab chroma to sRGB whose lightness is that of the gray.
+    """Join gray and Lab chroma to sRGB whose lightness is that of the gray.
 
     The neutral axis is taken to be exactly r = g = b, which is within 0.005 units of a and b of
     that of `tintype.color.spaces.rgb_to_lab`.
@@ -104,7 +104,7 @@ def join_luma(
     dtype: DTypeLike = np.uint8,
     out: RgbArray | None = None,
 ) -> RgbArray:
-    """Joins gray and the chroma of a luma space to sRGB whose BT.601 luma is the gray.
+    """Join gray and the chroma of a luma space to sRGB whose BT.601 luma is the gray.
 
     RGB is linear in this chroma, so the largest representable share of it has a closed form.
 
@@ -180,14 +180,14 @@ def _to_unit_range(gray: NDArray) -> NDArray[np.float32]:
 
 @cache
 def _f_table(levels: int) -> NDArray[np.float32]:
-    """f(Y) = (L* + 16) / 116 of each gray level, scaled."""
+    """Return f(Y) = (L* + 16) / 116 of each gray value, scaled."""
     gray = np.linspace(0, 1, levels)
     return ((gray_to_lightness(gray) + 16) * (_F_SCALE / 116)).astype(np.float32)
 
 
 @cache
 def _linear_to_srgb8_table() -> NDArray[np.uint8]:
-    """The 8-bit sRGB level of each 65,535th of linear light, taken at the middle of the step."""
+    """Return the 8-bit sRGB value of each 65,535th of linear light, at the middle of the step."""
     linear = (np.arange(65536) + 0.5) / _WHITE
     return (np.minimum(linear_to_srgb(linear), 1) * 255 + 0.5).astype(np.uint8)
 

@@ -33,7 +33,7 @@ _BLOCK_COLUMNS = 256  # columns summed at once, which bounds the memory of float
 
 
 def box_mean(plane: Plane, radius: int) -> Plane:
-    """Averages a square window around each pixel, at a cost that does not depend on its radius.
+    """Average a square window around each pixel, at a cost that does not depend on its radius.
 
     At the borders the window is cut off, and the average is that of the pixels it still holds.
 
@@ -56,7 +56,7 @@ def box_mean(plane: Plane, radius: int) -> Plane:
 def guided_filter(
     guide: Plane, planes: NDArray[np.float32], radius: int, eps: float
 ) -> NDArray[np.float32]:
-    """Smooths planes along the edges of a guide (He, Sun, Tang, ECCV 2010).
+    """Smooth planes along the edges of a guide (He, Sun, Tang, ECCV 2010).
 
     Args:
         guide: (H, W), usually gray in [0, 1].
@@ -76,7 +76,7 @@ def guided_filter(
 
 
 def area_mean(plane: NDArray, size: tuple[int, int]) -> Plane:
-    """Reduces a plane by averaging the area under each new pixel, cut pixels counting in part.
+    """Reduce a plane by averaging the area under each new pixel, cut pixels counting in part.
 
     Args:
         plane: (H, W), of any real type.
@@ -95,7 +95,7 @@ def area_mean(plane: NDArray, size: tuple[int, int]) -> Plane:
 
 
 def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.float32]:
-    """Enlarges chroma to the size of a gray plane, along its edges, in one call.
+    """Enlarge chroma to the size of a gray plane, along its edges, in one call.
 
     Args:
         chroma: (h, w, 2), cells that cover the image evenly, in any units.
@@ -109,13 +109,13 @@ def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.fl
 
 
 def resize_bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Chroma (h, w, 2) at another size, (height, width, 2), without a look at any edge."""
+    """Resize chroma (h, w, 2) to (height, width, 2) by Keys' cubic, without a look at any edge."""
     planes = np.moveaxis(chroma, -1, 0)
     return np.stack([_bicubic_plane(np.ascontiguousarray(p), size) for p in planes], axis=-1)
 
 
 def resize_bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Planes (n, h, w) at another, not much smaller size, (n, height, width)."""
+    """Resize planes (n, h, w) to another, not much smaller size, (n, height, width)."""
     height, width = size
     rows, columns = (
         _interpolation_matrix(height, planes.shape[1]),
@@ -126,7 +126,7 @@ def resize_bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArr
 
 
 def _interpolation_matrix(count: int, length: int) -> NDArray[np.float32]:
-    """What each of ``count`` values takes of ``length`` others, as a matrix."""
+    """Return what each of ``count`` values takes of ``length`` others, as a matrix."""
     first, beyond = _interpolation_positions(np.arange(count), count, length)
     shares = np.zeros((count, length), dtype=np.float32)
     each = np.arange(count)
@@ -136,7 +136,7 @@ def _interpolation_matrix(count: int, length: int) -> NDArray[np.float32]:
 
 
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
-    """Returns the (height, width) at which `fit_coefficients` does best.
+    """Return the (height, width) at which `fit_coefficients` does best.
 
     Args:
         cells: shape of the chroma, (h, w, ...).
@@ -166,7 +166,7 @@ class GuidedCoefficients:
 
 
 def fit_coefficients(chroma: NDArray[np.float32], guide: Plane) -> GuidedCoefficients:
-    """Fits chroma as lines in the gray, so that its average over each cell is kept.
+    """Fit chroma as lines in the gray, so that its average over each cell is kept.
 
     Args:
         chroma: (h, w, 2), cells that cover the guide evenly, in any units.
@@ -199,7 +199,7 @@ def fit_coefficients(chroma: NDArray[np.float32], guide: Plane) -> GuidedCoeffic
 def fit_filter_coefficients(
     planes: NDArray[np.float32], guide: Plane, radius: int, eps: float
 ) -> GuidedCoefficients:
-    """Fits planes as the guided filter does: their lines in the gray, and nothing added back.
+    """Fit planes as the guided filter does: their lines in the gray, and nothing added back.
 
     With `enlarge` this is the fast guided filter (arXiv 1505.00996); where the guide is the
     photograph itself it is `guided_filter`.
@@ -227,7 +227,7 @@ def _with_limits(coefficients: Sequence[tuple[Plane, Plane]], guide: Plane) -> G
 def enlarge(
     coefficients: GuidedCoefficients, gray: NDArray, rows: slice, full: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    """Returns the chroma of a strip of the photograph. Strips joined equal the whole, bit for bit.
+    """Return the chroma of a strip of the photograph; strips joined equal the whole, bit for bit.
 
     Args:
         coefficients: those of the whole photograph.
@@ -284,7 +284,7 @@ def _unit_scale(gray: NDArray) -> np.float32:
 def _linear_coefficients(
     guide: Plane, planes: Sequence[Plane], radius: int, eps: float
 ) -> list[tuple[Plane, Plane]]:
-    """The slope and offset of each plane as a line in the guide, averaged over the windows."""
+    """Fit each plane as a line in the guide; return slopes and offsets averaged over windows."""
     mean_guide = box_mean(guide, radius)
     variance = np.maximum(box_mean(guide * guide, radius) - mean_guide * mean_guide, 0)
     coefficients = []
@@ -298,7 +298,7 @@ def _linear_coefficients(
 
 
 def _box_mean_rows(plane: Plane, radius: int) -> Plane:
-    """Averages over 2 radius + 1 rows, from the differences of running sums."""
+    """Average over 2 radius + 1 rows, from the differences of running sums."""
     rows = np.arange(len(plane))
     first = np.maximum(rows - radius, 0)
     last = np.minimum(rows + radius + 1, len(plane))
@@ -314,7 +314,7 @@ def _box_mean_rows(plane: Plane, radius: int) -> Plane:
 
 
 def _area_mean_rows(plane: NDArray, count: int) -> Plane:
-    """Averages rows, (n, m) to (count, m)."""
+    """Average rows, (n, m) to (count, m)."""
     if count == len(plane):
         return plane.astype(np.float32)
     # Sums of whole rows, from the one in which a new row begins to the one before it ends; then
@@ -340,7 +340,7 @@ def _bicubic_plane(plane: Plane, size: tuple[int, ...]) -> Plane:
 
 
 def _bicubic_rows(plane: Plane, count: int) -> Plane:
-    """Interpolates rows, (n, m) to (count, m), by Keys' cubic (1981, a = -1/2)."""
+    """Interpolate rows, (n, m) to (count, m), by Keys' cubic (1981, a = -1/2)."""
     position = (np.arange(count) + 0.5) * len(plane) / count - 0.5
     first = np.floor(position).astype(np.intp) - 1
     rows = np.zeros((count, plane.shape[1]), dtype=np.float32)
@@ -354,7 +354,7 @@ def _bicubic_rows(plane: Plane, count: int) -> Plane:
 
 
 def _extreme_3x3(plane: Plane, extreme: np.ufunc) -> Plane:
-    """The least or the greatest of the 3 x 3 pixels around each."""
+    """Return the least or the greatest of the 3 x 3 pixels around each."""
     for _ in range(2):
         wider = plane.copy()
         extreme(wider[1:], plane[:-1], out=wider[1:])
@@ -366,7 +366,7 @@ def _extreme_3x3(plane: Plane, extreme: np.ufunc) -> Plane:
 def _interpolation_positions(
     pixels: NDArray[np.intp], length: int, guide_length: int
 ) -> tuple[NDArray[np.intp], Plane]:
-    """Where pixels of a side of ``length`` lie on one of ``fit_length``: index and share beyond."""
+    """Return where pixels of a side lie on one of ``guide_length``: index and share beyond."""
     position = np.clip((pixels + 0.5) * guide_length / length - 0.5, 0, guide_length - 1)
     index = position.astype(np.intp)
     return index, (position - index).astype(np.float32)

@@ -38,17 +38,17 @@ _CB_GAIN, _CR_GAIN = 1 / 1.772, 1 / 1.402
 
 
 def srgb_to_linear(srgb: ArrayLike) -> Plane:
-    """Decodes sRGB values in [0, 1] to linear light in [0, 1] (IEC 61966-2-1), of any shape."""
+    """Decode sRGB values in [0, 1] to linear light in [0, 1] (IEC 61966-2-1), of any shape."""
     return _srgb_to_linear(np.asarray(srgb, dtype=np.float32))
 
 
 def linear_to_srgb(linear: ArrayLike) -> Plane:
-    """Encodes linear light in [0, 1] to sRGB values in [0, 1] (IEC 61966-2-1), of any shape."""
+    """Encode linear light in [0, 1] to sRGB values in [0, 1] (IEC 61966-2-1), of any shape."""
     return _linear_to_srgb(np.asarray(linear, dtype=np.float32))
 
 
 def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
-    """Converts sRGB to CIE Lab (D65, 2 degree observer).
+    """Convert sRGB to CIE Lab (D65, 2 degree observer).
 
     Computed in float64: a = 500 (f(X) - f(Y)) would magnify the rounding of float32 to 1e-4.
 
@@ -66,7 +66,7 @@ def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
 
 
 def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
-    """Converts CIE Lab (D65, 2 degree observer) to sRGB, the inverse of `rgb_to_lab`.
+    """Convert CIE Lab (D65, 2 degree observer) to sRGB, the inverse of `rgb_to_lab`.
 
     Args:
         lab: L in [0, 100], a and b, (..., 3).
@@ -82,19 +82,19 @@ def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
 
 
 def gray_to_lightness(gray: ArrayLike) -> Plane:
-    """Returns L* in [0, 100] of the sRGB colours (g, g, g) for g in [0, 1], of any shape."""
+    """Return L* in [0, 100] of the sRGB colours (g, g, g) for g in [0, 1], of any shape."""
     y = _srgb_to_linear(np.asarray(gray, dtype=np.float64))
     return (116 * _lab_f(y) - 16).astype(np.float32)
 
 
 def lightness_to_gray(lightness: ArrayLike) -> Plane:
-    """Returns the g in [0, 1] whose colour (g, g, g) has L* in [0, 100], of any shape."""
+    """Return the g in [0, 1] whose colour (g, g, g) has L* in [0, 100], of any shape."""
     fy = (np.asarray(lightness, dtype=np.float64) + 16) / 116
     return _linear_to_srgb(_lab_f_inverse(fy)).astype(np.float32)
 
 
 def rgb_to_luma(rgb: ArrayLike) -> Plane:
-    """Returns the BT.601 luma of sRGB, (..., 3) to (...). That of (g, g, g) is g, exactly."""
+    """Return the BT.601 luma of sRGB, (..., 3) to (...). That of (g, g, g) is g, exactly."""
     colors = np.asarray(rgb, dtype=np.float32)
     red, green, blue = colors[..., 0], colors[..., 1], colors[..., 2]
     y = np.multiply(red - green, _LUMA_RED, dtype=np.float32)
@@ -103,7 +103,7 @@ def rgb_to_luma(rgb: ArrayLike) -> Plane:
 
 
 def rgb_to_yuv(rgb: ArrayLike) -> NDArray[np.float32]:
-    """Converts sRGB to analogue BT.601 YUV.
+    """Convert sRGB to analogue BT.601 YUV.
 
     Args:
         rgb: sRGB in [0, 1], (..., 3).
@@ -115,12 +115,12 @@ def rgb_to_yuv(rgb: ArrayLike) -> NDArray[np.float32]:
 
 
 def yuv_to_rgb(yuv: ArrayLike) -> NDArray[np.float32]:
-    """Converts analogue BT.601 YUV, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_yuv`."""
+    """Convert analogue BT.601 YUV, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_yuv`."""
     return _luma_chroma_to_rgb(yuv, _U_GAIN, _V_GAIN)
 
 
 def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
-    """Converts sRGB to the full-range YCbCr of JPEG (not the studio range of television).
+    """Convert sRGB to the full-range YCbCr of JPEG (not the studio range of television).
 
     Args:
         rgb: sRGB in [0, 1], (..., 3).
@@ -134,14 +134,14 @@ def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
 
 
 def ycbcr_to_rgb(ycbcr: ArrayLike) -> NDArray[np.float32]:
-    """Converts full-range YCbCr, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_ycbcr`."""
+    """Convert full-range YCbCr, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_ycbcr`."""
     centred = np.array(ycbcr, dtype=np.float32)
     centred[..., 1:] -= 0.5
     return _luma_chroma_to_rgb(centred, _CB_GAIN, _CR_GAIN)
 
 
 def chroma_to_rgb_matrix(space: str) -> NDArray[np.float32]:
-    """Returns the (3, 2) matrix D with sRGB = Y + D @ chroma, chroma counted from neutral.
+    """Return the (3, 2) matrix D with sRGB = Y + D @ chroma, chroma counted from neutral.
 
     Args:
         space: ``"yuv"`` (U, V) or ``"ycbcr"`` (Cb, Cr).

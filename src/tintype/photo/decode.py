@@ -113,7 +113,7 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
 
 
 def jpeg_encoding(image: Image.Image) -> Encoding:
-    """How an opened JPEG is stored."""
+    """Return how an opened JPEG is stored."""
     tables: dict[int, list[int]] = getattr(image, "quantization", {})
     layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
     used = [tables.get(layer[3]) for layer in layers]
@@ -164,7 +164,7 @@ def decode_png(request: ReadRequest) -> Decoded:
 
 
 def _png_profile(image: Image.Image) -> bytes | None:
-    """The profile of a PNG, or one that stands for the gamma it gives instead."""
+    """Return the profile of a PNG, or one that stands for the gamma it gives instead."""
     icc = image.info.get("icc_profile")
     gamma = image.info.get("gamma")
     if icc or not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
@@ -197,7 +197,7 @@ def decode_webp(request: ReadRequest) -> Decoded:
 
 
 def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the first ten bytes of each chunk of a WebP."""
+    """Yield the kind and the first ten bytes of each chunk of a WebP."""
     at = 12
     while True:
         file.seek(at)
@@ -210,7 +210,7 @@ def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _webp_size(file: BinaryIO) -> tuple[int, int]:
-    """Width and height by the first chunk of a WebP."""
+    """Read width and height from the first chunk of a WebP."""
     kind, data = next(_webp_chunks(file), (b"", b""))
     if len(data) < 10:
         raise ValueError("it has no header")
@@ -238,7 +238,7 @@ def decode_avif(request: ReadRequest) -> Decoded:
 
 
 def is_high_bit_depth_avif(file: BinaryIO) -> bool:
-    """Whether an AVIF has 10 or 12 bits a channel, by the configuration of its codec."""
+    """Return whether an AVIF has 10 or 12 bits a channel, by the configuration of its codec."""
     file.seek(0)
     head = file.read(_AVIF_HEAD)
     at = head.find(b"av1C")
@@ -257,7 +257,7 @@ def decode_bmp(request: ReadRequest) -> Decoded:
 
 
 def plain_metadata(image: Image.Image) -> Metadata:
-    """The EXIF, XMP and resolution that Pillow gives with an image."""
+    """Return the EXIF, XMP and resolution that Pillow gives with an image."""
     exif = _exif(image.info.get("exif"))
     xmp = image.info.get("xmp")
     dpi = image.info.get("dpi") or metadata.resolution(metadata.exif_directory(exif))
@@ -265,7 +265,7 @@ def plain_metadata(image: Image.Image) -> Metadata:
 
 
 def _exif(block: bytes | None) -> bytes | None:
-    """An EXIF block without the marks that some formats put before it."""
+    """Strip the marks that some formats put before an EXIF block."""
     while block and block.startswith(b"Exif\0\0"):
         block = block[6:]
     return block or None

@@ -92,7 +92,7 @@ def _metadata(directory: ifd.Directory) -> Metadata:
 def _read_samples(
     request: ReadRequest, directory: ifd.Directory
 ) -> NDArray[np.uint16] | Image.Image:
-    """The samples of a 16-bit TIFF as gray or RGB with alpha, (H, W, 1 to 4); or a CMYK image."""
+    """Read a 16-bit TIFF as gray or RGB with alpha, (H, W, 1 to 4); or as a CMYK image."""
     photometric = directory.number(tiff.PHOTOMETRIC, 0)
     colors = {0: 1, 1: 1, 2: 3, 5: 4}.get(photometric)
     channels = directory.number(tiff.CHANNELS, 1)

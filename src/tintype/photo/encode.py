@@ -110,7 +110,7 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def _flatten_alpha(photo: Photo, notes: list[str]) -> Image.Image:
-    """The picture without transparency, over white where it had some."""
+    """Lay the picture over white where it has transparency."""
     image = _image(photo)
     if photo.alpha is None:
         return image
@@ -208,7 +208,7 @@ def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
 
 
 def _parsable_exif(photo: Photo, notes: list[str]) -> bytes | None:
-    """The EXIF block, unless it is too damaged for a format that takes it apart."""
+    """Return the EXIF block, unless it is too damaged for a format that takes it apart."""
     if photo.metadata.exif and not metadata.exif_directory(photo.metadata.exif):
         notes.append("the EXIF is damaged and is left out")
         return None
@@ -265,12 +265,12 @@ def _channels(photo: Photo) -> int:
 
 
 def _pixels(photo: Photo) -> Pixels:
-    """The gray or the colours that are written."""
+    """Return the gray or the colours that are written."""
     return photo.gray if photo.colors is None else photo.colors
 
 
 def _image(photo: Photo) -> Image.Image:
-    """The photograph at 8 bits, of mode L, LA, RGB or RGBA."""
+    """Return the photograph at 8 bits, of mode L, LA, RGB or RGBA."""
     picture = _to_8_bit(_pixels(photo))
     if photo.alpha is not None:
         picture = np.dstack([picture, _to_8_bit(photo.alpha)])
@@ -278,20 +278,20 @@ def _image(photo: Photo) -> Image.Image:
 
 
 def _color_image(photo: Photo) -> Image.Image:
-    """The photograph at 8 bits, of mode RGB or RGBA, for a format that knows no gray."""
+    """Return the photograph at 8 bits, of mode RGB or RGBA, for a format that knows no gray."""
     image = _image(photo)
     return image if photo.colors is not None else image.convert(image.mode.replace("L", "RGB"))
 
 
 def _to_8_bit(values: Pixels) -> NDArray[np.uint8]:
-    """Values at 8 bits: those of 16 divided by 257 and rounded."""
+    """Round values to 8 bits: those of 16 divided by 257."""
     if values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False)
     return np.rint(np.arange(65536) / 257).astype(np.uint8)[values]
 
 
 def _strips(photo: Photo) -> Iterator[Pixels]:
-    """The photograph's rows in order, (rows, W, channels) at a time, at its own depth."""
+    """Yield the photograph's rows in order, (rows, W, channels) at a time, at its own depth."""
     picture = _pixels(photo)
     rows = tiff.strip_rows(photo.width, _channels(photo), picture.itemsize)
     for top in range(0, photo.height, rows):

@@ -44,7 +44,7 @@ class Encoding:
 
 
 def format_of(name: str) -> Format | None:
-    """The format that a file name's extension stands for; None for any other extension."""
+    """Return the format that a file name's extension stands for; None for any other extension."""
     lower = name.lower()
     for format, extensions in EXTENSIONS.items():
         if lower.endswith(extensions):
@@ -53,7 +53,7 @@ def format_of(name: str) -> Format | None:
 
 
 def requested_format(target: Path, source: Path | None = None) -> Format | None:
-    """The format that a result's name asks for, known before any work is done.
+    """Return the format that a result's name asks for, known before any work is done.
 
     Args:
         target: where the result goes.

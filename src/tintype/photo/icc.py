@@ -64,7 +64,7 @@ def read_tone_curve(data: bytes) -> tuple[Values, int]:
 
 
 def lut_to_xyz(data: bytes, pcs: str) -> Callable[[NDArray[np.uint16]], Values]:
-    """The conversion that a profile's AToB tag stands for.
+    """Build the conversion that a profile's AToB tag stands for.
 
     Args:
         data: the tag: ``mft1``, ``mft2`` or ``mAB``.
@@ -100,7 +100,7 @@ def lut_to_xyz(data: bytes, pcs: str) -> Callable[[NDArray[np.uint16]], Values]:
 
 
 def _read_mft(data: bytes, size: int) -> LutStages:
-    """A lut8Type or lut16Type tag of three channels in and out."""
+    """Read a lut8Type or lut16Type tag of three channels in and out."""
     channels_in, channels_out, points = data[8], data[9], data[10]
     if (channels_in, channels_out) != (3, 3) or points < 2:
         raise ValueError("its tables are not for three channels")
@@ -130,7 +130,7 @@ def _read_mft(data: bytes, size: int) -> LutStages:
 
 
 def _read_mab(data: bytes) -> LutStages:
-    """A lutAToBType tag of three channels in and out."""
+    """Read a lutAToBType tag of three channels in and out."""
     if data[8] != 3 or data[9] != 3:
         raise ValueError("its tables are not for three channels")
     b_at, matrix_at, m_at, grid_at, a_at = struct.unpack_from(">5I", data, 12)
@@ -164,13 +164,13 @@ def _read_mab(data: bytes) -> LutStages:
 
 
 def _resample_curve(curve: Values) -> Values:
-    """A sampled curve, sampled at 65536 levels."""
+    """Interpolate a sampled curve at 65536 places."""
     x = np.linspace(0, len(curve) - 1, 65536)
     return np.interp(x, np.arange(len(curve)), curve).astype(np.float32)
 
 
 def _apply_curves(curves: list[Values], values: Values) -> Values:
-    """Values through one curve for each channel."""
+    """Send values through one curve for each channel."""
     if not curves:
         return values
     index = np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16)
@@ -178,7 +178,7 @@ def _apply_curves(curves: list[Values], values: Values) -> Values:
 
 
 def _interpolate_trilinear(grid: Values, values: Values) -> Values:
-    """Values in [0, 1], (..., 3), looked up in a grid (r, g, b, 3) and interpolated."""
+    """Look values in [0, 1], (..., 3), up in a grid (r, g, b, 3), and interpolate."""
     sizes = np.array(grid.shape[:3])
     position = np.clip(values, 0, 1) * (sizes - 1).astype(np.float32)
     cell = np.minimum(position.astype(np.int32), sizes - 2)
@@ -196,7 +196,7 @@ def _interpolate_trilinear(grid: Values, values: Values) -> Values:
 
 
 def _lab_to_xyz(lab: Values) -> Values:
-    """CIE Lab to XYZ under D50, (..., 3)."""
+    """Convert CIE Lab to XYZ under D50, (..., 3)."""
     fy = (lab[..., 0] + 16) / 116
     f = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
     xyz = np.where(f > 6 / 29, f**3, (f - 16 / 116) * (108 / 841))

@@ -54,7 +54,7 @@ class Directory:
     next: int = 0
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of a tag; empty where it is absent or holds something else."""
+        """Return the whole numbers of a tag; empty where it is absent or holds something else."""
         entry = self.entries.get(tag)
         code = _NUMBER_FORMATS.get(entry.type) if entry else None
         if entry is None or code is None:
@@ -62,11 +62,11 @@ class Directory:
         return struct.unpack(f"{self.order}{entry.length}{code}", entry.value)
 
     def number(self, tag: int, default: int) -> int:
-        """The first whole number of a tag."""
+        """Return the first whole number of a tag."""
         return (*self.numbers(tag), default)[0]
 
     def rational(self, tag: int) -> float | None:
-        """The first fraction of a tag; None where there is none or it divides by zero."""
+        """Return the first fraction of a tag; None where there is none or it divides by zero."""
         entry = self.entries.get(tag)
         if entry is None or entry.type != RATIONAL or not entry.length:
             return None
@@ -88,7 +88,7 @@ class Directory:
         self.entries[tag] = Entry(kind, len(value), value)
 
     def without(self, tags: frozenset[int]) -> Directory:
-        """A copy that lacks some tags."""
+        """Return a copy that lacks some tags."""
         kept = {tag: entry for tag, entry in self.entries.items() if tag not in tags}
         return replace(self, entries=kept, children=dict(self.children), next=0)
 
@@ -197,7 +197,7 @@ def build(directory: Directory, base: int) -> bytes:
 
 
 def build_block(directory: Directory) -> bytes:
-    """A directory as a block of its own: TIFF header and directory, which is what EXIF is."""
+    """Lay a directory out as a block of its own: TIFF header and directory, as EXIF is."""
     mark = b"II" if directory.order == "<" else b"MM"
     return mark + struct.pack(directory.order + "HI", 42, 8) + build(directory, 8)
 
@@ -212,7 +212,7 @@ class Slot(NamedTuple):
 
 
 def slots(block: bytes | bytearray, offset: int, order: str) -> Iterator[Slot]:
-    """The entries of the directory at an offset of a block, as far as they are whole."""
+    """Yield the entries of the directory at an offset of a block, as far as they are whole."""
     if offset + 2 > len(block):
         return
     (count,) = struct.unpack_from(order + "H", block, offset)

@@ -61,7 +61,7 @@ class Metadata:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     def orientation(self) -> int:
-        """How the stored pixels lie: 1 upright, 2 to 8 as EXIF numbers the rest."""
+        """Return how the stored pixels lie: 1 upright, 2 to 8 as EXIF numbers the rest."""
         found = 1
         directory = exif_directory(self.exif)
         entry = directory.entries.get(ORIENTATION) if directory else None
@@ -73,7 +73,7 @@ class Metadata:
         return found if found in range(1, 9) else 1
 
     def normalized(self, width: int, height: int, transposed: bool) -> Metadata:
-        """The metadata of the upright sRGB picture that will be written.
+        """Return the metadata of the upright sRGB picture that will be written.
 
         Args:
             width: its width in pixels.
@@ -92,7 +92,7 @@ class Metadata:
         )
 
     def as_color(self) -> Metadata:
-        """The metadata of the same picture in colour."""
+        """Return the metadata of the same picture in colour."""
         return replace(
             self,
             exif=_color_exif(self.exif) if self.exif else None,
@@ -100,12 +100,12 @@ class Metadata:
         )
 
     def iptc(self) -> bytes | None:
-        """The IPTC record among Photoshop's resources."""
+        """Return the IPTC record among Photoshop's resources."""
         return dict(resources(self.photoshop or b"")).get(_IPTC_RESOURCE)
 
 
 def exif_directory(exif: bytes | None) -> ifd.Directory | None:
-    """The directory of an EXIF block, with those below it; None where it is damaged or absent."""
+    """Parse an EXIF block with the directories below it; None where it is damaged or absent."""
     if not exif:
         return None
     file = io.BytesIO(exif)
@@ -117,7 +117,7 @@ def exif_directory(exif: bytes | None) -> ifd.Directory | None:
 
 
 def resolution(directory: ifd.Directory | None) -> tuple[float, float] | None:
-    """The dots per inch that a directory's resolution tags give."""
+    """Return the dots per inch that a directory's resolution tags give."""
     if directory is None:
         return None
     unit = {2: 1.0, 3: 2.54}.get(directory.number(RESOLUTION_UNIT, 2))
@@ -135,7 +135,7 @@ def set_resolution(directory: ifd.Directory, dpi: tuple[float, float] | None) ->
 
 
 def exif_with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
-    """An EXIF block that holds the resolution, for formats with no other place for it."""
+    """Add the resolution to an EXIF block, for formats with no other place for it."""
     directory = exif_directory(exif)
     if not dpi or resolution(directory) or (exif and directory is None):
         return exif
@@ -145,7 +145,7 @@ def exif_with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) ->
 
 
 def normalize_exif(exif: bytes, width: int, height: int, transposed: bool) -> bytes:
-    """An EXIF block made true of the upright sRGB picture.
+    """Make an EXIF block true of the upright sRGB picture.
 
     Orientation becomes 1, sizes the picture's own, colour space sRGB; the thumbnail, which shows
     the picture as it was, goes. A damaged block stays as it is, as far as it is damaged.
@@ -164,7 +164,7 @@ def normalize_exif(exif: bytes, width: int, height: int, transposed: bool) -> by
 
 
 def _edit_exif(exif: bytes, change: Callable[[bytearray, int, str], None]) -> bytes:
-    """An EXIF block changed in place, as far as it is not damaged.
+    """Change an EXIF block in place, as far as it is not damaged.
 
     Args:
         exif: the block.
@@ -216,7 +216,7 @@ def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> Non
 
 
 def _color_exif(exif: bytes) -> bytes:
-    """An EXIF block that says of a picture in colour that it is one."""
+    """Make an EXIF block say of a picture in colour that it is one."""
 
     def set_color(block: bytearray, first: int, order: str) -> None:
         for slot in ifd.slots(block, first, order):
@@ -247,7 +247,7 @@ def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
 
 
 def without_orientation(exif: bytes) -> bytes:
-    """An EXIF block that says nothing of orientation, for a format with a place of its own."""
+    """Take the orientation out of an EXIF block, for a format with a place of its own."""
 
     def drop(block: bytearray, first: int, order: str) -> None:
         (count,) = struct.unpack_from(order + "H", block, first)
@@ -263,7 +263,7 @@ def without_orientation(exif: bytes) -> bytes:
 
 
 def shrink_exif(exif: bytes, max_bytes: int) -> bytes | None:
-    """An EXIF block of at most so many bytes, if need be without the large private tags."""
+    """Shrink an EXIF block to so many bytes, if need be without the large private tags."""
     directory = exif_directory(exif)
     if len(exif) <= max_bytes or directory is None:
         return exif if len(exif) <= max_bytes else None
@@ -273,7 +273,7 @@ def shrink_exif(exif: bytes, max_bytes: int) -> bytes | None:
 
 
 def shrink_xmp(xmp: bytes, max_bytes: int) -> bytes | None:
-    """An XMP packet of at most so many bytes, if need be without the room it keeps for changes."""
+    """Shrink an XMP packet to so many bytes, if need be without the room it keeps for changes."""
     if len(xmp) > max_bytes:
         end = xmp.rfind(b"<?xpacket end")
         if end >= 0:
@@ -282,7 +282,7 @@ def shrink_xmp(xmp: bytes, max_bytes: int) -> bytes | None:
 
 
 def normalize_xmp(xmp: bytes, width: int, height: int) -> bytes:
-    """An XMP packet made true of the upright sRGB picture: orientation, sizes and colour space."""
+    """Make an XMP packet true of the upright sRGB picture: orientation, sizes, colour space."""
     return _set_in_xmp(
         xmp,
         {
@@ -310,12 +310,12 @@ def _set_in_xmp(xmp: bytes, values: dict[str, str]) -> bytes:
 
 
 def resources(photoshop: bytes) -> list[tuple[int, bytes]]:
-    """The number and data of each of Photoshop's image resources, as far as they are whole."""
+    """List the number and data of each of Photoshop's image resources, as far as they are whole."""
     return [(number, data) for number, _, data in _split_resources(photoshop)]
 
 
 def with_iptc(photoshop: bytes | None, iptc: bytes) -> bytes:
-    """Photoshop's resources with an IPTC record, unless they have one."""
+    """Add an IPTC record to Photoshop's resources, unless they have one."""
     photoshop = photoshop or b""
     if _IPTC_RESOURCE in dict(resources(photoshop)):
         return photoshop
@@ -331,7 +331,7 @@ def _without_stale_resources(photoshop: bytes) -> bytes | None:
 
 
 def _split_resources(photoshop: bytes) -> list[tuple[int, bytes, bytes]]:
-    """The number, the whole bytes and the data of each resource.
+    """List the number, the whole bytes and the data of each resource.
 
     Those of other programs, and what is none from some place on, are of unknown number.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def open_error_reason(path: Path, error: OSError | ValueError) -> str:
-    """What keeps a path from being opened, where the error alone does not say it best."""
+    """Say what keeps a path from being opened, where the error alone does not say it best."""
     for folder in path.parents:
         if os.path.isfile(folder):
             return f"{folder} is a file, not a folder"

@@ -181,12 +181,12 @@ class Photo:
         return 8 * (self.gray if self.colors is None else self.colors).itemsize
 
     def luminance(self) -> NDArray[np.float32]:
-        """The gray value of every pixel in [0, 1], gamma-encoded as in sRGB, (H, W)."""
+        """Return the gray value of every pixel in [0, 1], gamma-encoded as in sRGB, (H, W)."""
         white = np.float32(np.iinfo(self.gray.dtype).max)
         return np.divide(self.gray, white, dtype=np.float32)
 
     def rgb(self) -> Pixels:
-        """The picture's own colours in sRGB, (H, W, 3), 8 or 16 bits; three times gray without.
+        """Return the own colours in sRGB, (H, W, 3), 8 or 16 bits; three times gray without any.
 
         Raises:
             PhotoError: it was in colour, and opened without keeping them.
@@ -198,7 +198,7 @@ class Photo:
         return np.repeat(self.gray[..., None], 3, axis=2)
 
     def with_rgb(self, rgb: Pixels) -> Photo:
-        """The same photograph in these colours, with all it carries.
+        """Return the same photograph in these colours, with all it carries.
 
         Args:
             rgb: (H, W, 3) in sRGB, uint8 or uint16. 8 bits for a 16-bit photograph, and 16 for one
@@ -299,7 +299,7 @@ def _decoded_pixels(pixels: Image.Image | NDArray[np.uint16]) -> Decoded:
 
 
 def _to_16_bit(values: Pixels) -> Pixels:
-    """8-bit values at 16 bits; 16-bit ones as they are."""
+    """Spread 8-bit values to 16 bits; leave 16-bit ones as they are."""
     return values * np.uint16(257) if values.dtype == np.uint8 else values.view()
 
 

@@ -66,7 +66,7 @@ no_warnings = _SharedContext(_without_warnings)
 
 
 def image_to_array(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels of a loaded 8-bit image, (H, W) or (H, W, C), in no more memory than they take."""
+    """Copy the pixels of a loaded 8-bit image, (H, W) or (H, W, C), strip by strip."""
     width, height = image.size
     bands = len(image.getbands())
     pixels = np.empty((height, width, bands) if bands > 1 else (height, width), dtype=np.uint8)

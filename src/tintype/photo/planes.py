@@ -111,7 +111,7 @@ def samples_to_planes(
 
 
 def rgb16_to_luma(colors: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """BT.601 luma (H, W) of 16-bit colours (H, W, 3), rounded."""
+    """Return the BT.601 luma (H, W) of 16-bit colours (H, W, 3), rounded."""
     gray = np.empty(colors.shape[:2], dtype=np.uint16)
     rows = max(1, _STRIP_PIXELS // colors.shape[1])
     for top in range(0, len(colors), rows):
@@ -124,7 +124,7 @@ def rgb16_to_luma(colors: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def _thumbnail_16_bit(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """A small picture of 16-bit colours, in levels of 255: rows left out, columns averaged."""
+    """Reduce 16-bit colours to a thumbnail in values of 255: rows left out, columns averaged."""
     height, width, _ = colors.shape
     step = _reduction((width, height))
     rows = colors[::step, : width // step * step]
@@ -132,7 +132,7 @@ def _thumbnail_16_bit(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def _none_if_neutral(colors: Pixels | None, kind: Kind) -> Pixels | None:
-    """Colours, but None where red, green and blue are the same all over."""
+    """Return the colours, but None where red, green and blue are the same all over."""
     if kind != "gray" or colors is None:
         return colors
     red, green, blue = np.moveaxis(colors, -1, 0)
@@ -185,7 +185,7 @@ def _reduction(size: tuple[int, int]) -> int:
 
 
 def _classify(colors: NDArray[np.generic]) -> Kind:
-    """Whether a small picture (H, W, 3), in levels of 255, is gray, toned or in colour.
+    """Tell whether a small picture (H, W, 3), in values of 255, is gray, toned or in colour.
 
     In a toned print every gray has its own chroma, all over the picture: what is left when the
     mean chroma of each gray is taken away is grain and stains.

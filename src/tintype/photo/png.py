@@ -37,7 +37,7 @@ _STRIP_BYTES = 1 << 22
 
 
 def read_header(file: BinaryIO) -> tuple[int, int, int, int]:
-    """Width, height, bit depth and colour type of a PNG that stands at the beginning of a file.
+    """Read width, height, bit depth and colour type of a PNG.
 
     Raises:
         ValueError: there is no whole header.
@@ -50,7 +50,7 @@ def read_header(file: BinaryIO) -> tuple[int, int, int, int]:
 
 
 def read_ancillary_chunks(file: BinaryIO) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None]:
-    """The text and the private chunks to be copied, and EXIF that an old program wrote as text.
+    """Read the text and private chunks to be copied, and EXIF that an old program wrote as text.
 
     XMP is not among them. A private chunk is copied where its name says that it stays true when
     the pixels change.
@@ -75,7 +75,7 @@ def read_ancillary_chunks(file: BinaryIO) -> tuple[tuple[tuple[bytes, bytes], ..
 
 
 def _raw_profile(kind: bytes, data: bytes) -> bytes | None:
-    """EXIF as it was stored before PNG had a chunk for it: hexadecimal after three lines."""
+    """Read EXIF as it was stored before PNG had a chunk for it: hexadecimal after three lines."""
     text = data.partition(b"\0")[2]
     try:
         if kind == b"zTXt":
@@ -87,7 +87,7 @@ def _raw_profile(kind: bytes, data: bytes) -> bytes | None:
 
 
 def xmp_chunk(xmp: bytes) -> tuple[bytes, bytes]:
-    """The chunk that holds an XMP packet."""
+    """Return the chunk that holds an XMP packet."""
     return b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + xmp
 
 
@@ -116,7 +116,7 @@ def read_16(
 
 
 def _load_with_rawmode(image: PngImageFile, rawmode: str) -> NDArray[np.uint8]:
-    """The pixels of a picture whose rows are unpacked in another way than Pillow chose."""
+    """Load a picture with its rows unpacked in another way than Pillow chose."""
     image.tile = [tile._replace(args=rawmode) for tile in image.tile]
     image.load()
     return image_to_array(image)
@@ -156,7 +156,7 @@ def write_16(
 def _paeth_filtered(
     strips: Iterator[NDArray[np.uint8 | np.uint16]], width: int, pixel: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Rows under PNG's fourth filter, Paeth's, which serves photographs best of the five."""
+    """Yield rows under PNG's fourth filter, Paeth's, which serves photographs best of the five."""
     above = np.zeros((1, width * pixel), dtype=np.uint8)
     step = max(1, _STRIP_BYTES // (width * pixel))
     for strip in strips:

@@ -40,13 +40,13 @@ class ProfileError(Exception):
 
 @cache
 def srgb_profile() -> bytes:
-    """The sRGB profile written into colour pictures; the same bytes on every machine."""
+    """Return the sRGB profile written into colour pictures; the same bytes on every machine."""
     return make_profile("sRGB", "RGB ", _SRGB_CURVE)
 
 
 @cache
 def srgb_gray_profile() -> bytes:
-    """The profile of gray pictures in sRGB's curve."""
+    """Return the profile of gray pictures in sRGB's curve."""
     return make_profile("sRGB gray", "GRAY", _SRGB_CURVE)
 
 
@@ -90,7 +90,7 @@ def make_profile(name: str, space: str, curve: tuple[float, ...]) -> bytes:
 
 
 def profile_name(icc: bytes) -> str:
-    """The description of a profile, or "unnamed"."""
+    """Return the description of a profile, or "unnamed"."""
     try:
         data = _read_tags(icc)["desc"]
         if data[:4] == b"desc":
@@ -105,7 +105,7 @@ def profile_name(icc: bytes) -> str:
 
 @lru_cache(maxsize=16)
 def is_srgb(icc: bytes) -> bool:
-    """Whether an RGB profile moves no colour by more than a level of 255.
+    """Return whether an RGB profile moves no colour by more than a level of 255.
 
     Raises:
         ProfileError: it is damaged, or not for RGB.
@@ -140,7 +140,7 @@ def samples_to_srgb(samples: NDArray[np.uint16], icc: bytes) -> None:
 
 
 def gray_to_srgb_table(icc: bytes, size: int) -> NDArray[np.uint16] | None:
-    """The sRGB gray level of each gray level of a profile, gray or RGB.
+    """Return the sRGB gray level of each gray level of a profile, gray or RGB.
 
     Args:
         icc: the profile of a gray picture.
@@ -173,7 +173,7 @@ def gray_to_srgb_table(icc: bytes, size: int) -> NDArray[np.uint16] | None:
 
 
 def _build_transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """Little CMS's way from a profile to sRGB, for 8-bit pictures."""
+    """Build Little CMS's transform from a profile to sRGB, for 8-bit pictures."""
     from PIL import ImageCms
 
     expected = {"RGB": "RGB ", "CMYK": "CMYK"}[mode]
@@ -194,7 +194,7 @@ def _build_transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 
 def _color_space(icc: bytes) -> str:
-    """The colour space that a profile is for: ``"RGB "``, ``"GRAY"``, ``"CMYK"`` and so on."""
+    """Return the colour space that a profile is for: ``"RGB "``, ``"GRAY"`` and so on."""
     if len(icc) < 132 or icc[36:40] != b"acsp":
         raise ProfileError("it has no ICC header")
     return icc[16:20].decode("latin-1")
@@ -211,12 +211,12 @@ def _read_tags(icc: bytes) -> dict[str, bytes]:
 
 
 def _lightness_to_luminance(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Relative luminance of CIE L*."""
+    """Convert CIE L* to relative luminance."""
     return np.where(lightness > 8, ((lightness + 16) / 116) ** 3, lightness / 903.3)
 
 
 def _rgb16_converter(icc: bytes) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
-    """The conversion of 16-bit RGB colours (..., 3) to sRGB in [0, 1]."""
+    """Build the conversion of 16-bit RGB colours (..., 3) to sRGB in [0, 1]."""
     if _color_space(icc) != "RGB ":
         raise ProfileError(f"it is for {_color_space(icc).strip() or 'no'} pictures, not RGB")
     tags = _read_tags(icc)
@@ -242,7 +242,7 @@ def _rgb16_converter(icc: bytes) -> Callable[[NDArray[np.uint16]], NDArray[np.fl
 def _curves_to_linear(
     curves: list[NDArray[np.float32]],
 ) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
-    """The light of each channel, for the matrix to mix."""
+    """Build the conversion to the light of each channel, for the matrix to mix."""
 
     def convert(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
         return np.stack([curves[c][colors[..., c]] for c in range(3)], axis=-1)
@@ -251,7 +251,7 @@ def _curves_to_linear(
 
 
 def _s15fixed16(*values: float) -> bytes:
-    """Numbers as s15Fixed16."""
+    """Pack numbers as s15Fixed16."""
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
 
@@ -260,6 +260,6 @@ def _xyz_tag(values: tuple[float, ...]) -> bytes:
 
 
 def _text_tag(text: str) -> bytes:
-    """A multi-localised text with the one record that is required."""
+    """Build a multi-localised text with the one record that is required."""
     encoded = text.encode("utf-16-be")
     return b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(encoded), 28) + encoded

@@ -25,7 +25,7 @@ _CHROMA = np.array(
 
 
 def matching_chroma_table(luma: Sequence[int]) -> list[int]:
-    """The chroma steps of the standard tables at the quality that a luma table comes nearest to.
+    """Return the standard chroma table at the quality that a luma table comes nearest to.
 
     Args:
         luma: 64 steps, row by row.
@@ -36,6 +36,6 @@ def matching_chroma_table(luma: Sequence[int]) -> list[int]:
 
 
 def _scaled(table: np.ndarray, quality: int) -> np.ndarray:
-    """A standard table at a quality from 1 to 100, by the rule of the Independent JPEG Group."""
+    """Scale a standard table to a quality from 1 to 100, as the Independent JPEG Group does."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((table * scale + 50) // 100, 1, 255)

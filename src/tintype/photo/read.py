@@ -81,7 +81,7 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
 
 
 def _identify_format(request: ReadRequest) -> Format:
-    """The format of a file by its first bytes."""
+    """Tell the format of a file by its first bytes."""
     head = request.file.read(64)
     if not head:
         raise UnreadablePhotoError(f"{request.name} is empty: get a whole copy of it")
@@ -135,7 +135,7 @@ def _refuse_empty(request: ReadRequest) -> None:
 
 
 def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
-    """Width and height by a JPEG's frame header, 0 or 1 each; (1, 1) where there is none."""
+    """Read width and height from a JPEG's frame header, 0 or 1 each; (1, 1) without one."""
     file.seek(2)
     while len(head := file.read(9)) == 9 and head[0] == 0xFF:
         marker, length = struct.unpack_from(">xBH", head)

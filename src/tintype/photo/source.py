@@ -19,7 +19,7 @@ _UNNAMED = "the photograph"
 
 @contextmanager
 def open_source(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
-    """A seekable file, what to call it in messages, and its path where it has one.
+    """Yield a seekable file, what to call it in messages, and its path where it has one.
 
     Raises:
         UnreadablePhotoError: it cannot be opened or read, or is nothing to read bytes from.
@@ -46,7 +46,7 @@ def open_source(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
 
 
 def _read_all(file: BinaryIO, name: str) -> bytes:
-    """Everything that an open file still has to give."""
+    """Read everything that an open file still has to give."""
     if getattr(file, "closed", False):
         raise UnreadablePhotoError(f"{name} is a closed file: give one that is open")
     advice = "give a path, the file's bytes, or a file open for reading bytes, as open(path, 'rb')"

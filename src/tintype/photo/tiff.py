@@ -73,7 +73,7 @@ class Layout(NamedTuple):
 
 
 def read_directories(file: BinaryIO) -> list[ifd.Directory]:
-    """The directories of a TIFF file, one for each of its pages and reduced copies.
+    """Read the directories of a TIFF file, one for each of its pages and reduced copies.
 
     Raises:
         ValueError: the first of them is damaged.
@@ -95,7 +95,7 @@ def read_directories(file: BinaryIO) -> list[ifd.Directory]:
 
 
 def is_16_bit(directory: ifd.Directory) -> bool:
-    """Whether every channel is a whole number of 16 bits, in a compression that is read here."""
+    """Tell whether every channel is a whole number of 16 bits, compressed as can be read here."""
     return (
         set(directory.numbers(BITS)) == {16}
         and set(directory.numbers(SAMPLE_FORMAT)) <= {1}
@@ -137,7 +137,7 @@ def read_16(file: BinaryIO, directory: ifd.Directory) -> NDArray[np.uint16]:
 
 
 def _groups(layout: Layout, places: list[tuple[int, int, int]], most: int) -> Iterator[list[int]]:
-    """Strips or tiles of one size, by index, so many at a time: some files have thousands."""
+    """Yield strips or tiles of one size, by index, so many at a time: some files have thousands."""
     group: list[int] = []
     for index, (_, top, _) in enumerate(places):
         short = not layout.tiled and top + layout.block[0] > layout.height
@@ -153,7 +153,7 @@ def _groups(layout: Layout, places: list[tuple[int, int, int]], most: int) -> It
 
 
 def _read_block(file: BinaryIO, layout: Layout, index: int, plain_size: int) -> bytes:
-    """The bytes of one strip or tile as the file has them."""
+    """Read the bytes of one strip or tile as the file has them."""
     offset = layout.offsets[index]
     size = layout.sizes[index] if index < len(layout.sizes) else plain_size
     if offset + size > file.seek(0, 2):
@@ -187,7 +187,7 @@ def _layout(directory: ifd.Directory) -> Layout:
 
 
 def _unpack(packed: list[bytes], compression: int, rows: int, row_bytes: int) -> NDArray[np.uint8]:
-    """The bytes of some strips or tiles of one size, (strips * rows, row_bytes)."""
+    """Unpack some strips or tiles of one size, (strips * rows, row_bytes)."""
     size = rows * row_bytes
     if compression == NONE:
         plain = packed
@@ -208,7 +208,7 @@ def _unpack(packed: list[bytes], compression: int, rows: int, row_bytes: int) ->
 
 
 def _plain_tiff(packed: list[bytes], compression: int, rows: int, row_bytes: int) -> io.BytesIO:
-    """Strips as a gray 8-bit TIFF of their own, a byte a pixel."""
+    """Wrap strips as a gray 8-bit TIFF of their own, a byte a pixel."""
     directory = ifd.Directory("<")
     directory.set_numbers(WIDTH, ifd.LONG, row_bytes)
     directory.set_numbers(HEIGHT, ifd.LONG, rows * len(packed))
@@ -226,7 +226,7 @@ def _plain_tiff(packed: list[bytes], compression: int, rows: int, row_bytes: int
 
 
 def _pack(rows: NDArray[np.uint8], compression: int, strategy: int) -> bytes:
-    """One strip of bytes (rows, row_bytes), compressed."""
+    """Pack one strip of bytes (rows, row_bytes)."""
     if compression == NONE:
         return rows.tobytes()
     if compression == DEFLATE:
@@ -306,5 +306,5 @@ def write(
 
 
 def strip_rows(width: int, channels: int, itemsize: int) -> int:
-    """Rows of a strip of about a mebibyte."""
+    """Return the rows of a strip of about a mebibyte."""
     return max(1, _STRIP_BYTES // (width * channels * itemsize))

@@ -149,7 +149,7 @@ def _check_existing(path: Path, source: Path | None, overwrite: bool, in_place: 
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path leads to a device, a pipe or an open file: written to, and never replaced."""
+    """Tell whether a path leads to a device, a pipe or an open file: written to, never replaced."""
     if not path.exists() or path.is_dir():
         return False
     name = f"{os.path.realpath(path.parent)}/{path.name}"
@@ -189,7 +189,7 @@ class _CheckedFile(io.BufferedRandom):
 
 @contextmanager
 def _atomic(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its place under ``path`` when it is whole, and else is gone."""
+    """Yield a file to write that takes its place under ``path`` when whole, and else is gone."""
     temporary = path.with_name(f".tintype-{secrets.token_hex(8)}.tmp")
     try:
         # The permissions of any new file, or those of the one that is replaced.
