@@ -41,7 +41,7 @@ def test_training_gets_what_the_command_line_says(runs: Any, run: Any) -> None:
     )
     assert (given.steps, given.minutes, given.init) == (3, None, Path("start.safetensors"))
     assert given.changes == {"batch": 8}  # the rate is left to the preset
-    assert given.command.startswith("tintype ")
+    assert given.command.startswith("tintype")
 
 
 def test_a_run_without_a_length_takes_the_presets(runs: Any, run: Any) -> None:
