@@ -68,7 +68,6 @@ def test_the_version_is_printed(run: Any) -> None:
         ["colorize", "a.jpg", "--max-pixels", "1.5"],
         ["colorize", "a.jpg", "--vividness", "nan"],
         ["colorize", "a.jpg", "--in-place", "--output", "b.jpg"],
-        ["train", "tint", "--data", "photos", "--out", "run"],
         ["train", "tint", "--data", "photos", "--out", "run", "--minutes", "1", "--steps", "2"],
         ["export", "run"],
     ],
