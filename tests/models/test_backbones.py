@@ -82,7 +82,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     for load in (Backbone("mobilenet_v2").load_imagenet, Classifier.load):
-        with pytest.raises(CheckpointError, match="give another"):
+        with pytest.raises(CheckpointError, match="give a .safetensors file"):
             load(path)
 
 
@@ -91,7 +91,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     save_file(Backbone("mobilenet_v2", inputs=3).state_dict(), path)
     with pytest.raises(CheckpointError, match="does not hold efficientnet_lite0"):
         Backbone("efficientnet_lite0").load_imagenet(path)
-    with pytest.raises(CheckpointError, match="with its classifier"):
+    with pytest.raises(CheckpointError, match="classifier"):
         Classifier.load(path)
 
 

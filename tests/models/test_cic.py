@@ -97,7 +97,7 @@ def test_gray_photographs_do_not_count(cic):
 def test_rebalancing_has_a_mean_of_one_and_no_limit(cic):
     ab = torch.randn(5000, 2, generator=torch.Generator().manual_seed(1)) * 8
     cic.start_training(ab)
-    prior = bins.smooth_prior(bins.prior(*bins.soft_encode(ab.numpy())))
+    prior = bins.smooth_prior(bins.count_bins(*bins.soft_encode(ab.numpy())))
     assert (cic.weights.numpy() * prior).sum() == pytest.approx(1, rel=1e-4)
     assert float(cic.weights.max()) > 3
     limited = build("cic", "test", {"max_weight": 2.0})[0]

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from tintype.color.bins import chroma_levels
+from tintype.color.bins import level_centers
 from tintype.models.row_graphs import ConditionRow, SampleCell, UpdateCache, row_states
 from tintype.models.rows import LEVELS, Rows, quantize
 
-CHROMA = torch.from_numpy(chroma_levels(LEVELS).copy())
+CHROMA = torch.from_numpy(level_centers(LEVELS).copy())
 
 
 def network(vertical=4, horizontal=3):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from noise import batch
 
-from tintype.color.bins import quantise_chroma
+from tintype.color.bins import quantize_chroma
 from tintype.color.spaces import rgb_to_ycbcr
 from tintype.errors import CheckpointError
 from tintype.models import build
@@ -44,7 +44,7 @@ def test_chroma_is_averaged_over_cells_and_quantized(sampler):
     rgb = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     srgb = linear_to_srgb(rgb).permute(0, 2, 3, 1).numpy()
     ycbcr = rgb_to_ycbcr(srgb).reshape(2, 4, 8, 6, 8, 3).mean((2, 4))
-    expected = quantise_chroma(ycbcr[..., [2, 1]] - 0.5, LEVELS)
+    expected = quantize_chroma(ycbcr[..., [2, 1]] - 0.5, LEVELS)
     found = sampler.quantize_cells(rgb).permute(0, 2, 3, 1).numpy()
     assert (found == expected).mean() > 0.99  # rounding may move one on an edge
     assert np.abs(found.astype(int) - expected).max() <= 1

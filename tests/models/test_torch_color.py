@@ -48,7 +48,7 @@ def test_srgb_comes_back_from_linear_light(srgb):
 
 def test_luma_uv_and_cbcr_are_those_of_numpy(rgb, srgb):
     linear = srgb_to_linear(srgb)
-    np.testing.assert_allclose(srgb_to_gray(srgb)[0, 0].numpy(), spaces.luma(rgb), atol=1e-6)
+    np.testing.assert_allclose(srgb_to_gray(srgb)[0, 0].numpy(), spaces.rgb_to_luma(rgb), atol=1e-6)
     uv, cbcr = last(linear_to_uv(linear)), last(linear_to_cbcr(linear))
     np.testing.assert_allclose(uv, spaces.rgb_to_yuv(rgb)[..., 1:], atol=1e-5)
     np.testing.assert_allclose(cbcr, spaces.rgb_to_ycbcr(rgb)[..., 1:] - 0.5, atol=1e-5)
@@ -65,7 +65,7 @@ def test_luma_and_chroma_give_ab(rgb, srgb, forward, back):
 def test_lightness_is_that_of_the_gray_value():
     gray = np.linspace(0, 1, 256, dtype=np.float32)
     found = gray_to_lightness(torch.from_numpy(gray)).numpy()
-    np.testing.assert_allclose(found, spaces.lightness(gray), atol=2e-3)
+    np.testing.assert_allclose(found, spaces.gray_to_lightness(gray), atol=2e-3)
 
 
 def test_f_of_y_and_back():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tintype.color.spaces import luma
+from tintype.color.spaces import rgb_to_luma
 from tintype.models.base import TrainConfig
 from tintype.models.torch_color import gray_to_f, linear_to_ab, linear_to_srgb
 from tintype.training.augment import Batches, augment, to_batch
@@ -204,5 +204,5 @@ def test_photographs_come_softer_and_sharper_of_the_same_mean():
 
 def test_measuring_sees_plain_luma():
     rgb = torch.rand(1, 3, 5, 7)
-    expected = luma(rgb[0].permute(1, 2, 0).numpy())
+    expected = rgb_to_luma(rgb[0].permute(1, 2, 0).numpy())
     np.testing.assert_allclose(to_batch(rgb).gray[0, 0].numpy(), expected, atol=1e-6)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 from processes import start
-from torch.optim.swa_utils import update_bn
 
 from tintype.errors import CheckpointError
 from tintype.models import build
@@ -20,7 +19,7 @@ from tintype.training.augment import Batches
 from tintype.training.checkpoint import FILE, load_checkpoint
 from tintype.training.data import load_photos
 from tintype.training.run import Run
-from tintype.training.train import _ema_update, _Loss, lr_factor, train
+from tintype.training.train import _ema_update, lr_factor, train, update_bn
 
 RUN = {"preset": "test", "val_size": 4, "changes": {"batch": 2}}
 
@@ -265,7 +264,7 @@ def test_averaged_weights_get_statistics_of_their_own(shard):
         gray = batches(1).gray
         wanted = model.train()(gray)
         before = model.eval()(gray)
-        update_bn(([batches(step)] for step in range(4)), _Loss(model))
+        update_bn(model, map(batches, range(4)))
         after = model.eval()(gray)
     assert float((after - wanted).abs().mean()) < 0.5 * float((before - wanted).abs().mean())
 

@@ -38,7 +38,7 @@ def evaluate(
     write_scores: str | None = None,
     json: Json = False,
 ) -> int:
-    """MetricSpec models against the true colours of photographs.
+    """Measure models against the true colours of photographs.
 
     The first row, gray, is the photographs without any colour; the second row,
     ceiling, is the true chroma on the given lightness: the upper bound.

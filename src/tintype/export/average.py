@@ -11,7 +11,7 @@ from tintype.models.base import ColorModel
 from tintype.training.checkpoint import load_checkpoint
 
 _KEPT = ("preset", "step", "photographs", "start", "teacher", "data", "train_config", "config")
-_KEPT += ("seed", "validation", "torch", "device", "averaged_with")
+_KEPT += ("seed", "labels", "validation", "torch", "device", "averaged_with")
 
 
 def averaged_model(run: Path, *others: Path) -> tuple[ColorModel, dict[str, Any]]:
