@@ -84,7 +84,8 @@ class Card:
         states: of a sampler: what it carries from row to row, name -> shape; a size is a number,
             ``"samples"`` or ``"width"``. All are zero before the first row.
         normalise: whether the network sees a copy whose tones are stretched.
-        options: the options it takes, with their defaults, e.g. ``{"vividness": 0.8}``.
+        options: the options it takes, with their defaults, e.g. ``{"vividness": 0.8}``; a model
+            that takes hints has ``"hints": []`` here.
         training: data, start, steps, compute, commands.
         scores: measured, with their protocol.
         format: of the card.
@@ -118,6 +119,11 @@ class Card:
     def tag(self) -> str:
         """The second half of the name."""
         return self.name.partition(".")[2]
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether its main graph takes known colors."""
+        return "hints" in self.options
 
     def file(self, part: str = "") -> Path:
         """Return the path of one of its graphs; the main one has no part."""
