@@ -177,6 +177,11 @@ def read_card(path: Path) -> Card:
         ) from error
 
 
+def is_model_name(name: object) -> bool:
+    """Tell whether something is a name that a model can have, ``system.tag``."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no number a card may hold")
 
@@ -186,7 +191,7 @@ def _check(card: Card) -> None:
     words = (card.name, card.description, card.paper, card.licence)
     if not all(isinstance(word, str) and word.isprintable() for word in words):
         raise ValueError("name, description, paper and licence are printable words")
-    if not _NAME.fullmatch(card.name):
+    if not is_model_name(card.name):
         raise ValueError("the name is SYSTEM.TAG, of letters, digits, - and _")
     for name, choices in (("space", _SPACES), ("kind", _KINDS), ("enlarge", _ENLARGE)):
         if getattr(card, name) not in choices:

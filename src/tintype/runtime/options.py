@@ -85,7 +85,7 @@ class Options:
         }
         if unknown := sorted(everything.keys() - defaults.keys()):
             raise SettingError(
-                f"there is no option {unknown[0]!r}; there are {', '.join(defaults)}"
+                f"there is no option {unknown[0]!r:.40}; there are {', '.join(defaults)}"
             )
         held = {}
         for option, (default, taken, reason) in defaults.items():
@@ -101,7 +101,7 @@ def _check(held: dict[str, Any]) -> None:
     """Refuse values out of range, and what is no such value at all."""
     for option, choices in {"enlarge": get_args(Enlarge), "filter": get_args(Filter)}.items():
         if option in held and held[option] not in choices:
-            raise SettingError(f"{option} is one of {', '.join(choices)}, not {held[option]!r}")
+            raise SettingError(f"{option} is one of {', '.join(choices)}, not {held[option]!r:.40}")
     numbers: dict[str, tuple[float, float, str]] = {
         "saturation": (0, 10, "a factor from 0 to 10"),
         "warmth": (-1, 1, "a number from -1 (colder) to 1 (warmer)"),
@@ -112,9 +112,9 @@ def _check(held: dict[str, Any]) -> None:
         value = held.get(option, high)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (number and low <= value <= high):
-            raise SettingError(f"{option} is {words}, not {value!r}")
+            raise SettingError(f"{option} is {words}, not {value!r:.40}")
     for option, low in {"seed": 0, "sample": 1}.items():
         if not (type(held.get(option, low)) is int and held.get(option, low) >= low):
-            raise SettingError(f"{option} is a whole number from {low}, not {held[option]!r}")
+            raise SettingError(f"{option} is a whole number from {low}, not {held[option]!r:.40}")
     if type(held.get("refine", True)) is not bool:
         raise SettingError(f"refine is True or False, not {held['refine']!r}")
