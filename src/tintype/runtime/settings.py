@@ -119,11 +119,11 @@ def read_hints(path: Path) -> dict[str, tuple[Hint, ...]]:
     Raises:
         SettingError: the file cannot be read, or holds none.
     """
+    table = _read_table(path)
     try:
-        return {name: _hints(hints) for name, hints in _read_table(path).items()}
+        return {name: _hints(hints) for name, hints in table.items()}
     except SettingError as error:
-        message = str(error)
-        raise error if str(path) in message else SettingError(f"{path}: {message}") from error
+        raise SettingError(f"{path}: {error}") from error
 
 
 def printable(text: str) -> str:
