@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from tintype.card import Card, Size, read_card, sha256
+from tintype.color.bins import ab_bins
 
 _HEAD = '<ir_version: 8, opset_import: ["": 17]>\n'
 LEVELS = (-0.2, 0.0, 0.2)  #: of both channels of the sampler
@@ -29,8 +30,42 @@ _DECODE = """net (float[1,313,h,w] bins, float vividness) => (float[1,2,h,w] chr
     mean = Conv (shares, centers)
     chroma = Mul (mean, vividness)
 }"""
+# Where a hint is known, the bins around its color; elsewhere, and at first, two peaks.
+_HINTED = """net (float[1,1,H,W] gray, float[1,3,h,w] hints) => (float[1,313,h,w] bins)
+<float[313,2,1,1] toward = {%s}, float[1,313,1,1] square = {%s}, float[1,313,1,1] peaks = {%s},
+ float nothing = {0}, int64[2] parts = {2, 1}> {
+    small = AveragePool <kernel_shape = [4,4], strides = [4,4]> (gray)
+    ab, mask = Split <axis = 1> (hints, parts)
+    along = Conv (ab, toward)
+    near = Sub (along, square)
+    own = Sub (near, peaks)
+    known = Mul (own, mask)
+    logits = Add (peaks, known)
+    unseen = Mul (small, nothing)
+    all = Add (logits, unseen)
+    bins = LogSoftmax <axis = 1> (all)
+}"""
+_ANNEALED = """net (float[1,313,h,w] bins, float vividness) => (float[1,2,h,w] chroma)
+<float[2,313,1,1] centers = {%s}, float[1,313,1,1] weights = {%s}, float one = {1},
+ float temperature = {0.5}> {
+    part = Sub (one, vividness)
+    taken = Mul (weights, part)
+    corrected = Sub (bins, taken)
+    cool = Div (corrected, temperature)
+    shares = Softmax <axis = 1> (cool)
+    chroma = Conv (shares, centers)
+}"""
 _FEATURES = """net (float[1,1,H,W] gray) => (float[1,1,h,w] features) {
     features = AveragePool <kernel_shape = [8,8], strides = [8,8]> (gray)
+}"""
+_HINTED_FEATURES = """
+net (float[1,1,H,W] gray, float[1,3,k,l] hints) => (float[1,1,h,w] features)
+<int64[1] channels = {1}, float strong = {-9}> {
+    small = AveragePool <kernel_shape = [8,8], strides = [8,8]> (gray)
+    coarse = AveragePool <kernel_shape = [2,2], strides = [2,2]> (hints)
+    known = ReduceSum (coarse, channels)
+    much = Mul (known, strong)
+    features = Add (small, much)
 }"""
 _ABOVE = """net (float[1,1,1,w] features, int64 row, float[n,2,1,w] before, float[n,2,r,w] seen)
 => (float[n,1,1,w] context) <int64[2] all = {1, 2}> {
@@ -138,16 +173,46 @@ def bins_model(folder: Path, name: str = "tint.small", **card: Any) -> Card:
     return write(folder, name, graphs, options={"vividness": 0.8}, **card)
 
 
+PEAKS = ((30, 30, 0.6), (10, -30, 0.4))  #: a, b and share of those of `hinted_model`
+
+
+def hinted_model(folder: Path, name: str = "hinted.small", **card: Any) -> Card:
+    """Write a model whose color is that of the hint in each cell that has one.
+
+    Elsewhere its distribution has `PEAKS`, once the weights of its bins, which are higher for
+    greater b, are taken out, as they are at vividness 0; and half of them at its own, 0.5.
+    """
+    centers = ab_bins().astype(float)
+    near = [share * np.exp(-((centers - (a, b)) ** 2).sum(1) / 100) for a, b, share in PEAKS]
+    weights = centers[:, 1] / 50
+    peaks = np.log(sum(near) + 1e-12) + 0.5 * weights
+    square = (centers**2).sum(1) / 50
+    graphs = {
+        "": _HINTED % (_row(2 * 110 * centers.ravel() / 50), _row(square), _row(peaks)),
+        "decode": _ANNEALED % (_row(centers.T.ravel()), _row(weights)),
+    }
+    return write(folder, name, graphs, options={"vividness": 0.5, "hints": []}, **card)
+
+
 def sampler_model(
-    folder: Path, name: str = "tint_sampler.small", refine: bool = True, **card: Any
+    folder: Path,
+    name: str = "tint_sampler.small",
+    refine: bool = True,
+    hints: bool = False,
+    **card: Any,
 ) -> Card:
     """Write a sampler of three levels a channel, with a second stage that halves the chroma."""
-    graphs = {"": _FEATURES, "above": _ABOVE, "row": _ROW, "cache": _CACHE}
+    graphs = {
+        "": _HINTED_FEATURES if hints else _FEATURES,
+        "above": _ABOVE,
+        "row": _ROW,
+        "cache": _CACHE,
+    }
     graphs |= {"refine": _REFINE} if refine else {}
     fields: dict[str, Any] = {
         "space": "ycbcr",
         "kind": "sampler",
-        "options": {"temperature": 0.8},
+        "options": {"temperature": 0.8, **({"hints": []} if hints else {})},
         "states": {"before": ("samples", 2, 1, "width"), "seen": ("samples", 2, 0, "width")},
     }
     return write(folder, name, graphs, **{**fields, **card})

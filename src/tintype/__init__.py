@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from tintype import errors
     from tintype.photo import Photo
     from tintype.runtime.colorizer import Colorizer, colorize, sample
+    from tintype.runtime.hints import Hint
     from tintype.runtime.registry import list_models
+    from tintype.runtime.suggest import Suggestion
 
     __version__: str
 
 __all__ = [
     "Colorizer",
+    "Hint",
     "Photo",
+    "Suggestion",
     "__version__",
     "colorize",
     "errors",
@@ -33,7 +37,9 @@ __all__ = [
 
 _HOME = {
     "Colorizer": "tintype.runtime.colorizer",
+    "Hint": "tintype.runtime.hints",
     "Photo": "tintype.photo",
+    "Suggestion": "tintype.runtime.suggest",
     "colorize": "tintype.runtime.colorizer",
     "list_models": "tintype.runtime.registry",
     "sample": "tintype.runtime.colorizer",

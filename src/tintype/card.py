@@ -84,7 +84,8 @@ class Card:
         states: of a sampler: what it carries from row to row, name -> shape; a size is a number,
             ``"samples"`` or ``"width"``. All are zero before the first row.
         normalise: whether the network sees a copy whose tones are stretched.
-        options: the options it takes, with their defaults, e.g. ``{"vividness": 0.8}``.
+        options: the options it takes, with their defaults, e.g. ``{"vividness": 0.8}``; a model
+            that takes hints has ``"hints": []`` here.
         training: data, start, steps, compute, commands.
         scores: measured, with their protocol.
         format: of the card.
@@ -118,6 +119,11 @@ class Card:
     def tag(self) -> str:
         """The second half of the name."""
         return self.name.partition(".")[2]
+
+    @property
+    def takes_hints(self) -> bool:
+        """Whether its main graph takes known colors."""
+        return "hints" in self.options
 
     def file(self, part: str = "") -> Path:
         """Return the path of one of its graphs; the main one has no part."""
@@ -171,6 +177,11 @@ def read_card(path: Path) -> Card:
         ) from error
 
 
+def is_model_name(name: object) -> bool:
+    """Tell whether something is a name that a model can have, ``system.tag``."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no number a card may hold")
 
@@ -180,7 +191,7 @@ def _check(card: Card) -> None:
     words = (card.name, card.description, card.paper, card.licence)
     if not all(isinstance(word, str) and word.isprintable() for word in words):
         raise ValueError("name, description, paper and licence are printable words")
-    if not _NAME.fullmatch(card.name):
+    if not is_model_name(card.name):
         raise ValueError("the name is SYSTEM.TAG, of letters, digits, - and _")
     for name, choices in (("space", _SPACES), ("kind", _KINDS), ("enlarge", _ENLARGE)):
         if getattr(card, name) not in choices:

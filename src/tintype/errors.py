@@ -5,7 +5,8 @@
     │   ├── UnreadablePhotoError    empty, truncated, not an image, zero-size, animated
     │   ├── GrayPhotoError          gray where colours are needed
     │   ├── PhotoTooLargeError      more pixels than the limit allows
-    │   └── UnwritablePhotoError    the output cannot be written, or would replace an input
+    │   ├── UnwritablePhotoError    the output cannot be written, or would replace an input
+    │   └── HintError               a hint lies outside the photograph
     ├── ModelError              a model cannot be found or trusted
     │   ├── UnknownModelError       no card of that name
     │   └── CorruptModelError       a card or weights file is damaged
@@ -40,6 +41,10 @@ class PhotoTooLargeError(PhotoError):
 
 class UnwritablePhotoError(PhotoError):
     """The output cannot be written, or writing it would replace an input."""
+
+
+class HintError(PhotoError):
+    """A hint, or a place that colors are asked for, lies outside the photograph."""
 
 
 class ModelError(TintypeError):

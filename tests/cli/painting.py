@@ -36,7 +36,8 @@ class Painter:
     def options(self, **asked: Any) -> Options:
         return Options.resolve(self.card, **asked)
 
-    def colorize(self, photo: Photo, options: Options) -> Photo:
+    def colorize(self, photo: Photo, options: Options, *, hints: Any = ()) -> Photo:
+        assert not hints
         self.asked.append(options)
         rgb = np.zeros((*photo.gray.shape, 3), photo.gray.dtype)
         rgb[..., 0] = photo.gray

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import bins_model, chroma_model, sampler_model
+from tiny_models import bins_model, chroma_model, hinted_model, sampler_model
 
 from tintype.card import GuidedFilter
 from tintype.runtime.registry import WEIGHTS_VARIABLE
@@ -23,6 +23,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     sampler_model(folder)
     sampler_model(folder, "tint_sampler.plain", refine=False)
+    hinted_model(folder)
+    sampler_model(folder, "tint_sampler.hinted", hints=True)
     return folder
 
 

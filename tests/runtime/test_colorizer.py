@@ -76,7 +76,7 @@ def test_vividness_reaches_the_decoding(tint, landscape):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_same_photo_same_bytes_whatever_the_threads(name, landscape, monkeypatch):
-    monkeypatch.setattr("tintype.runtime.colorizer._STRIP_PIXELS", 160 * 7)
+    monkeypatch.setattr("tintype.runtime.joining._STRIP_PIXELS", 160 * 7)
     results = [Colorizer(name, threads=n).colorize(landscape).rgb() for n in (1, 2, 5)]
     assert all(np.array_equal(results[0], other) for other in results[1:])
 
@@ -85,7 +85,7 @@ def test_same_photo_same_bytes_whatever_the_threads(name, landscape, monkeypatch
 def test_strips_leave_no_seam(tint, landscape, monkeypatch, way):
     chroma = tint.chroma(landscape)
     whole = tint.join(landscape, chroma, enlarge=way)
-    monkeypatch.setattr("tintype.runtime.colorizer._STRIP_PIXELS", 160 * 7)
+    monkeypatch.setattr("tintype.runtime.joining._STRIP_PIXELS", 160 * 7)
     assert np.array_equal(tint.join(landscape, chroma, enlarge=way), whole)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress
+from tintype.cli.hints import HintOptions, asked
 from tintype.cli.inputs import find_photos
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
 from tintype.cli.outputs import Task, plan_outputs
@@ -21,8 +22,10 @@ from tintype.errors import SettingError
 if TYPE_CHECKING:
     from tintype.runtime.colorizer import Colorizer
     from tintype.runtime.options import Options
+    from tintype.runtime.settings import Settings
 
 _NO_OPTIONS = ColorOptions()
+_NO_HINTS = HintOptions()
 
 
 def colorize(
@@ -40,9 +43,10 @@ def colorize(
         ),
     ] = None,
     model: Annotated[
-        str | None, Parameter(alias="-m", show_default=lambda _: "tint; of --samples, tint_sampler")
+        str | None, Parameter(alias="-m", show_default=lambda _: "tint; for samples, tint_sampler")
     ] = None,
     options: ColorOptions = _NO_OPTIONS,
+    hints: HintOptions = _NO_HINTS,
     samples: Samples | None = None,
     compare: Flag = False,
     recursive: Annotated[Flag, Parameter(alias="-r")] = False,
@@ -63,8 +67,9 @@ def colorize(
     Args:
         photos: files, folders, patterns like "*.jpg", or - for standard input.
         model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
-        samples: write so many different colourings of each photograph, NAME.sample-1.EXT (the
-            likeliest) and so on, and NAME.samples.EXT with all of them; for models that sample.
+        samples: write so many different colourings of each photograph, NAME.sample-1.EXT and so on
+            by their numbers, and NAME.samples.EXT with all of them, the likeliest first; for models
+            that sample.
         compare: write NAME.compare.EXT too, a picture of before and after side by side.
         recursive: look into the subfolders of folders, except the one of --output.
         overwrite: replace results that exist.
@@ -76,21 +81,20 @@ def colorize(
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _check_words(photos if output is None else [*photos, output])
-    if in_place and output is not None:
-        raise UsageError("--in-place replaces the photographs: leave out --output")
-    if samples is not None and (in_place or compare):
-        raise UsageError(
-            "--samples gives several pictures, and a sheet of them beside the photograph: leave "
-            "out --in-place and --compare"
-        )
-    if skip_existing and (overwrite or in_place):
-        raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
-    model = model or ("tint" if samples is None else "tint_sampler")
-    report = Report(model, options.asked())
+    _check_together(options, samples, output, compare, overwrite, skip_existing, in_place)
+    sampling = samples is not None or options.sample is not None
+    model_or_default = model or ("tint_sampler" if sampling else "tint")
+    report = Report(model_or_default, options.asked())
     with reported(report, json), Progress() as progress:
+        saved = hints.saved()
+        if saved is not None and model is None:
+            report.model = model_or_default = saved.model
         inputs = find_photos(photos, recursive, output)
-        tasks = plan_outputs(photos, inputs.photos, output, in_place, compare, samples)
+        tasks = plan_outputs(
+            photos, inputs.photos, output, in_place, compare, samples, hints.save_settings
+        )
         _check_pipes(tasks, json)
+        tasks, unmatched = hints.give(tasks, inputs.photos, saved)
         report.merge(inputs)
         for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
@@ -98,16 +102,49 @@ def colorize(
             tasks = report.without_existing(tasks)
         for skipped in report.skipped if progress.watched else ():
             progress.say(f"{skipped.input} skipped: {skipped.reason}")
+        for skipped in unmatched:
+            progress.say(f"tintype: {skipped.input}: {skipped.reason}")
+        report.skipped += unmatched
         if tasks:
             progress.show(0, len(tasks), "loading the model")
-            colorizer, held = _load(model, threads, options, samples, report)
+            colorizer, held = _load(
+                model_or_default, threads, asked(options.asked(), saved), samples, report
+            )
+            _check_model(colorizer, tasks, saved, progress)
             work = Work(colorizer, held, max_pixels, overwrite, in_place, skip_existing)
             work.do_all(tasks, report, progress)
     return 1 if report.failed else 0
 
 
+def _check_together(
+    options: ColorOptions,
+    samples: int | None,
+    output: str | None,
+    compare: bool,
+    overwrite: bool,
+    skip_existing: bool,
+    in_place: bool,
+) -> None:
+    """Refuse options that make no sense together."""
+    if in_place and output is not None:
+        raise UsageError("--in-place replaces the photographs: leave out --output")
+    if samples is not None and (in_place or compare):
+        raise UsageError(
+            "--samples gives several pictures, and a sheet of them beside the photograph: leave "
+            "out --in-place and --compare"
+        )
+    if samples is not None and options.sample is not None:
+        raise UsageError("give either --samples, for several, or --sample, for the one of a number")
+    if skip_existing and (overwrite or in_place):
+        raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
+
+
 def _load(
-    model: str, threads: int | None, options: ColorOptions, samples: int | None, report: Report
+    model: str,
+    threads: int | None,
+    options: Mapping[str, Any],
+    samples: int | None,
+    report: Report,
 ) -> tuple[Colorizer, Options]:
     """The model and the options that hold for it; both are in the report from then on."""
     from dataclasses import asdict
@@ -117,7 +154,7 @@ def _load(
     colorizer = Colorizer(model, threads=threads)
     report.model = colorizer.card.name
     try:
-        held = colorizer.options(**options.asked())
+        held = colorizer.options(**options)
     except SettingError as error:
         raise UsageError(str(error)) from error
     if samples is not None and colorizer.card.kind != "sampler":
@@ -127,6 +164,25 @@ def _load(
         )
     report.options = asdict(held)
     return colorizer, held
+
+
+def _check_model(
+    colorizer: Colorizer, tasks: Sequence[Task], saved: Settings | None, progress: Progress
+) -> None:
+    """Refuse hints for a model that takes none, and settings of another model."""
+    if saved is not None:
+        import tintype
+        from tintype.runtime.settings import printable
+
+        saved.check_model(colorizer.card)
+        if saved.version not in ("", tintype.__version__):
+            made = f"tintype {printable(saved.version)} made the settings, this is"
+            progress.say(f"tintype: {made} {tintype.__version__}: the result may differ")
+    if any(task.hints for task in tasks):
+        try:
+            colorizer.check_hints()
+        except SettingError as error:
+            raise UsageError(str(error)) from error
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ COLORIZED = ".colorized"
 COMPARE = ".compare"
 SAMPLE = ".sample-"  # and its number
 SAMPLES = ".samples"
+SETTINGS = ".tintype.json"
 
 _OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".", r"\."))
 
@@ -106,6 +107,8 @@ def find_photos(
         if original and key(original) in found:
             reason = f"tintype's own result for {original}"
             inputs.skipped.append(Skipped(str(match.path), reason))
+        elif match.path and match.path.name.endswith(SETTINGS) and len(found) > 1:
+            inputs.skipped.append(Skipped(str(match.path), "tintype's own, of how it was made"))
         else:
             inputs.photos.append(match)
     if inputs.left_out:
@@ -172,6 +175,7 @@ class _Search:
             if (
                 os.path.isfile(match)
                 and not source_of_result(match)
+                and not match.name.endswith(SETTINGS)
                 and not any(map(self._is_output, below))
             ):
                 yield Input(match, Path(match.name))

@@ -53,18 +53,27 @@ class ColorOptions:
     Args:
         vividness: from 0, the safest colours, to 1, the most vivid.
         saturation: factor on the chroma; 0 gives gray.
+        warmth: from -1, colder, to 1, warmer, where the picture is coloured.
         filter: what a model's own guided filter is applied to.
         enlarge: bring the chroma to the photograph's size along the edges of its luminance
             (guided), or without a look at them (bilinear).
         refine: use the second stage of a model that samples.
         temperature: of a model that samples: lower is calmer, higher bolder.
         seed: of a model that samples: another seed gives other colours.
+        sample: of a model that samples: make the sample of this number, and no other.
     """
 
     vividness: Annotated[
         float | None, Parameter(validator=Number(gte=0, lte=1), show_default=_own)
     ] = None
-    saturation: Annotated[float, Parameter(validator=Number(gte=0, lte=10))] = 1.0
+    saturation: Annotated[
+        float | None,
+        Parameter(validator=Number(gte=0, lte=10), show_default=lambda _: "1"),
+    ] = None
+    warmth: Annotated[
+        float | None,
+        Parameter(validator=Number(gte=-1, lte=1), show_default=lambda _: "0"),
+    ] = None
     filter: Annotated[Filter | None, Parameter(show_default=_own)] = None
     enlarge: Annotated[Enlarge | None, Parameter(show_default=_own)] = None
     refine: Annotated[bool | None, Parameter(show_default=lambda _: "where the model has one")] = (
@@ -76,6 +85,7 @@ class ColorOptions:
     seed: Annotated[
         Whole | None, Parameter(validator=Number(gte=0), show_default=lambda _: "0")
     ] = None
+    sample: Annotated[Count | None, Parameter(show_default=lambda _: "1")] = None
 
     def asked(self) -> dict[str, Any]:
         """Return them by name, as `Options.resolve` takes them."""

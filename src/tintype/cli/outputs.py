@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tintype.cli import UsageError
-from tintype.cli.inputs import COLORIZED, COMPARE, SAMPLE, SAMPLES, Input, is_pattern, key
+from tintype.cli.inputs import (
+    COLORIZED,
+    COMPARE,
+    SAMPLE,
+    SAMPLES,
+    SETTINGS,
+    Input,
+    is_pattern,
+    key,
+)
 from tintype.errors import UnwritablePhotoError
+
+if TYPE_CHECKING:
+    from tintype.runtime.hints import Hint
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,8 @@ class Task:
         compare: the picture of both side by side; None if none is wanted.
         samples: of several colourings, in the place of `output`: each, by its number from 1.
         sheet: the contact sheet of several colourings.
+        settings: where to write what made the result, or each of the samples.
+        hints: colours that are known.
     """
 
     source: Path | None
@@ -29,11 +44,18 @@ class Task:
     compare: Path | None = None
     samples: tuple[Path, ...] = ()
     sheet: Path | None = None
+    settings: tuple[Path, ...] = ()
+    hints: tuple[Hint, ...] = ()
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Every picture that is written."""
+        return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
 
     @property
     def targets(self) -> list[Path]:
         """Every file that is written."""
-        return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
+        return [*self.pictures, *self.settings]
 
     @property
     def name(self) -> str:
@@ -48,6 +70,7 @@ def plan_outputs(
     in_place: bool = False,
     compare: bool = False,
     samples: int | None = None,
+    settings: bool = False,
 ) -> list[Task]:
     """Decide where the results of each photograph go.
 
@@ -55,7 +78,8 @@ def plan_outputs(
     from standard input. An `output` that is a folder, or must be one because the arguments may
     stand for several photographs, gets the photographs under their own names, and those of a
     folder's subfolders in subfolders. Of several `samples` each has a file, NAME.sample-1.EXT and
-    so on, and all together NAME.samples.EXT.
+    so on, and all together NAME.samples.EXT. With `settings`, NAME.tintype.json is beside each
+    result, or NAME.sample-1.tintype.json and so on.
 
     Raises:
         UsageError: a result would replace an input, two would be written to the same file, the
@@ -74,6 +98,10 @@ def plan_outputs(
         if any(task.output is None for task in tasks):
             raise UsageError("--samples writes several pictures; name a file with --output")
         tasks = [_sampling(task, samples, named=output is not None) for task in tasks]
+    if settings:
+        if any(not task.pictures for task in tasks):
+            raise UsageError("--save-settings writes a second file; name a file with --output")
+        tasks = [_with_settings(task, named=output is not None) for task in tasks]
     _refuse_collisions(tasks, in_place)
     return tasks
 
@@ -110,6 +138,17 @@ def _sampling(task: Task, count: int, named: bool) -> Task:
 
     samples = tuple(beside(f"{SAMPLE}{k}") for k in range(1, count + 1))
     return Task(task.source, None, samples=samples, sheet=beside(SAMPLES))
+
+
+def _with_settings(task: Task, named: bool) -> Task:
+    """The same with a file of settings beside each result."""
+    results = task.samples or ((task.output,) if task.output else ())
+    own = task.source is not None and not named and not task.samples
+    stems = [task.source.stem if own and task.source else path.stem for path in results]
+    settings = (
+        path.with_name(f"{stem}{SETTINGS}") for path, stem in zip(results, stems, strict=True)
+    )
+    return replace(task, settings=tuple(settings))
 
 
 def _check_format(target: Path, source: Path | None) -> None:

@@ -51,7 +51,7 @@ class Report:
         missing = []
         for task in tasks:
             # A sheet is written after the colorings on it.
-            done = [task.sheet] if task.sheet else task.targets
+            done = [task.sheet] if task.sheet else task.pictures
             if done and all(map(os.path.exists, done)):
                 self.skipped.append(Skipped(task.name, f"{done[-1]} exists already"))
             else:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,19 +52,22 @@ class Work:
         self._check_targets(task)
         original = self._open(task)
         entry: dict[str, Any] = {"input": task.name, "output": None, "compare": None}
-        colored = None
+        entry["hints"] = [hint.to_json() for hint in task.hints]
+        said, colored = original.notes, None
         if task.samples:
-            entry["samples"], lost = self._sample(task, original)
+            entry["samples"], said, lost = self._sample(task, original)
             entry["sheet"] = str(task.sheet)
         elif task.output is not None and self._keep_existing(task.output):
             colored = self._result(task.output, original)
             entry["output"], lost = str(task.output), (f"{task.output} was there and is kept",)
         else:
-            colored = self.colorizer.colorize(original, self.options)
-            entry["output"] = str(task.output or "-")
+            colored = self.colorizer.colorize(original, self.options, hints=task.hints)
+            entry["output"], said = str(task.output or "-"), colored.notes
             lost = self._save(task.output, task, colored)
+            for path in task.settings:
+                entry["settings"] = self._save_settings(path, task, self.options)
         replaced = ["was in colour: its own colours were replaced"]
-        notes = [*original.notes, *(replaced if original.kind == "color" else []), *lost]
+        notes = [*said, *(replaced if original.kind == "color" else []), *lost]
         entry |= {
             "kind": original.kind,
             "width": original.width,
@@ -87,11 +91,13 @@ class Work:
         from tintype.photo.write import check_target
 
         for path in task.targets:
-            if self._keep_existing(path):
+            if self._keep_existing(path) and path not in task.settings:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             in_place = self.in_place and path is task.output
-            check_target(path, task.source, overwrite=self.overwrite, in_place=in_place)
+            # Settings go with their result: an old one's are not kept beside a new one.
+            overwrite = self.overwrite or (self.skip_existing and path in task.settings)
+            check_target(path, task.source, overwrite=overwrite, in_place=in_place)
 
     def _keep_existing(self, path: Path) -> bool:
         """Whether a result is there that an earlier run wrote before it was cut off."""
@@ -129,18 +135,28 @@ class Work:
             )
         return result
 
-    def _sample(self, task: Task, original: Photo) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-        """Write the colorings and their sheet; what to report of them, and what was lost."""
+    def _sample(
+        self, task: Task, original: Photo
+    ) -> tuple[list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]:
+        """Write the colorings and their sheet; what to report of them, notes, and what was lost."""
         from tintype.cli.sheet import contact_sheet, thumbnail
 
         thumbnails = [("the photograph", thumbnail(original.rgb()))]
-        entries, lost = [], ()
-        samples = self.colorizer.sample(original, len(task.samples), self.options)
-        for rank, (path, sample) in enumerate(zip(task.samples, samples, strict=True), 1):
-            lost = self._save(path, task, sample.photo)
+        entries, said, lost = [], original.notes, ()
+        count = len(task.samples)
+        for sample in self.colorizer.sample(original, count, self.options, hints=task.hints):
+            path = task.samples[sample.number - 1]
+            kept = self._keep_existing(path)
+            said, lost = sample.photo.notes, self._save(path, task, sample.photo)
             figures = {key: round(getattr(sample, key), 4) for key in ("nats", "bits")}
-            entries.append({"output": str(path), "number": sample.number, **figures})
-            thumbnails.append((f"{rank}: {sample.bits:.2f} bits", thumbnail(sample.photo.rgb())))
+            entry = {"output": str(path), "number": sample.number, **figures}
+            if task.settings and not kept:
+                options = replace(self.options, sample=sample.number)
+                own = task.settings[sample.number - 1]
+                entry["settings"] = self._save_settings(own, task, options)
+            entries.append(entry)
+            caption = f"{sample.number}: {sample.bits:.2f} bits"
+            thumbnails.append((caption, thumbnail(sample.photo.rgb())))
         assert task.sheet is not None
         try:
             format = _format(task, task.sheet, original)
@@ -149,7 +165,23 @@ class Work:
             raise UnwritablePhotoError(
                 f"{task.name} was coloured, but the sheet could not be made: {_reason(error)}"
             ) from error
-        return entries, lost
+        return entries, said, lost
+
+    def _save_settings(self, path: Path, task: Task, options: Options) -> str:
+        """Write what made a result, and return where."""
+        from tintype.photo.write import atomic, check_target
+        from tintype.runtime.settings import Settings
+
+        settings = Settings.of(self.colorizer.card, options, task.hints)
+        try:
+            check_target(path, overwrite=self.overwrite or self.skip_existing)
+            with atomic(Path(os.path.realpath(path))) as file:
+                file.write(settings.to_json().encode())
+        except (TintypeError, OSError) as error:
+            raise UnwritablePhotoError(
+                f"{task.name} was coloured, but its settings could not be written: {_reason(error)}"
+            ) from error
+        return str(path)
 
     def _save(self, path: Path | None, task: Task, photo: Photo) -> tuple[str, ...]:
         if path is None:

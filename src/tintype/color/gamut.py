@@ -15,7 +15,7 @@ from functools import cache
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from tintype.color.spaces import (
     LAB_F_EPSILON,
@@ -142,6 +142,20 @@ def join_luma(
     return result
 
 
+def gamut_share(gray: float, ab: ArrayLike) -> float:
+    """Return how much of a color's chroma exists in sRGB at a lightness, from 0 to 1.
+
+    Args:
+        gray: gamma-encoded gray of that lightness, in [0, 1].
+        ab: chroma in CIE Lab, (2,).
+    """
+    fy = ((gray_to_lightness(gray) + 16) * (_F_SCALE / 116)).astype(np.float32)[None]
+    chroma = np.asarray(ab, np.float32)[:, None]
+    if _in_gamut(_lab_to_linear(fy, chroma)).all():
+        return 1.0
+    return float(_largest_share(fy, chroma)[0])
+
+
 def _output_array(
     gray: NDArray, chroma: NDArray, dtype: DTypeLike, out: RgbArray | None
 ) -> RgbArray:
@@ -230,7 +244,12 @@ def _in_gamut(light: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _shrink_into_gamut(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return linear r, g, b (3, n) of ab (2, n) after shrinking it into gamut, by bisection."""
+    """Return linear r, g, b (3, n) of ab (2, n) after shrinking it into gamut."""
+    return _lab_to_linear(fy, ab * _largest_share(fy, ab))
+
+
+def _largest_share(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much of ab (2, n) is in gamut, (n,), by bisection."""
     inside = np.zeros_like(fy)
     outside = np.ones_like(fy)
     np.minimum(outside, _MAX_CHROMA / np.hypot(*ab), out=outside)
@@ -239,4 +258,4 @@ def _shrink_into_gamut(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDAr
         fits = _in_gamut(_lab_to_linear(fy, ab * share))
         np.copyto(inside, share, where=fits)
         np.copyto(outside, share, where=~fits)
-    return _lab_to_linear(fy, ab * inside)
+    return inside

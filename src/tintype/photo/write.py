@@ -47,7 +47,7 @@ def save(
         return _save_to_stream(photo, path, chosen)
     try:
         # A link is not replaced but written through, as by any program that writes a file.
-        with _atomic(Path(os.path.realpath(path))) as file:
+        with atomic(Path(os.path.realpath(path))) as file:
             notes = encode(photo, chosen, file)
             check_target(path, photo.path, overwrite=overwrite, in_place=in_place)
     except (OSError, ValueError) as error:
@@ -188,7 +188,7 @@ class _CheckedFile(io.BufferedRandom):
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[BinaryIO]:
+def atomic(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write that takes its place under ``path`` when whole, and else is gone."""
     temporary = path.with_name(f".tintype-{secrets.token_hex(8)}.tmp")
     try:

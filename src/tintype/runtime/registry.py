@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,6 +73,11 @@ def list_cards() -> tuple[list[Card], list[CorruptModelError]]:
 def list_models() -> list[Card]:
     """Return the cards of every model that can be named, by name."""
     return list_cards()[0]
+
+
+def names_of_models(test: Callable[[Card], bool]) -> str:
+    """Return which installed models pass a test, as words: ``"tint.small or cic.small"``."""
+    return " or ".join(card.name for card in list_models() if test(card)) or "no installed model"
 
 
 def list_untrained() -> list[Untrained]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from tintype.card import Card
 from tintype.errors import CorruptModelError
+from tintype.runtime.seen import network_inputs
 from tintype.runtime.session import Session
 
 Chroma: TypeAlias = NDArray[np.float32]  # (n, 2, h, w), or its log-likelihood in nats
@@ -64,7 +65,7 @@ class Sampler:
         self.card = card
         self._threads = threads
         states = {name: len(shape) for name, shape in card.states.items()}
-        self._features = Session(card, "", {"gray": 4}, {"features": 4})
+        self._features = Session(card, "", network_inputs(card), {"features": 4})
         known = {"row": 0, "features": 4, **states}
         self._above = Session(card, "above", {"features": 4}, {}, known)
         known |= {name: len(shape) for name, shape in self._above.outputs.items()}
@@ -84,20 +85,36 @@ class Sampler:
                 f"{self._row.path} takes noise of no fixed number of choices; export it again."
             )
 
-    def features(self, gray: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the network makes of luminance (H, W) in [0, 1]: (1, K, h, w)."""
-        return self._features.run({"gray": gray[None, None]})["features"]
+    def features(
+        self, gray: NDArray[np.float32], hints: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Return what the network makes of a photograph: (1, K, h, w).
+
+        Args:
+            gray: luminance (H, W) in [0, 1].
+            hints: known colors, (1, 3, H / 4, W / 4), where the model takes them: every value is
+                conditioned on them.
+        """
+        seen = {"gray": gray[None, None]} | ({} if hints is None else {"hints": hints})
+        return self._features.run(seen)["features"]
 
     def sample(
-        self, features: NDArray[np.float32], count: int, *, seed: int = 0, temperature: float = 1.0
+        self,
+        features: NDArray[np.float32],
+        count: int,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        first: int = 0,
     ) -> Samples:
         """Draw several colorings of one picture.
 
         Args:
             features: from `features`.
             count: how many, from 1.
-            seed: of the noise; sample k of a seed is the same whatever the count.
+            seed: of the noise; sample k of a seed is the same whatever others are drawn.
             temperature: divides the logits; below 1 likelier and calmer.
+            first: number of the first, from 0.
 
         Raises:
             CorruptModelError: the graphs do not keep the order of the values.
@@ -108,8 +125,9 @@ class Sampler:
             noise = np.random.default_rng((seed, k)).gumbel(size=size).astype(np.float32)
             return self._by_row(features, noise, temperature, None)
 
+        numbers = range(first, first + count)
         with ThreadPoolExecutor(min(count, self._threads)) as pool:
-            chroma, logp = map(np.concatenate, zip(*pool.map(draw, range(count)), strict=True))
+            chroma, logp = map(np.concatenate, zip(*pool.map(draw, numbers), strict=True))
         return Samples(chroma, logp.sum((1, 2, 3), dtype=np.float64))
 
     def score(self, features: NDArray[np.float32], chroma: Chroma) -> NDArray[np.float32]:

@@ -1,0 +1,123 @@
+"""What ``tintype colorize`` is told of single photographs: hints, and how a result was made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from tintype.cli import UsageError
+from tintype.cli.inputs import Input, Skipped
+from tintype.cli.options import Flag
+from tintype.cli.outputs import Task
+from tintype.errors import SettingError
+
+if TYPE_CHECKING:
+    from tintype.runtime.hints import Hint
+    from tintype.runtime.settings import Settings
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class HintOptions:
+    """Colors that are known, and settings that are kept.
+
+    Args:
+        hint: X,Y,COLOR or X,Y,COLOR,RADIUS, as 120,80,#8a3324: a colour that is known at a pixel
+            of the upright photograph, from 0, top left; may be repeated, for one photograph.
+        hints: a JSON file of them by photograph,
+            {"name.jpg": [{"x": 120, "y": 80, "color": "#8a3324", "radius": 5}]}.
+        save_settings: write NAME.tintype.json beside each result: what made it.
+        settings: such a file: take the model, options and hints in it, as far as they are not
+            given here.
+    """
+
+    hint: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    hints: Path | None = None
+    save_settings: Flag = False
+    settings: Path | None = None
+
+    def saved(self) -> Settings | None:
+        """Return the settings of an earlier result, if there are some.
+
+        Raises:
+            SettingError: the file cannot be read, or holds none.
+        """
+        from tintype.runtime.settings import read_settings
+
+        return None if self.settings is None else read_settings(self.settings)
+
+    def give(
+        self, tasks: Sequence[Task], photos: Sequence[Input], saved: Settings | None
+    ) -> tuple[list[Task], list[Skipped]]:
+        """Give each photograph its hints; return those for none, too.
+
+        Args:
+            tasks, photos: one for each photograph, in one order.
+            saved: settings, whose hints hold where no others are given.
+
+        Raises:
+            UsageError: hints of one photograph are given for several, or are no hints.
+            SettingError: the file of hints cannot be read, or is not clear.
+        """
+        if self.hint and self.hints is not None:
+            raise UsageError("give either --hint or --hints")
+        if self.hints is not None:
+            return self._by_name(tasks, photos, self.hints)
+        hints = tuple(map(_parse_hint, self.hint)) or (saved.hints if saved else ())
+        if hints and len(tasks) > 1:
+            given = "--hint" if self.hint else f"the hints in {self.settings}"
+            advice = "name the photographs in a file, with --hints"
+            raise UsageError(f"{given} are places of one photograph; {advice}")
+        return [replace(task, hints=hints) for task in tasks], []
+
+    def _by_name(
+        self, tasks: Sequence[Task], photos: Sequence[Input], path: Path
+    ) -> tuple[list[Task], list[Skipped]]:
+        from tintype.runtime.settings import printable, read_hints
+
+        found: dict[int, tuple[Hint, ...]] = {}
+        unmatched = []
+        for name, hints in read_hints(path).items():
+            exact = [k for k, item in enumerate(photos) if _posix(item.path) == name]
+            below = [k for k, item in enumerate(photos) if _posix(item.below) == name]
+            places = exact or below
+            if len(places) > 1:
+                which = " and ".join(tasks[k].name for k in places[:2])
+                raise SettingError(f"{path}: {printable(name)} may be {which}: give its whole path")
+            if not places:
+                reason = f"no photograph of that name: its hints in {path} are not used"
+                unmatched.append(Skipped(printable(name), reason))
+            for k in places:
+                found[k] = (*found.get(k, ()), *hints)
+        return [replace(task, hints=found.get(k, ())) for k, task in enumerate(tasks)], unmatched
+
+
+def asked(options: dict[str, Any], saved: Settings | None) -> dict[str, Any]:
+    """Return the options of the command line, and of earlier settings where these say nothing."""
+    said = {name: value for name, value in options.items() if value is not None}
+    return {**(saved.options if saved else {}), **said}
+
+
+def _posix(path: Path | None) -> str:
+    return "-" if path is None else path.as_posix()
+
+
+def _parse_hint(words: str) -> Hint:
+    from tintype.runtime.hints import Hint
+
+    parts = words.split(",")
+    try:
+        if len(parts) not in (3, 4):
+            raise ValueError(words)
+        x, y, *radius = (float(part) for part in (*parts[:2], *parts[3:]))
+        return Hint(x, y, parts[2].strip(), *radius)
+    except SettingError as error:
+        raise UsageError(f"--hint {words}: {error}") from None
+    except ValueError:
+        raise UsageError(
+            f"--hint {words} is not X,Y,COLOR or X,Y,COLOR,RADIUS, as 120,80,#8a3324"
+        ) from None

@@ -1,0 +1,88 @@
+"""What colors a model holds possible at a place: the peaks of its distribution over the ab bins."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tintype.color.bins import ab_bins
+from tintype.color.gamut import join_lab
+from tintype.runtime.hints import to_hex
+from tintype.runtime.resize import ImageArray
+from tintype.runtime.results import Suggestion
+from tintype.runtime.session import Session
+
+_LEAST = 1e-5  # probability of a peak that is worth a suggestion
+_NONE = -1e4  # the logarithm of no probability; finite, as a graph may divide it
+
+
+def peaks(
+    log_probabilities: NDArray[np.float32], lightness: ImageArray, count: int
+) -> list[Suggestion]:
+    """Return the peaks of a distribution over the ab bins, the likeliest first.
+
+    A bin belongs to the peak that is reached from it by steps to the likeliest neighbor; a peak's
+    color is the mean of itself and its neighbors, its probability that of all bins that belong to
+    it. Peaks of next to no probability are left out.
+
+    Args:
+        log_probabilities: of the 313 bins, (313,), up to a constant.
+        lightness: gray of the place, (1, 1).
+        count: how many at most.
+    """
+    probability = np.exp(log_probabilities - log_probabilities.max()).astype(np.float64)
+    probability /= probability.sum()
+    centers = ab_bins()
+    near = np.abs(centers[:, None] - centers).max(-1) <= 10  # (313, 313), itself included
+    uphill = np.where(near, probability, -1).argmax(1)
+    while not np.array_equal(uphill, uphill[uphill]):
+        uphill = uphill[uphill]
+    mass = np.bincount(uphill, probability, minlength=len(centers))
+    suggestions = []
+    for peak in np.argsort(-mass, kind="stable")[:count]:
+        if mass[peak] >= _LEAST:
+            weight = near[peak] * (uphill == peak) * probability
+            ab = (weight @ centers / weight.sum()).astype(np.float32)
+            rgb = join_lab(lightness, ab[None, None], dtype=np.uint8)[0, 0]
+            suggestions.append(Suggestion(to_hex(rgb), float(mass[peak])))
+    return suggestions
+
+
+def correction(decoder: Session, vividness: float) -> NDArray[np.float32]:
+    """Return what decoding takes off the log-probability of each bin, (313,), up to a constant.
+
+    The graph alone knows its prior correction and temperature, and is asked for them: a mixture of
+    two bins is decoded to a color on the line between theirs, and how far along says how much more
+    the one is worth than the other.
+
+    Args:
+        decoder: the graph ``decode``, its chroma the annealed mean of corrected bins.
+        vividness: from 0 to 1.
+    """
+    count = len(ab_bins())
+    each = np.arange(count)
+
+    def decoded(bins: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Chroma (n, 2) of n distributions (n, 313)."""
+        tensors = {"bins": bins.T[None, :, None], "vividness": np.array(vividness, np.float32)}
+        return decoder.run(tensors)["chroma"][0, :, 0].T.astype(np.float64)
+
+    single = np.full((count, count), _NONE, np.float32)
+    single[each, each] = 0
+    ends = decoded(single)
+
+    def first_share(first: float) -> NDArray[np.float64]:
+        """Log-odds of the first bin in its mixtures with each other, given so much of it."""
+        mixed = np.full((count, count), _NONE, np.float32)
+        mixed[each, each] = np.log(1 - first)
+        mixed[:, 0] = np.log(first)
+        line = ends[0] - ends
+        along = ((decoded(mixed) - ends) * line).sum(1) / np.maximum((line**2).sum(1), 1e-12)
+        share = np.clip(along, 1e-6, 1 - 1e-6)
+        odds = np.log(share / (1 - share))
+        odds[0] = 0
+        return odds
+
+    even, more = first_share(0.5), first_share(1 / (1 + np.exp(-0.5)))
+    temperature = 0.5 / np.median((more - even)[1:])
+    return (even * temperature).astype(np.float32)
