@@ -21,6 +21,7 @@ from tintype.runtime.suggest import correction  # noqa: E402
 def test_an_exported_tint_takes_hints_and_tells_its_prior_correction(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Tint(replace(Tint.presets["test"][0], looks=False))
+    assert model.pyramid.hints is not None
     with torch.no_grad():
         for part in model.pyramid.hints:  # they begin at zero
             for parameter in part.parameters():
