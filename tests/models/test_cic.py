@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,14 +14,14 @@ from tintype.models.torch_color import linear_to_ab
 
 
 @pytest.fixture
-def cic():
+def cic() -> Any:
     torch.manual_seed(0)
     return build("cic", "test")[0]
 
 
 def test_the_layer_table_and_the_parameters_of_the_paper():
     with torch.device("meta"):
-        blocks = Cic(CicConfig(maps=1)).blocks  # in units of the first block's maps
+        blocks: Any = Cic(CicConfig(maps=1)).blocks  # in units of the first block's maps
     table = []
     for block in blocks:
         convs = [m for m in block if isinstance(m, nn.Conv2d)]
@@ -100,7 +102,7 @@ def test_rebalancing_has_a_mean_of_one_and_no_limit(cic):
     prior = bins.smooth_prior(bins.prior(*bins.soft_encode(ab.numpy())))
     assert (cic.weights.numpy() * prior).sum() == pytest.approx(1, rel=1e-4)
     assert float(cic.weights.max()) > 3
-    limited = build("cic", "test", {"max_weight": 2.0})[0]
+    limited: Any = build("cic", "test", {"max_weight": 2.0})[0]
     limited.start_training(ab)
     assert float(limited.weights.max()) == 2
 
