@@ -108,10 +108,10 @@ def test_rebalancing_has_a_mean_of_one_and_no_limit(cic):
 
 
 def test_learns_that_dark_is_red_and_bright_is_blue(cic):
-    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 64, 64)
-    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 64, 64)
+    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 32, 32)
+    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 32, 32)
     optimizer = torch.optim.AdamW(cic.parameters(), 3e-3)
-    for _ in range(150):
+    for _ in range(80):
         cic.loss(Batch(gray, rgb))["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()

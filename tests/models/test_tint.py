@@ -73,8 +73,8 @@ def test_learns_one_batch_by_heart():
     torch.manual_seed(0)
     tint, _ = build("tint", "test", {"hints": False})
     # Two scenes, one red and one blue, told apart by their brightness.
-    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 64, 64)
-    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 64, 64)
+    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 32, 32)
+    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 32, 32)
     optimizer = torch.optim.AdamW(tint.parameters(), 3e-3)
     history = []
     for _ in range(100):
