@@ -17,7 +17,6 @@ from tintype.export.average import averaged_model
 from tintype.export.onnx import (
     check_parity,
     export,
-    parameters_of,
     write_graph,
     write_model,
 )
@@ -25,7 +24,7 @@ from tintype.models import build
 from tintype.models.base import Graph
 from tintype.training.checkpoint import load_checkpoint
 from tintype.training.run import Run
-from tintype.training.start import load_exported
+from tintype.training.start import load_exported, parameters_of
 from tintype.training.train import train
 
 

@@ -119,7 +119,7 @@ def create(
 
 def _settings(
     words: dict[str, Any],
-    numbers: dict[str, int],
+    numbers: dict[str, Any],
     consent: Path | None,
     max_catch_errors: int | None,
     seed: int | None,
