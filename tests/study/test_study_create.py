@@ -35,6 +35,8 @@ from tintype.study.manifest import (
     verify_pictures,
 )
 from tintype.study.pictures import center_square, encode_png, false_colors
+from tintype.study.simulate import RaterPopulation, default_fooling_rates, simulate_raters
+from tintype.study.storage import AnswerStore
 from tintype.study.systems import FolderSystem, ModelSystem
 
 
@@ -249,6 +251,35 @@ def test_a_changed_or_missing_picture_is_noticed(study: Study) -> None:
     study.picture_path(name).unlink()
     with pytest.raises(DataError, match="restore it"):
         verify_pictures(study)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_a_study_is_for_its_owner_alone(study: Study) -> None:
+    """Other users of the machine may be raters."""
+    simulate_raters(study, RaterPopulation(2, default_fooling_rates(study)))
+    store = AnswerStore(study)
+    store.enroll()
+    names = {path.name for path in study.folder.iterdir()}
+    assert {"answers.sqlite", "answers.sqlite-wal", "answers.sqlite-shm"} < names
+    assert "simulated.sqlite" in names
+    for path in (study.folder, *study.folder.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
+    store.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_answers_that_others_could_read_are_hidden(study: Study, tmp_path: Path) -> None:
+    kept = tmp_path / "own.sqlite"
+    for _ in range(2):
+        store = AnswerStore(study, f"sqlite:///{kept}")
+        assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("own.sqlite*")} == {0}
+        store.close()
+        kept.chmod(0o644)  # as an older tintype left it
+
+
+def test_times_of_pictures_tell_nothing(study: Study) -> None:
+    files = [study.picture_path(name).stat() for name in study.checksums]
+    assert len({(file.st_mtime_ns, file.st_atime_ns) for file in files}) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions")

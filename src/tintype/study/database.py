@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -80,6 +81,8 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise MissingExtraError("postgres", "keeping answers in PostgreSQL") from error
+    if writes and url.database not in (None, "", ":memory:"):
+        _hide_files(url.database)
     engine = sa.create_engine(url if writes else _read_only(url), pool_size=40)
 
     @event.listens_for(engine, "connect")
@@ -100,6 +103,18 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _hide_files(path: str) -> None:
+    """Let nobody else read a database: it says which sides are true.
+
+    SQLite gives its log and its index the permissions of the file they belong to.
+    """
+    with contextlib.suppress(OSError):  # SQLite says better what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(OSError):
+            os.chmod(name, 0o600)
 
 
 def _read_only(url: sa.URL) -> sa.URL:

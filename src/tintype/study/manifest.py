@@ -9,6 +9,7 @@ Answers are kept beside it, in a database of their own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -168,6 +169,12 @@ class Study:
         path.write_text(text + "\n", encoding="utf-8")
         path.chmod(0o400)
         return read_study(self.folder)
+
+
+def hide_folder(folder: Path) -> None:
+    """Let nobody but its owner look into a study's folder, where the file system can say so."""
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
 
 
 def compute_digest(record: dict[str, Any]) -> str:

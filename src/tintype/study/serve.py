@@ -11,7 +11,7 @@ import uvicorn
 
 from tintype.errors import DataError
 from tintype.study.app import RateLimits, create_app
-from tintype.study.manifest import Study, verify_pictures
+from tintype.study.manifest import Study, hide_folder, verify_pictures
 from tintype.study.storage import AnswerStore
 
 
@@ -42,6 +42,7 @@ def serve_study(
         DataError: the study was changed, the database cannot be used, or the port is taken.
         MissingExtraError: the database's driver is not installed.
     """
+    hide_folder(study.folder)  # a copy has lost its permissions
     verify_pictures(study)
     store = AnswerStore(study, database)
     try:
