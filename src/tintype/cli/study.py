@@ -103,8 +103,14 @@ def create(
 
         import secrets
 
-        from tintype.study.create import check_new_folder, check_settings, create_study
-        from tintype.study.manifest import CONSENT, QUESTION, ExclusionRules, Settings
+        from tintype.study.create import check_new_folder, create_study
+        from tintype.study.manifest import (
+            CONSENT,
+            QUESTION,
+            ExclusionRules,
+            Settings,
+            check_settings,
+        )
 
         settings = Settings(
             title=title,

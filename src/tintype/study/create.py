@@ -27,6 +27,7 @@ from tintype.study.manifest import (
     Settings,
     Study,
     StudyPhoto,
+    check_settings,
     hide_folder,
 )
 from tintype.study.pictures import (
@@ -124,35 +125,6 @@ def check_new_folder(folder: Path) -> None:
         raise DataError(
             f"{folder} exists already. A study is never changed once it is made: name a new folder."
         )
-
-
-def check_settings(settings: Settings) -> None:
-    """Check the ranges of a study's settings.
-
-    Raises:
-        DataError: one is out of range.
-    """
-    rules = {
-        "the size of the pictures is from 32 to 2048 pixels": 32 <= settings.size <= 2048,
-        "the exposure is from 0.1 seconds to a minute, or 0 for no limit": (
-            settings.exposure_ms == 0 or 100 <= settings.exposure_ms <= 60_000
-        ),
-        "the number of trials is from 1": settings.trials >= 1,
-        "practice and catch trials are counted from 0": min(
-            settings.practice_trials, settings.catch_trials
-        )
-        >= 0,
-        "fewer catch errors are allowed than there are catch trials": (
-            settings.catch_trials == 0
-            or 0 <= settings.rules.max_catch_errors < settings.catch_trials
-        ),
-        "the seed is a whole number from 0": settings.seed >= 0,
-        "the question and the title are not empty": bool(settings.question and settings.title),
-        "there is something to consent to": bool(settings.consent),
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise DataError(f"these settings make no study: {rule}.")
 
 
 def _build_study(
