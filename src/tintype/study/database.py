@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from tintype.errors import DataError, MissingExtraError
+
+#: How long a write waits for others; each of them takes milliseconds.
+LOCK_SECONDS = 2.0
+_LOCK_MS = round(1000 * LOCK_SECONDS)
+
+
+class DatabaseBusyError(DataError):
+    """Somebody else has held the lock of the database for longer than a write waits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database of the answers is locked by another program: close what has it open, "
+            "or wait until its backup is done."
+        )
 
 
 class FifoLock:
@@ -26,7 +42,20 @@ class FifoLock:
         self._waiting: deque[threading.Lock] = deque()
         self._held = False
 
-    def __enter__(self) -> None:
+    @contextlib.contextmanager
+    def hold(self, until: float) -> Iterator[None]:
+        """Hold the lock; raise DatabaseBusyError if that takes until a `time.monotonic()`."""
+        self._acquire(until)
+        try:
+            yield
+        finally:
+            with self._guard:
+                if self._waiting:
+                    self._waiting.popleft().release()
+                else:
+                    self._held = False
+
+    def _acquire(self, until: float) -> None:
         with self._guard:
             if not self._held:
                 self._held = True
@@ -34,14 +63,13 @@ class FifoLock:
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append(turn)
-        turn.acquire()
-
-    def __exit__(self, *_: object) -> None:
+        if turn.acquire(timeout=max(0.0, until - time.monotonic())):
+            return
         with self._guard:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._held = False
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                raise DatabaseBusyError
+        # It came at the last moment.
 
 
 def parse_url(text: str) -> sa.URL:
@@ -77,7 +105,10 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
                 url,
                 pool_size=20,
                 pool_pre_ping=True,
-                connect_args={"options": "-c synchronous_commit=on"},
+                connect_args={
+                    "connect_timeout": 5,
+                    "options": f"-c synchronous_commit=on -c lock_timeout={_LOCK_MS}",
+                },
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise MissingExtraError("postgres", "keeping answers in PostgreSQL") from error
@@ -88,7 +119,7 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
-        connection.execute("PRAGMA busy_timeout = 30000")
+        connection.execute(f"PRAGMA busy_timeout = {_LOCK_MS}")
         if not writes:
             return
         _write_ahead(connection)
@@ -99,10 +130,34 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # A writer that began as a reader would fail, not wait, when another one was faster.
-        writing = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        until = connection.get_execution_options().get("writes_until")
+        if until is None:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_immediate(connection, until)
 
     return engine
+
+
+def _begin_immediate(connection: sa.Connection, until: float) -> None:
+    """Take the lock of an SQLite database, or raise DatabaseBusyError.
+
+    SQLite's own wait asks every 100 ms, and would miss the moments in which a busy server lets go.
+    """
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if "locked" not in str(error.orig):
+                    raise
+            if time.monotonic() >= until:
+                raise DatabaseBusyError
+            time.sleep(random.uniform(0.001, 0.01))
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_LOCK_MS}")
 
 
 def _hide_files(path: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tintype.errors import DataError
 from tintype.study import schema
 from tintype.study.assignment import Side, Trial, assign_trials
-from tintype.study.database import FifoLock, create_engine, parse_url
+from tintype.study.database import LOCK_SECONDS, FifoLock, create_engine, parse_url
 from tintype.study.manifest import Study
 from tintype.study.records import Answer, Measurements, Pair, Rater, Session
 
@@ -73,7 +73,7 @@ class AnswerStore:
         else:
             url = parse_url(database)
         self._is_sqlite = url.get_backend_name() == "sqlite"
-        self._writing = FifoLock() if self._is_sqlite else contextlib.nullcontext()
+        self._writing = FifoLock()
         self.url = url.render_as_string(hide_password=True)
         self._engine = create_engine(url, durable=source == "real", writes=create)
         try:
@@ -223,9 +223,14 @@ class AnswerStore:
         """Begin a durable write transaction.
 
         For SQLite the writers of one process queue: its own busy handler would poll.
+
+        Raises:
+            DatabaseBusyError: another program holds SQLite's lock.
         """
-        with self._writing, self._engine.connect() as connection:
-            connection = connection.execution_options(writes=True)
+        until = time.monotonic() + LOCK_SECONDS
+        turn = self._writing.hold(until) if self._is_sqlite else contextlib.nullcontext()
+        with turn, self._engine.connect() as connection:
+            connection = connection.execution_options(writes_until=until)
             with connection.begin():
                 yield connection
 
