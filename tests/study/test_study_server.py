@@ -18,8 +18,9 @@ from study.serving import RemoteRater, served
 from tintype.errors import DataError
 from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.serve import is_public, serve_study
+from tintype.study.serve import serve_study
 from tintype.study.storage import AnswerStore
+from tintype.web.listener import is_public
 
 LOST = (OSError, http.client.HTTPException)  # what a rater meets when the server dies
 

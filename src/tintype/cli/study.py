@@ -181,7 +181,7 @@ def serve(
         rate_limit: requests a second that one address may make; 0 for no limits.
     """
     with needs_extra("web", "a study", _PACKAGES):
-        from tintype.study.app import RateLimits
+        from tintype.study.limits import RateLimits
         from tintype.study.manifest import TOKEN
         from tintype.study.serve import is_public, serve_study
 
