@@ -15,8 +15,11 @@ from tintype.errors import DataError
 from tintype.web.protocol import ConnectionLimits, LimitedProtocol
 
 _MAX_HEAD_BYTES = 16 * 1024
+_BACKLOG = 512
+_ACCEPTED_AT_ONCE = 8  # few, so that those over the cap are closed before files run out
 _MAX_FILES = 4096
-_RESERVED_FILES = 150  # database connections and pictures of 40 threads, and Python's own
+#: For database connections and pictures of 40 threads, Python's own, and those being accepted.
+_RESERVED_FILES = 180
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -64,7 +67,8 @@ def serve(
         proxy: trust the forwarded headers of a reverse proxy on this machine.
         limits: of its connections; there are fewer where the process may open few files.
     """
-    limits, backlog = _fit(limits or ConnectionLimits(), _spare_files())
+    limits = limits or ConnectionLimits()
+    limits = replace(limits, connections=max(8, min(limits.connections, _spare_files())))
     protocol = type("Protocol", (LimitedProtocol,), {"limits": limits})
     config = uvicorn.Config(
         app,
@@ -77,31 +81,31 @@ def serve(
         proxy_headers=proxy,
         forwarded_allow_ips="127.0.0.1,::1",
         lifespan="off",
-        backlog=backlog,
+        backlog=_ACCEPTED_AT_ONCE,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
 
 
-def _fit(limits: ConnectionLimits, spare: int | None) -> tuple[ConnectionLimits, int]:
-    """Return limits and a backlog that so many files allow: asyncio accepts a backlog at once."""
-    connections = limits.connections if spare is None else min(limits.connections, spare * 2 // 3)
-    backlog = 512 if spare is None else min(512, spare - connections)
-    return replace(limits, connections=max(8, connections)), max(4, backlog)
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():  # asyncio accepts as many at once as it lets wait
+            listener.listen(_BACKLOG)
 
 
-def _spare_files() -> int | None:
-    """Return how many files are left for connections, having asked for more; None if unknown."""
+def _spare_files() -> int:
+    """Return how many files are left for connections, having asked for more."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
-        return None
+        return _MAX_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MAX_FILES if hard == resource.RLIM_INFINITY else min(_MAX_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    files, most = (_MAX_FILES if n == resource.RLIM_INFINITY else n for n in (soft, hard))
+    if files < min(_MAX_FILES, most):
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-    return None if soft == resource.RLIM_INFINITY else soft - _RESERVED_FILES
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(_MAX_FILES, most), hard))
+            files = min(_MAX_FILES, most)
+    return files - _RESERVED_FILES

@@ -27,7 +27,7 @@ class ConnectionLimits:
 
     connections: int = 1000
     head_seconds: float = 10.0
-    write_seconds: float = 30.0
+    write_seconds: float = 60.0
 
 
 class LimitedProtocol(H11Protocol):
@@ -54,7 +54,9 @@ class LimitedProtocol(H11Protocol):
                 transport.write(_FULL)
                 transport.close()
                 return
-            min(others, key=lambda other: other._idle_since).transport.abort()
+            longest = min(others, key=lambda other: other._idle_since)
+            longest.transport.abort()
+            self.connections.discard(longest)  # now, lest the next one chooses it too
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -75,6 +77,8 @@ class LimitedProtocol(H11Protocol):
         """Wait for the next request."""
         self._idle_since = time.monotonic()
         super().on_response_complete()
+        if self._awaits_head() and self.conn.trailing_data[0]:  # half of it came before
+            self._expect_head()
 
     def pause_writing(self) -> None:
         """Stop sending until the client has taken more."""
