@@ -12,7 +12,7 @@ import logging
 from importlib.resources import files
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +22,7 @@ from tintype.errors import TintypeError
 from tintype.study.analysis import analyze
 from tintype.study.assignment import Side, Trial
 from tintype.study.forms import Form, ParsedAnswer
-from tintype.study.limits import RateLimits, WritingTurns, unavailable
+from tintype.study.limits import RateLimits, unavailable
 from tintype.study.manifest import Study, read_owner_token
 from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
 from tintype.study.records import Measurements, Pair, Session
@@ -77,7 +77,6 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # it would name the Host that was asked for, not a proxy's path
     )
-    writes = [Depends(WritingTurns().turn)]
     for path, methods, page in (
         ("/", ["GET", "HEAD"], pages.consent),
         ("/consent", ["GET"], pages.retry_consent),
@@ -95,14 +94,7 @@ def create_app(
         ("/static/{name}", ["GET"], pages.static),
         ("/health", ["GET"], pages.health),
     ):
-        writing = page in (pages.enroll, pages.trial, pages.answer, pages.withdraw)
-        app.add_api_route(
-            path,
-            page,
-            methods=methods,
-            response_model=None,
-            dependencies=writes if writing else None,
-        )
+        app.add_api_route(path, page, methods=methods, response_model=None)
     # Starlette's class, from which FastAPI's derives: the framework's own errors too.
     app.add_exception_handler(StarletteHTTPException, pages.error_page)
     for kind in (SQLAlchemyError, TintypeError, OSError):

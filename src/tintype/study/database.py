@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from tintype.errors import DataError, MissingExtraError
 
-#: How long a write waits for others; each of them takes milliseconds.
+#: How long a write waits for those of other processes, each of which takes milliseconds.
 LOCK_SECONDS = 2.0
 _LOCK_MS = round(1000 * LOCK_SECONDS)
 
@@ -42,20 +41,7 @@ class FifoLock:
         self._waiting: deque[threading.Lock] = deque()
         self._held = False
 
-    @contextlib.contextmanager
-    def hold(self, until: float) -> Iterator[None]:
-        """Hold the lock; raise DatabaseBusyError if that takes until a `time.monotonic()`."""
-        self._acquire(until)
-        try:
-            yield
-        finally:
-            with self._guard:
-                if self._waiting:
-                    self._waiting.popleft().release()
-                else:
-                    self._held = False
-
-    def _acquire(self, until: float) -> None:
+    def __enter__(self) -> None:
         with self._guard:
             if not self._held:
                 self._held = True
@@ -63,13 +49,14 @@ class FifoLock:
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append(turn)
-        if turn.acquire(timeout=max(0.0, until - time.monotonic())):
-            return
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
         with self._guard:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-                raise DatabaseBusyError
-        # It came at the last moment.
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
 
 
 def parse_url(text: str) -> sa.URL:

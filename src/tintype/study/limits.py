@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import anyio
 from fastapi import HTTPException
-
-_TURN_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -26,24 +22,6 @@ class RateLimits:
     burst: float = 500.0
     new_raters: float = 1.0
     new_raters_burst: float = 100.0
-
-
-class WritingTurns:
-    """Let so many requests write at once that those that read always find a thread."""
-
-    def __init__(self) -> None:
-        self._turns = anyio.Semaphore(16)  # of the framework's 40 threads
-
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, without a thread; raise 503 if that takes long."""
-        with anyio.move_on_after(_TURN_SECONDS) as waiting:
-            await self._turns.acquire()
-        if waiting.cancelled_caught:
-            raise unavailable()
-        try:
-            yield
-        finally:
-            self._turns.release()
 
 
 def unavailable() -> HTTPException:
