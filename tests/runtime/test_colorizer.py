@@ -239,7 +239,7 @@ def test_a_faded_print_gets_the_colors_of_the_whole_one(tmp_path, landscape):
     missed, unaided = (
         np.abs(colorizer.chroma(faded, normalise=on) - wanted).mean() for on in (True, False)
     )
-    assert missed < 0.2 * unaided
+    assert missed < 0.3 * unaided
     colored = Photo.from_array(colorizer.colorize(faded).rgb())
     assert np.abs(colored.gray.astype(int) - faded).max() <= 2
 
