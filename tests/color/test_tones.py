@@ -73,3 +73,18 @@ def test_the_result_changes_continuously_with_the_range():
         if before is not None:
             assert np.abs(now - before).max() < 0.06
         before = now
+
+
+@pytest.mark.parametrize("paper", [0.98, 0.02])
+def test_a_torn_corner_and_a_crease_are_left_out(paper):
+    torn = (0.45 + 0.15 * scene()).astype(np.float32)
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    missing = (x + y < 50) | (abs(y - 90 - x // 8) < 2)
+    torn[missing] = paper
+    assert np.abs(stretched(torn) - scene())[~missing].mean() < 0.04
+
+
+def test_a_lamp_at_night_is_no_tear():
+    night = 0.25 * scene()
+    night[60:76, 100:130] = 1
+    assert stretched(night) is night

@@ -22,7 +22,7 @@ _ACROSS = 4  # pixels from what is surely border to what is surely picture
 _ALONG = 0.7  # share of the border's length along which it differs, one way
 _MOSTLY = 0.55  # the same of a side whose neighbors are known to be a border's
 _GRAIN = 0.03  # greatest change from pixel to pixel in nine tenths of a border
-_TORN = 0.06  # share of the picture that may be torn or written over
+_TORN = 0.06  # share of the picture that may be torn off
 _GAP = 0.15  # of tones that nothing has, between the picture's and those of a tear
 
 
@@ -73,9 +73,37 @@ def _without(rows: slice, columns: slice, depths: list[int]) -> tuple[slice, sli
 
 
 def tones(gray: Plane) -> tuple[float, float]:
-    """Return the darkest and the lightest of a picture's tones, tears and writing left out."""
-    low, high = np.percentile(gray, _TAILS)
+    """Return the darkest and the lightest of a picture's tones, tears left out."""
+    kept = gray[~(_torn(gray) | _torn(1 - gray))]
+    low, high = np.percentile(kept, _TAILS)
     return float(low), float(high)
+
+
+def _torn(gray: Plane) -> NDArray[np.bool_]:
+    """Where the paper shows, (H, W): far lighter than all else, and reaching the picture's edge."""
+    levels = np.percentile(gray, 100 - np.arange(0, 100 * _TORN + 2, 0.2))  # the lightest first
+    apart = np.flatnonzero(levels[:-4] - levels[4:] >= _GAP)
+    if not len(apart):
+        return np.zeros(gray.shape, bool)
+    light = gray > (levels[apart[-1]] + levels[apart[-1] + 4]) / 2
+    torn = np.zeros(gray.shape, bool)
+    torn[[0, -1]] = torn[:, [0, -1]] = True
+    torn &= light
+    count = -1
+    while count != (count := np.count_nonzero(torn)):
+        torn = _wider(torn) & light
+    # Beside a tear a pixel is half of it.
+    return _wider(_wider(torn))
+
+
+def _wider(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The mask and the pixels beside it."""
+    wider = mask.copy()
+    wider[1:] |= mask[:-1]
+    wider[:-1] |= mask[1:]
+    wider[:, 1:] |= mask[:, :-1]
+    wider[:, :-1] |= mask[:, 1:]
+    return wider
 
 
 def _border(gray: Plane, either: bool = False) -> int:
