@@ -29,6 +29,7 @@ class Asked(TypedDict, total=False):
     sample: int | None
     filter: Filter | None
     refine: bool | None
+    normalise: bool | None
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Options:
         filter: what the model's own guided filter is applied to: ``"chroma"``, the colored
             ``"image"``, or ``"none"``; of models that have one.
         refine: whether a sampler's second stage is used; of samplers that have one.
+        normalise: whether the network sees a faded photograph with its tones stretched, the result
+            having its own lightness all the same; of models that were made for it.
     """
 
     saturation: float = 1.0
@@ -60,6 +63,7 @@ class Options:
     sample: int | None = None
     filter: Filter | None = None
     refine: bool | None = None
+    normalise: bool | None = None
 
     @classmethod
     def resolve(cls, card: Card, **asked: Unpack[Asked]) -> Options:
@@ -82,6 +86,7 @@ class Options:
             "sample": (1, *samples),
             "filter": ("chroma", card.filter is not None, "has no filter of its own"),
             "refine": (True, card.has("refine"), "has no second stage"),
+            "normalise": (True, card.normalise, "sees tones as they are"),
         }
         if unknown := sorted(everything.keys() - defaults.keys()):
             raise SettingError(
@@ -116,5 +121,6 @@ def _check(held: dict[str, Any]) -> None:
     for option, low in {"seed": 0, "sample": 1}.items():
         if not (type(held.get(option, low)) is int and held.get(option, low) >= low):
             raise SettingError(f"{option} is a whole number from {low}, not {held[option]!r:.40}")
-    if type(held.get("refine", True)) is not bool:
-        raise SettingError(f"refine is True or False, not {held['refine']!r}")
+    for option in ("refine", "normalise"):
+        if type(held.get(option, True)) is not bool:
+            raise SettingError(f"{option} is True or False, not {held[option]!r:.40}")
