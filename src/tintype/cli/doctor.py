@@ -65,9 +65,9 @@ def _version(package: str) -> str | None:
 
 
 def _providers() -> list[str]:
-    import onnxruntime
+    from tintype.runtime.ort import load_onnxruntime
 
-    return onnxruntime.get_available_providers()
+    return load_onnxruntime().get_available_providers()
 
 
 def _checked(card: Card) -> dict[str, str]:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tintype.card import Card
 from tintype.errors import CorruptModelError
+from tintype.runtime.ort import load_onnxruntime
 
 if TYPE_CHECKING:
-    import onnxruntime
+    from onnxruntime import InferenceSession
 
 # The key under which a tensor names a file outside the model, with the last byte of its length.
 _EXTERNAL = re.compile(rb"[\x00\x08]location")
@@ -68,11 +69,7 @@ class Session:
         gives: Mapping[str, int],
         may: Mapping[str, int] | None = None,
     ) -> None:
-        # Nothing tintype runs reports to anybody.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         self.path = card.file(part)
         if _verified(card, self.path.name, _names_other_files):
             raise self._error("names files outside itself, for which no checksum answers")
@@ -85,7 +82,7 @@ class Session:
         # Threads that wait by spinning take the cores that decode and join the photograph.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+            self._session: InferenceSession = onnxruntime.InferenceSession(
                 str(self.path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
