@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from tintype.cli.console import escaped
 from tintype.cli.termination import Terminated, interruption_behind, terminations_raised
 from tintype.errors import TintypeError
 
@@ -117,7 +118,7 @@ def _plain(error: OSError) -> str:
 
 def _say(message: object, status: int) -> int:
     with contextlib.suppress(OSError):  # nobody may be there to read it
-        print(f"tintype: {message}", file=sys.stderr)
+        print(f"tintype: {escaped(str(message))}", file=sys.stderr)
     return status
 
 
