@@ -113,7 +113,19 @@ def colorize(
             _check_model(colorizer, tasks, saved, progress)
             work = Work(colorizer, held, max_pixels, overwrite, in_place, skip_existing)
             work.do_all(tasks, report, progress)
+        if not json and _are_many(photos, report) and not _all_piped(tasks):
+            progress.say(f"tintype: {report.summary(output)}")
     return 1 if report.failed else 0
+
+
+def _are_many(words: Sequence[str], report: Report) -> bool:
+    """Whether a summary is wanted: of folders, patterns and several photographs."""
+    everything = len(report.photos) + len(report.failed) + len(report.skipped)
+    return everything > 1 or any(map(os.path.isdir, words))
+
+
+def _all_piped(tasks: Sequence[Task]) -> bool:
+    return bool(tasks) and not any(task.targets for task in tasks)
 
 
 def _check_together(
@@ -190,7 +202,10 @@ def _check_words(words: Sequence[str]) -> None:
         if not word:
             raise UsageError("an empty name was given where a file or a folder is meant")
         if word.startswith("-") and word != "-":
-            raise UsageError(f"unknown option {word}; a file of that name is given as ./{word}")
+            raise UsageError(
+                f"unknown option {word}; a file of that name is given as ./{word}. "
+                "See: tintype colorize --help"
+            )
 
 
 def _check_pipes(tasks: Sequence[Task], json: bool) -> None:

@@ -58,6 +58,18 @@ class Report:
                 missing.append(task)
         return missing
 
+    def summary(self, output: str | None) -> str:
+        """Return how many photographs were coloured, and where to; and how many were not."""
+        where = "each beside its photograph" if output is None else f"in {output}"
+        counts = [f"{len(self.photos)} coloured" + (f", {where}" if self.photos else "")]
+        for number, word in (
+            (len(self.failed), "failed"),
+            (len(self.skipped), "skipped"),
+            (sum(self.left_out.values()), "left out"),
+        ):
+            counts += [f"{number} {word}"] if number else []
+        return "; ".join(counts)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as one table, the options among the rest."""
         record = asdict(self)

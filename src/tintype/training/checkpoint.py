@@ -24,7 +24,8 @@ _FACTS: dict[str, Any] = {
     **dict.fromkeys(("name", "start"), str),
     **dict.fromkeys(("config", "train_config", "data"), dict),
     **dict.fromkeys(("commands", "lr_factors"), list),
-    **{"step": int, "seed": int, "elapsed": (int, float)},
+    **dict.fromkeys(("step", "seed"), int),
+    "elapsed": (int, float),
 }
 
 
