@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from tintype.cli import UsageError
 from tintype.cli.console import Progress
 from tintype.cli.hints import HintOptions, asked
-from tintype.cli.inputs import find_photos
+from tintype.cli.inputs import Inputs, Skipped, find_photos
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
 from tintype.cli.outputs import Task, plan_outputs
 from tintype.cli.report import Report, reported
@@ -96,15 +96,9 @@ def colorize(
         _check_pipes(tasks, json)
         tasks, unmatched = hints.give(tasks, inputs.photos, saved)
         report.merge(inputs)
-        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
-            progress.say(f"tintype: {line}")
         if skip_existing:
             tasks = report.without_existing(tasks)
-        for skipped in report.skipped if progress.watched else ():
-            progress.say(f"{skipped.input} skipped: {skipped.reason}")
-        for skipped in unmatched:
-            progress.say(f"tintype: {skipped.input}: {skipped.reason}")
-        report.skipped += unmatched
+        _say(inputs, report, unmatched, progress)
         if tasks:
             progress.show(0, len(tasks), "loading the model")
             colorizer, held = _load(
@@ -113,19 +107,28 @@ def colorize(
             _check_model(colorizer, tasks, saved, progress)
             work = Work(colorizer, held, max_pixels, overwrite, in_place, skip_existing)
             work.do_all(tasks, report, progress)
-        if not json and _are_many(photos, report) and not _all_piped(tasks):
-            progress.say(f"tintype: {report.summary(output)}")
+        if not json and (line := _sum_up(photos, tasks, report)):
+            progress.say(f"tintype: {line}")
     return 1 if report.failed else 0
 
 
-def _are_many(words: Sequence[str], report: Report) -> bool:
-    """Whether a summary is wanted: of folders, patterns and several photographs."""
+def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
+    """A line for folders, patterns and several photographs; nothing for one, or for a pipe."""
     everything = len(report.photos) + len(report.failed) + len(report.skipped)
-    return everything > 1 or any(map(os.path.isdir, words))
+    piped = bool(tasks) and not any(task.targets for task in tasks)
+    many = everything > 1 or any(map(os.path.isdir, words))
+    return report.summary(tasks) if many and not piped else ""
 
 
-def _all_piped(tasks: Sequence[Task]) -> bool:
-    return bool(tasks) and not any(task.targets for task in tasks)
+def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress: Progress) -> None:
+    """Say what the search for photographs found beside them, and which hints are for none."""
+    for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
+        progress.say(f"tintype: {line}")
+    for skipped in report.skipped if progress.watched else ():
+        progress.say(f"{skipped.input} skipped: {skipped.reason}")
+    for skipped in unmatched:
+        progress.say(f"tintype: {skipped.input}: {skipped.reason}")
+    report.skipped += unmatched
 
 
 def _check_together(

@@ -58,10 +58,14 @@ class Report:
                 missing.append(task)
         return missing
 
-    def summary(self, output: str | None) -> str:
+    def summary(self, tasks: Sequence[Task]) -> str:
         """Return how many photographs were coloured, and where to; and how many were not."""
-        where = "each beside its photograph" if output is None else f"in {output}"
-        counts = [f"{len(self.photos)} coloured" + (f", {where}" if self.photos else "")]
+        count = f"{len(self.photos)} coloured"
+        folders = sorted({str(path.parent) for task in tasks for path in task.pictures[:1]})
+        if self.photos:
+            more = f" and {len(folders) - 1} folders more" if len(folders) > 1 else ""
+            count += f", in {folders[0]}{os.sep}{more}"
+        counts = [count]
         for number, word in (
             (len(self.failed), "failed"),
             (len(self.skipped), "skipped"),
