@@ -129,10 +129,10 @@ def test_a_photograph_too_large_for_the_memory_does_not_stop_the_others(
 ) -> None:
     colorize = Painter.colorize
 
-    def small_only(self: Painter, photo: Photo, options: Options) -> Photo:
+    def small_only(self: Painter, photo: Photo, options: Options, **how: Any) -> Photo:
         if photo.width > 8:
             raise MemoryError
-        return colorize(self, photo, options)
+        return colorize(self, photo, options, **how)
 
     monkeypatch.setattr(Painter, "colorize", small_only)
     photograph("large.png", (9, 9))
@@ -352,3 +352,22 @@ def test_somebody_who_watches_sees_a_bar_and_what_became_of_each(
     assert "b.png skipped: b.colorized.png exists already" in result.err
     assert "0/1 a.png" in result.err
     assert "a.png -> a.colorized.png" in result.err
+
+
+def test_no_exception_of_one_photograph_ends_the_others(run: Any, monkeypatch: Any) -> None:
+    colorize = Painter.colorize
+
+    def large_only(self: Painter, photo: Photo, options: Options, **how: Any) -> Photo:
+        if photo.width < 9:
+            raise ZeroDivisionError("by nothing")
+        return colorize(self, photo, options, **how)
+
+    monkeypatch.setattr(Painter, "colorize", large_only)
+    photograph("a.png")
+    photograph("b.png", (9, 9))
+    result = run("colorize", "a.png", "b.png", "--json")
+    assert result.status == 1
+    assert "a.png: this is a bug in tintype (ZeroDivisionError: by nothing)" in result.err
+    assert "Traceback" not in result.err
+    assert [failed["error_class"] for failed in result.json["failed"]] == ["ZeroDivisionError"]
+    assert is_red("b.colorized.png")

@@ -109,8 +109,8 @@ def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
 def test_a_file_that_is_cut_short_is_called_so(format: str, share: float) -> None:
     data = encoded(format)
-    message = refused(data[: int(len(data) * share)])
-    assert "cut short, damaged" in message or "not a photograph" in message
+    message = refused(data[: int(len(data) * share)], strict=True)
+    assert "damaged" in message or "not a photograph" in message
     assert "whole copy" in message or share == 0.05
 
 

@@ -15,6 +15,7 @@ from tintype.cli.console import Progress, write_out
 from tintype.cli.inputs import Failure
 from tintype.cli.outputs import Task
 from tintype.cli.report import Report, class_of
+from tintype.cli.termination import interruption_behind
 from tintype.errors import TintypeError, UnreadablePhotoError, UnwritablePhotoError
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Work:
                 self._do(task, report, progress)
             except BrokenPipeError:
                 raise
-            except (TintypeError, OSError, MemoryError) as error:
+            # Whatever it is that happens to one photograph, the others are done.
+            except Exception as error:
+                if interruption_behind(error) or os.environ.get("TINTYPE_DEBUG"):
+                    raise
                 report.failed.append(Failure(task.name, _sentence(task, error), class_of(error)))
                 progress.say(f"tintype: {report.failed[-1].error}")
 
@@ -232,4 +236,11 @@ def _sentence(task: Task, error: Exception) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or "not enough memory"
+    if isinstance(error, MemoryError):
+        return str(error) or "not enough memory"
+    if isinstance(error, (TintypeError, OSError)):
+        return str(error) or type(error).__name__
+    return (
+        f"this is a bug in tintype ({type(error).__name__}: {error}); "
+        "rerun with TINTYPE_DEBUG=1 for the traceback"
+    )

@@ -50,6 +50,7 @@ class ReadRequest(NamedTuple):
         max_pixels: how large it may be.
         notes: gets what could not be read or done as the file asks.
         left_out: gets those of the notes that tell of something in the file that is not taken.
+        strict: whether damage is refused, though something of the picture can be read.
     """
 
     file: BinaryIO
@@ -57,6 +58,16 @@ class ReadRequest(NamedTuple):
     max_pixels: int | None
     notes: list[str]
     left_out: list[str]
+    strict: bool = False
+
+    def damaged(self, what: str) -> None:
+        """Note damage that leaves something of the picture to read; refuse it where asked to."""
+        if self.strict:
+            raise UnreadablePhotoError(
+                f"{self.name} is damaged ({what}): get a whole copy of it, or leave out --strict "
+                "(strict= in the library)"
+            )
+        self.leave_out(f"the file is damaged: {what}; what can be read of it is taken")
 
     def leave_out(self, note: str) -> None:
         """Note that something in the file is not taken."""
@@ -131,12 +142,21 @@ def decode_png(request: ReadRequest) -> Decoded:
     """Read a PNG of any depth."""
     from PIL.PngImagePlugin import PngImageFile
 
-    def open_image() -> PngImageFile:
-        request.file.seek(0)
-        return PngImageFile(request.file)
-
     width, height, depth, color_type = png.read_header(request.file)
     request.check_size(width, height)
+    contents = png.read_contents(request.file)
+    if contents.damage:
+        request.damaged(contents.damage)
+    if contents.beyond:
+        request.leave_out(f"{contents.beyond:,} bytes behind the picture's end are left out")
+    if contents.dropped:
+        request.leave_out(f"{contents.dropped} damaged or too long texts are left out")
+    file = request.file if contents.plain else png.rebuilt(request.file, contents)
+
+    def open_image() -> PngImageFile:
+        file.seek(0)
+        return PngImageFile(file)
+
     with large_png_texts:
         image = open_image()
         request.refuse_frames(image)
@@ -152,13 +172,12 @@ def decode_png(request: ReadRequest) -> Decoded:
     if isinstance(pixels, np.ndarray) and key is not None:
         opaque = (pixels != np.asarray(key, dtype=np.uint16)).any(axis=-1, keepdims=True)
         pixels = np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
-    chunks, raw_exif = png.read_ancillary_chunks(request.file)
     xmp = image.info.get("xmp")
     carried = Metadata(
-        exif=_exif(image.info.get("exif")) or _exif(raw_exif),
+        exif=_exif(image.info.get("exif")) or _exif(contents.exif),
         xmp=xmp if isinstance(xmp, bytes) else None,
         dpi=image.info.get("dpi"),
-        chunks=chunks,
+        chunks=contents.kept,
     )
     return Decoded(pixels, False, _png_profile(image), carried, Encoding())
 

@@ -65,7 +65,10 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
     try:
         with no_warnings:
             _WRITERS[format](photo, file, notes)
-    except (OSError, ValueError, OverflowError, struct.error) as error:
+    except (MemoryError, UnwritablePhotoError):
+        raise
+    # What a file carries can make an encoder trip over anything.
+    except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's error, not the encoder's
         raise UnwritablePhotoError(

@@ -140,6 +140,8 @@ def read_directory(
     counter, entry_format, pointer_format = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
     inline = struct.calcsize("=" + pointer_format)
     counter_size, entry_size = struct.calcsize("=" + counter), struct.calcsize("=" + entry_format)
+    if offset >= end:
+        raise ValueError(f"no TIFF directory at byte {offset}")
     file.seek(offset)
     head = file.read(counter_size)
     count = struct.unpack(order + counter, head)[0] if len(head) == counter_size else 0
@@ -152,7 +154,7 @@ def read_directory(
         value = table[start + entry_size : start + entry_size + inline]
         size = _TYPE_SIZES.get(kind, 0) * length
         if name in POINTERS:
-            wide = "Q" if kind in (16, 18) else "I"
+            wide = "Q" if big and kind in (16, 18) else "I"
             (pointers[name],) = struct.unpack_from(order + wide, value)
             continue
         if size > inline:

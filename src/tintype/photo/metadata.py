@@ -110,8 +110,8 @@ def exif_directory(exif: bytes | None) -> ifd.Directory | None:
         return None
     file = io.BytesIO(exif)
     try:
-        order, _, first = ifd.read_header(file)
-        return ifd.read_directory(file, first, order)
+        order, big, first = ifd.read_header(file)
+        return None if big else ifd.read_directory(file, first, order)
     except (ValueError, struct.error):
         return None
 
@@ -172,8 +172,9 @@ def _edit_exif(exif: bytes, change: Callable[[bytearray, int, str], None]) -> by
     """
     block = bytearray(exif)
     with contextlib.suppress(ValueError, struct.error):
-        order, _, first = ifd.read_header(io.BytesIO(exif))
-        change(block, first, order)
+        order, big, first = ifd.read_header(io.BytesIO(exif))
+        if not big:
+            change(block, first, order)
     return bytes(block)
 
 

@@ -19,7 +19,7 @@ from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
 from tintype.photo.orientation import turn_upright
 from tintype.photo.planes import Kind, Pixels, image_to_planes, samples_to_planes
-from tintype.photo.read import read
+from tintype.photo.read import errors_translated, read
 from tintype.photo.source import Source, open_source
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
@@ -67,6 +67,7 @@ class Photo:
         *,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
         keep_colors: bool = True,
+        strict: bool = False,
     ) -> Photo:
         """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF or BMP.
 
@@ -78,6 +79,8 @@ class Photo:
             keep_colors: False forgets a colour picture's own colours once its luminance is
                 known, which saves three bytes a pixel, or six of 16 bits; what is saved without
                 other colours is then gray.
+            strict: refuse a damaged file of which something can be read; without, what can be is
+                taken, and `left_out` says so.
 
         Raises:
             UnreadablePhotoError: it is missing, empty, damaged, animated or no photograph.
@@ -86,8 +89,10 @@ class Photo:
         notes: list[str] = []
         left_out: list[str] = []
         with open_source(source) as (file, name, path):
-            format, decoded = read(ReadRequest(file, name, max_pixels, notes, left_out))
-        return _build_photo(decoded, format, path, keep_colors, notes, left_out)
+            request = ReadRequest(file, name, max_pixels, notes, left_out, strict)
+            with errors_translated(request):
+                format, decoded = read(request)
+                return _build_photo(decoded, format, path, keep_colors, notes, left_out)
 
     @classmethod
     def from_array(cls, pixels: ArrayLike) -> Photo:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from tintype.errors import PhotoError, UnreadablePhotoError
+from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import decode, png
 from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.decode_tiff import decode_tiff
@@ -48,8 +49,11 @@ _REFUSED = [
 ]
 
 
+_DISK_ERRORS = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
+
+
 def read(request: ReadRequest) -> tuple[Format, Decoded]:
-    """Read a file in one of the formats of `Format`.
+    """Read a file in one of the formats of `Format`, inside `errors_translated`.
 
     Raises:
         UnreadablePhotoError: it is empty, damaged, animated or of another kind.
@@ -58,8 +62,7 @@ def read(request: ReadRequest) -> tuple[Format, Decoded]:
     request.file.seek(0)
     format = _identify_format(request)
     request.file.seek(0)
-    with errors_translated(request):
-        return format, _DECODERS[format](request)
+    return format, _DECODERS[format](request)
 
 
 @contextmanager
@@ -68,14 +71,21 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
     try:
         with no_warnings:
             yield
-    except (PhotoError, MemoryError):
+    except PhotoError:
         raise
+    except MemoryError as error:
+        raise PhotoTooLargeError(
+            f"{request.name} needs more memory than there is: make it smaller, or close programs"
+        ) from error
     # A damaged file can make a decoder trip over anything.
     except Exception as error:
-        _refuse_empty(request)
-        reason = str(error).rstrip(".") or type(error).__name__
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise  # of the disk, not of the file
+        with suppress(struct.error):
+            _refuse_empty(request)
+        reason = f" ({error})".replace(".)", ")") if str(error) else ""
         raise UnreadablePhotoError(
-            f"{request.name} is cut short, damaged or of an unusual kind ({reason}): "
+            f"{request.name} is cut short, damaged or of an unusual kind{reason}: "
             "get a whole copy of it"
         ) from error
 
