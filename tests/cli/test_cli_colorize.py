@@ -220,6 +220,45 @@ def test_in_place_destroys_nothing_else_that_is_not_written_back(run: Any) -> No
     assert Path("a.jpg").read_bytes() == before
 
 
+BROKEN = Path(__file__).parents[1] / "photo" / "broken"
+
+
+def test_in_place_replaces_no_raw_file_pages_or_further_channels(run: Any) -> None:
+    picture = Image.new("L", (8, 6), 200)
+    picture.save("pages.tif", save_all=True, append_images=[picture])
+    picture.save("raw.nef", format="TIFF")
+    Path("preview.tif").write_bytes((BROKEN / "bug_nef.tif").read_bytes())
+    picture.save("whole.png")
+    Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:-14])
+    names = ["pages.tif", "raw.nef", "preview.tif", "cut.png"]
+    before = [Path(name).read_bytes() for name in names]
+    result = run("colorize", *names, "whole.png", "--in-place")
+    assert result.status == 1
+    lines = result.err.splitlines()
+    for line, name in zip(lines, names, strict=True):
+        assert line.startswith(f"tintype: {name} holds more than would be written back (")
+    assert "2 pages" in lines[0]
+    assert "raw camera file" in lines[1]
+    assert "raw camera file" in lines[2]
+    assert "damaged" in lines[3]
+    assert [Path(name).read_bytes() for name in names] == before
+    assert is_red("whole.png")
+
+
+def test_a_page_can_be_named_and_damage_can_be_refused(run: Any) -> None:
+    first, second = Image.new("L", (8, 6), 20), Image.new("L", (8, 6), 200)
+    first.save("a.tif", save_all=True, append_images=[second])
+    second.save("b.png")
+    Path("b.png").write_bytes(Path("b.png").read_bytes()[:-14])
+    assert run("colorize", "a.tif", "--page", "2").status == 0
+    assert is_red("a.colorized.tif")
+    assert "has no page 3" in run("colorize", "a.tif", "--page", "3", "--overwrite").err
+    assert run("colorize", "b.png", "--strict").status == 1
+    result = run("colorize", "b.png")
+    assert result.status == 0
+    assert "damaged" in result.err
+
+
 def test_the_comparison_shows_a_toned_print_in_its_tone(run: Any) -> None:
     sepia_print("a.png")
     run("colorize", "a.png", "--compare")

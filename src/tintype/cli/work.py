@@ -34,6 +34,8 @@ class Work:
     overwrite: bool
     in_place: bool
     skip_existing: bool
+    strict: bool = False
+    page: int | None = None
 
     def do_all(self, tasks: Sequence[Task], report: Report, progress: Progress) -> None:
         """Do every task; one that fails is reported and stops no other."""
@@ -115,7 +117,9 @@ class Work:
         limit = self.max_pixels or DEFAULT_MAX_PIXELS
         # Only what shows the colors that were there needs them, and they take memory.
         shown = task.compare is not None or task.sheet is not None
-        photo = Photo.open(source, max_pixels=limit, keep_colors=shown)
+        photo = Photo.open(
+            source, max_pixels=limit, keep_colors=shown, strict=self.strict, page=self.page
+        )
         lost = None
         if photo.kind == "color":
             lost = "is in colour, and its own colours would be lost"

@@ -51,6 +51,7 @@ class ReadRequest(NamedTuple):
         notes: gets what could not be read or done as the file asks.
         left_out: gets those of the notes that tell of something in the file that is not taken.
         strict: whether damage is refused, though something of the picture can be read.
+        page: which of several pages; None for the first.
     """
 
     file: BinaryIO
@@ -59,6 +60,7 @@ class ReadRequest(NamedTuple):
     notes: list[str]
     left_out: list[str]
     strict: bool = False
+    page: int | None = None
 
     def damaged(self, what: str) -> None:
         """Note damage that leaves something of the picture to read; refuse it where asked to."""

@@ -68,6 +68,7 @@ class Photo:
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
         keep_colors: bool = True,
         strict: bool = False,
+        page: int | None = None,
     ) -> Photo:
         """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF or BMP.
 
@@ -81,6 +82,7 @@ class Photo:
                 other colours is then gray.
             strict: refuse a damaged file of which something can be read; without, what can be is
                 taken, and `left_out` says so.
+            page: which page of a TIFF, from 1; None for the first, with a note if there are more.
 
         Raises:
             UnreadablePhotoError: it is missing, empty, damaged, animated or no photograph.
@@ -89,7 +91,7 @@ class Photo:
         notes: list[str] = []
         left_out: list[str] = []
         with open_source(source) as (file, name, path):
-            request = ReadRequest(file, name, max_pixels, notes, left_out, strict)
+            request = ReadRequest(file, name, max_pixels, notes, left_out, strict, page)
             with errors_translated(request):
                 format, decoded = read(request)
                 return _build_photo(decoded, format, path, keep_colors, notes, left_out)

@@ -42,6 +42,10 @@ _REFUSED = [
     (4, b"JXL \r\n", "a JPEG XL picture"),
     (4, b"jP  \r\n", "a JPEG 2000 picture"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (0, b"IIRO", "a raw camera file"),
+    (0, b"IIRS", "a raw camera file"),
+    (0, b"MMOR", "a raw camera file"),
+    (0, b"IIU\0", "a raw camera file"),
     (0, b"FUJIFILMCCD-RAW", "a raw camera file"),
     (4, b"ftypcrx ", "a raw camera file"),
     (0, b"<svg", "a drawing (SVG)"),
@@ -61,6 +65,8 @@ def read(request: ReadRequest) -> tuple[Format, Decoded]:
     """
     request.file.seek(0)
     format = _identify_format(request)
+    if request.page not in (None, 1) and format != "TIFF":
+        raise UnreadablePhotoError(f"{request.name} has no page {request.page}: it has 1")
     request.file.seek(0)
     return format, _DECODERS[format](request)
 
