@@ -7,6 +7,7 @@ import struct
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import Photo
 
 BROKEN = Path(__file__).parent / "broken"
+END = b"\xff\xd9"
 SCENE = Path(__file__).parents[2] / "examples" / "cameraman.jpg"
 
 
@@ -134,3 +136,131 @@ def test_reading_damage_changes_nothing_for_others() -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
     Photo.open(encoded("PNG")[:-20])
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+def read_and_said(data: bytes, what: str) -> Photo:
+    """Open a damaged file, which is refused where that is asked for."""
+    photo = Photo.open(data)
+    assert any("damaged" in note and what in note for note in photo.left_out)
+    with pytest.raises(UnreadablePhotoError, match="--strict"):
+        Photo.open(data, strict=True)
+    return photo
+
+
+JPEGS = [
+    {"format": "JPEG", "progressive": progressive, "restart_marker_rows": rows}
+    for progressive in (False, True)
+    for rows in (0, 1)
+]
+
+
+@pytest.mark.parametrize("how", JPEGS)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_of_a_jpeg_cut_short_the_upper_part_is_read(mode: str, how: dict[str, Any]) -> None:
+    file = io.BytesIO()
+    with Image.open(SCENE) as scene:
+        scene.convert(mode).resize((512, 512)).save(file, quality=90, **how)
+    data = file.getvalue()
+    whole = Photo.open(data)
+    assert whole.left_out == ()
+    for end in (b"", END):
+        photo = read_and_said(data[: len(data) * 6 // 10] + end, "cut short")
+        if not how["progressive"]:
+            np.testing.assert_array_equal(photo.gray[:200], whole.gray[:200])
+    np.testing.assert_array_equal(read_and_said(data[:-2], "its end").gray, whole.gray)
+
+
+def test_flat_pictures_are_whole() -> None:
+    for level in (0, 128, 255):
+        for progressive in (False, True):
+            file = io.BytesIO()
+            picture = Image.new("L", (800, 600), level)
+            picture.save(file, "JPEG", progressive=progressive, optimize=True)
+            assert Photo.open(file.getvalue()).left_out == ()
+        for lossless in (False, True):
+            file = io.BytesIO()
+            Image.new("L", (2000, 1500), level).save(file, "WEBP", lossless=lossless)
+            assert Photo.open(file.getvalue()).left_out == ()
+
+
+def test_a_jpeg_of_nothing_is_no_picture() -> None:
+    data = encoded("JPEG")
+    scan = data.index(b"\xff\xda")
+    for end in (b"", END):
+        with pytest.raises(UnreadablePhotoError, match="nothing of the picture"):
+            Photo.open(data[: scan + 10] + end)
+
+
+def test_a_film_behind_a_jpeg_is_left_out_and_said() -> None:
+    data = encoded("JPEG")
+    assert "9 bytes behind" in Photo.open(data + b"\0\0ftypmp4").left_out[0]
+    assert Photo.open(data + bytes(50) + b"\n").left_out == ()
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+def test_unknown_segments_of_a_jpeg_stay_in_it_and_its_seals_do_not() -> None:
+    data = encoded("JPEG")
+    thermal = segment(0xE1, b"FLIR\0\1\0\0thermal")
+    other = segment(0xE7, b"another program's")
+    seal = segment(0xEB, b"JP\0\1\0\0\0\1jumb")
+    photo = Photo.open(data[:2] + thermal + other + seal + seal + data[2:])
+    written = saved(photo)
+    assert thermal in written
+    assert other in written
+    assert seal not in written
+    (note,) = photo.left_out
+    assert "C2PA" in note
+    lost = photo.save(io.BytesIO(), format="PNG")
+    assert any("extensions of a JPEG" in note for note in lost)
+
+
+@pytest.mark.parametrize(
+    ("frame", "bits", "what"),
+    [
+        (0xC1, 12, "a JPEG of 12 bits a channel"),
+        (0xF7, 8, "a JPEG-LS picture"),
+        (0xC3, 8, "a lossless JPEG"),
+    ],
+)
+def test_jpegs_that_are_not_read_are_called_by_their_name(frame: int, bits: int, what: str) -> None:
+    data = bytearray(encoded("JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 1], data[at + 4] = frame, bits
+    with pytest.raises(UnreadablePhotoError, match=what) as caught:
+        Photo.open(bytes(data))
+    assert "whole copy" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_webp_whose_end_is_empty_or_missing_is_read_and_said(lossless: bool) -> None:
+    data = encoded("WEBP", (512, 512), lossless=lossless, exif=b"")
+    whole = Photo.open(data)
+    assert whole.left_out == ()
+    half = len(data) // 2
+    for broken in (data[:half] + bytes(len(data) - half), data[:half]):
+        photo = read_and_said(broken, "")
+        if not lossless:
+            np.testing.assert_array_equal(photo.gray[:100], whole.gray[:100])
+
+
+def test_unknown_chunks_of_a_webp_are_left_out_and_said() -> None:
+    data = encoded("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0")
+    more = data[:4] + struct.pack("<I", len(data)) + data[8:] + b"ABCD" + bytes(4)
+    assert "ABCD" in Photo.open(more).left_out[0]
+    assert "behind its end" in Photo.open(data + b"a film in here").left_out[0]
+
+
+def test_of_a_bmp_cut_short_the_lower_part_is_read() -> None:
+    data = encoded("BMP")
+    photo = read_and_said(data[: len(data) * 3 // 4], "its end")
+    np.testing.assert_array_equal(photo.gray[-40:], Photo.open(data).gray[-40:])
+
+
+def test_an_exif_table_cut_short_turns_the_picture_once() -> None:
+    photo = Photo.open(BROKEN / "bug_exif.jpg")
+    assert photo.gray.shape == (40, 24)
+    for format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
+        assert Photo.open(saved(photo, format)).gray.shape == (40, 24)

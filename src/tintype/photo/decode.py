@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import metadata, png, profiles
+from tintype.photo import jpeg, metadata, png, profiles, webp
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
 from tintype.photo.pillow import large_png_texts, no_pixel_limit
 
-_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+if TYPE_CHECKING:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+# Segments of a JPEG that are read by their meaning, or say how its pixels are stored.
+_READ_ELSEWHERE = {
+    "APP0": (b"JFIF\0", b"JFXX\0"),
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0"),
+    "APP2": (b"ICC_PROFILE\0",),
+    "APP14": (b"Adobe",),
+}
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 _AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
@@ -101,17 +110,39 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
     """Read a JPEG; of several pictures in one file (MPF) the first."""
     from PIL.JpegImagePlugin import JpegImageFile
 
-    image = JpegImageFile(request.file)
+    data = request.file.read()
+    contents = jpeg.read_contents(data)
+    if kind := jpeg.unread_kind(*contents.frame):
+        raise UnreadablePhotoError(
+            f"{request.name} is {kind}, which tintype does not read: convert it to a PNG or TIFF "
+            "of 8 or 16 bits first"
+        )
+    image = JpegImageFile(io.BytesIO(data if contents.end else data + jpeg.END))
     request.check_size(*image.size)
     image.load()
+    _note_damage(request, data, contents, image)
     segments, photoshop = [], b""
-    for kind, data in image.applist:
-        if kind == "APP1" and data.startswith(_XMP_EXTENSION):
-            segments.append(b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data)
-        elif kind == "APP13" and data.startswith(_PHOTOSHOP_HEADER):
-            photoshop += data[len(_PHOTOSHOP_HEADER) :]
-        elif kind == "APP2" and data.startswith(b"MPF\0"):
-            request.leave_out("the file holds more pictures than one (MPF): the first is taken")
+    several = False
+    for kind, segment in image.applist:
+        if kind == "APP13" and segment.startswith(_PHOTOSHOP_HEADER):
+            photoshop += segment[len(_PHOTOSHOP_HEADER) :]
+        elif kind == "APP2" and segment.startswith(b"MPF\0"):
+            several = True
+        elif kind == "APP11" and segment.startswith(b"JP"):
+            if not any("JUMBF" in note for note in request.left_out):
+                request.leave_out(
+                    "the seals of its origin (JUMBF, C2PA) are left out: they hold for the file "
+                    "as it was"
+                )
+        elif kind != "COM" and not segment.startswith(_READ_ELSEWHERE.get(kind, ())):
+            marker = 0xE0 + int(kind[3:])
+            segments.append(struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment)
+    if several:
+        request.leave_out("the file holds more pictures than one (MPF): the first is taken")
+    elif contents.beyond:
+        request.leave_out(
+            f"{contents.beyond:,} bytes behind the picture's end (a film?) are left out"
+        )
     exif = _exif(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
@@ -123,6 +154,21 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
         segments=tuple(segments),
     )
     return Decoded(image, False, image.info.get("icc_profile"), carried, jpeg_encoding(image))
+
+
+def _note_damage(
+    request: ReadRequest, data: bytes, contents: jpeg.Contents, image: JpegImageFile
+) -> None:
+    """Note what is missing of a JPEG; refuse one of which nothing is there."""
+    missing = jpeg.missing_share(data, contents, image)
+    if missing == 1 and np.ptp(np.asarray(image), axis=(0, 1)).max() <= 1:
+        raise ValueError("nothing of the picture is in it")
+    if missing and contents.progressive:
+        request.damaged("its finer detail is cut short")
+    elif missing:
+        request.damaged(f"the lower {max(1, round(100 * missing))} % are cut short")
+    elif contents.end is None:
+        request.damaged("its end is missing")
 
 
 def jpeg_encoding(image: Image.Image) -> Encoding:
@@ -201,11 +247,15 @@ def decode_webp(request: ReadRequest) -> Decoded:
     from PIL.WebPImagePlugin import WebPImageFile
 
     # The decoder makes room for the picture before it can be asked for its size.
-    request.check_size(*_webp_size(request.file))
-    lossless = any(kind == b"VP8L" for kind, _ in _webp_chunks(request.file))
-    request.file.seek(0)
+    width, height = webp.size(request.file)
+    request.check_size(width, height)
+    contents = webp.read_contents(request.file, width * height)
+    if contents.damage:
+        request.damaged(contents.damage)
+    if contents.others:
+        request.leave_out(f"{', '.join(contents.others)}: parts of the WebP that are left out")
     with no_pixel_limit:
-        image = WebPImageFile(request.file)
+        image = WebPImageFile(webp.filled(request.file))
     request.refuse_frames(image)
     image.load()
     return Decoded(
@@ -213,36 +263,8 @@ def decode_webp(request: ReadRequest) -> Decoded:
         False,
         image.info.get("icc_profile"),
         plain_metadata(image),
-        Encoding(lossless=lossless),
+        Encoding(lossless=contents.lossless),
     )
-
-
-def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the first ten bytes of each chunk of a WebP."""
-    at = 12
-    while True:
-        file.seek(at)
-        head = file.read(18)
-        if len(head) < 8:
-            return
-        kind, size = struct.unpack_from("<4sI", head)
-        yield kind, head[8:]
-        at += 8 + size + size % 2
-
-
-def _webp_size(file: BinaryIO) -> tuple[int, int]:
-    """Read width and height from the first chunk of a WebP."""
-    kind, data = next(_webp_chunks(file), (b"", b""))
-    if len(data) < 10:
-        raise ValueError("it has no header")
-    if kind == b"VP8X":
-        sides = int.from_bytes(data[4:7], "little"), int.from_bytes(data[7:10], "little")
-        return sides[0] + 1, sides[1] + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<2H", data, 6)
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def decode_avif(request: ReadRequest) -> Decoded:
@@ -273,8 +295,22 @@ def decode_bmp(request: ReadRequest) -> Decoded:
 
     image = BmpImageFile(request.file)
     request.check_size(*image.size)
+    missing = _missing_bmp_bytes(image, request.file)
+    if missing:
+        request.damaged("its end is missing")
+        request.file.seek(0)
+        image = BmpImageFile(io.BytesIO(request.file.read() + bytes(missing)))
     image.load()
     return Decoded(image, False, None, Metadata(dpi=image.info.get("dpi")), Encoding())
+
+
+def _missing_bmp_bytes(image: Image.Image, file: BinaryIO) -> int:
+    """Return how many bytes of pixels a BMP lacks; 0 where it is packed, or has none at all."""
+    tile = image.tile[0]
+    end = file.seek(0, 2)
+    if tile[0] != "raw" or end <= tile[2]:
+        return 0
+    return max(0, tile[2] + int(tile[3][1]) * image.height - end)
 
 
 def plain_metadata(image: Image.Image) -> Metadata:

@@ -142,6 +142,7 @@ def read_directory(
     big: bool = False,
     tag: int | None = None,
     budget: Budget | None = None,
+    partly: bool = False,
 ) -> Directory:
     """Read the directory at an offset, with the EXIF, GPS and other directories below it.
 
@@ -155,6 +156,7 @@ def read_directory(
         tag: the pointer that led here; None for a directory of the file's own chain.
         budget: for the values of several directories; None allows this and those below it as many
             bytes as the file has.
+        partly: whether a table cut short is read as far as it goes.
 
     Raises:
         ValueError: there is no whole directory at that offset.
@@ -173,7 +175,9 @@ def read_directory(
     count = struct.unpack(order + counter, head)[0] if len(head) == counter_size else 0
     table_size = count * (entry_size + inline) + inline
     table = file.read(min(table_size, end))
-    if not count or len(table) < table_size - inline:
+    if partly:
+        count = min(count, len(table) // (entry_size + inline))
+    if not count or len(table) < count * (entry_size + inline):
         raise ValueError(f"no TIFF directory at byte {offset}")
     for start in range(0, count * (entry_size + inline), entry_size + inline):
         name, kind, length = struct.unpack_from(order + entry_format, table, start)
@@ -197,7 +201,7 @@ def read_directory(
     for name in CHILDREN.get(tag, ()):
         try:
             directory.children[name] = read_directory(
-                file, pointers[name], order, big, name, budget
+                file, pointers[name], order, big, name, budget, partly
             )
         except (KeyError, ValueError):
             continue

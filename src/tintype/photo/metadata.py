@@ -111,7 +111,7 @@ def exif_directory(exif: bytes | None) -> ifd.Directory | None:
     file = io.BytesIO(exif)
     try:
         order, big, first = ifd.read_header(file)
-        return None if big else ifd.read_directory(file, first, order)
+        return None if big else ifd.read_directory(file, first, order, partly=True)
     except (ValueError, struct.error):
         return None
 
