@@ -117,7 +117,7 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
             f"{request.name} is {kind}, which tintype does not read: convert it to a PNG or TIFF "
             "of 8 or 16 bits first"
         )
-    image = JpegImageFile(io.BytesIO(data if contents.end else data + jpeg.END))
+    image = JpegImageFile(io.BytesIO(data if contents.end else data[: contents.usable] + jpeg.END))
     request.check_size(*image.size)
     image.load()
     _note_damage(request, data, contents, image)
@@ -161,7 +161,7 @@ def _note_damage(
 ) -> None:
     """Note what is missing of a JPEG; refuse one of which nothing is there."""
     missing = jpeg.missing_share(data, contents, image)
-    if missing == 1 and np.ptp(np.asarray(image), axis=(0, 1)).max() <= 1:
+    if missing == 1 and not contents.progressive:
         raise ValueError("nothing of the picture is in it")
     if missing and contents.progressive:
         request.damaged("its finer detail is cut short")

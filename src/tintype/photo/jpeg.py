@@ -29,12 +29,14 @@ class Contents(NamedTuple):
 
     Attributes:
         end: where the picture ends, behind its last marker; None where that is missing.
+        usable: where its data ends, without that marker and without a segment cut short.
         beyond: how many bytes stand behind it, if they are more than filling.
         progressive: whether it has several scans.
         frame: the marker of its frame and the bits of a channel; zeros without one.
     """
 
     end: int | None
+    usable: int
     beyond: int
     progressive: bool
     frame: tuple[int, int]
@@ -47,6 +49,7 @@ def read_contents(data: bytes) -> Contents:
         if data[at] != 0xFF:
             found = _MARKER.search(data, at)  # damage, or the data of a scan
             if found is None:
+                at = len(data)
                 break
             at = found.start()
         marker = data[at + 1]
@@ -54,7 +57,8 @@ def read_contents(data: bytes) -> Contents:
             at += 1
         elif marker == _END_OF_IMAGE:
             behind = data[at + 2 :]
-            return Contents(at + 2, len(behind) if behind.strip(_FILL) else 0, scans > 1, frame)
+            beyond = len(behind) if behind.strip(_FILL) else 0
+            return Contents(at + 2, at, beyond, scans > 1, frame)
         elif marker in _ALONE:
             at += 2
         else:
@@ -62,12 +66,15 @@ def read_contents(data: bytes) -> Contents:
                 break
             if marker in _FRAMES and not frame[0]:
                 frame = marker, data[at + 4] if at + 4 < len(data) else 0
-            at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
+            after = at + 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
+            if after > len(data):
+                break
+            at = after
             if marker == _START_OF_SCAN:
                 scans += 1
                 found = _MARKER.search(data, at)
                 at = len(data) if found is None else found.start()
-    return Contents(None, 0, scans > 1, frame)
+    return Contents(None, min(at, len(data)), 0, scans > 1, frame)
 
 
 def missing_share(data: bytes, contents: Contents, image: JpegImageFile) -> float:
@@ -80,8 +87,7 @@ def missing_share(data: bytes, contents: Contents, image: JpegImageFile) -> floa
     last = pixels[-_BLOCK:, -_BLOCK:].reshape(-1, *pixels.shape[2:]).astype(int)
     if not contents.progressive and np.ptp(last, axis=0).max() > _FLAT:
         return 0.0
-    end = len(data) if contents.end is None else contents.end - len(END)
-    more = data[:end].rstrip(b"\xff") + b"\x2a\x95\x5a" * 64 + END
+    more = data[: contents.usable].rstrip(b"\xff") + b"\x2a\x95\x5a" * 64 + END
     with JpegImageFile(io.BytesIO(more)) as other:
         other.load()
         changed = np.asarray(other)
