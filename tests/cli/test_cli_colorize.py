@@ -245,6 +245,20 @@ def test_in_place_replaces_no_raw_file_pages_or_further_channels(run: Any) -> No
     assert is_red("whole.png")
 
 
+def test_a_gif_becomes_a_png_and_is_not_replaced(run: Any) -> None:
+    photograph("a.gif")
+    photograph("album/b.gif")
+    before = Path("a.gif").read_bytes()
+    assert "a GIF is written as PNG" in run("colorize", "a.gif", "album").err
+    assert is_red("a.colorized.png")
+    assert is_red("album/b.colorized.png")
+    assert run("colorize", "a.gif", "album", "-o", "out").status == 0
+    assert is_red("out/a.png")
+    assert run("colorize", "a.gif", "--in-place").status == 1
+    assert Path("a.gif").read_bytes() == before
+    assert run("colorize", "a.gif", "-o", "b.gif").status == 2
+
+
 def test_a_page_can_be_named_and_damage_can_be_refused(run: Any) -> None:
     first, second = Image.new("L", (8, 6), 20), Image.new("L", (8, 6), 200)
     first.save("a.tif", save_all=True, append_images=[second])

@@ -22,9 +22,9 @@ _OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".",
 
 # Pictures that people expect to be coloured, in formats that are not read.
 _UNREAD = (
-    *(".heic", ".heif", ".gif", ".psd", ".xcf", ".jp2", ".jxl", ".ppm", ".pgm", ".tga"),
-    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf"),
-    *(".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq"),
+    *(".psd", ".xcf", ".jxl", ".jls", ".ppm", ".pgm", ".pbm", ".pcx", ".tga", ".pdf"),
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".kdc"),
+    *(".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".erf", ".mef"),
 )
 
 
@@ -161,7 +161,7 @@ class _Search:
             ]
             files += [Path(where, name) for name in names if not name.startswith(".")]
         for file in sorted(files):
-            if file.suffix.lower() in _UNREAD:
+            if file.suffix.lower() in _UNREAD or _lacks_extra(file):
                 self.inputs.left_out[file.suffix.lower()] += 1
             elif _is_photograph(file):
                 yield Input(file, file.relative_to(folder))
@@ -213,10 +213,19 @@ def source_of_result(path: Path) -> Path | None:
     return path.with_name(stem.stem + path.suffix) if _OWN.fullmatch(stem.suffix) else None
 
 
-def _is_photograph(file: Path) -> bool:
-    from tintype.photo.encoding import format_of
+def _lacks_extra(file: Path) -> bool:
+    if file.suffix.lower() not in (".heic", ".heif", ".hif"):
+        return False
+    from tintype.photo.decode_foreign import reads_heic
 
-    if format_of(file.name) is None or source_of_result(file):
+    return not reads_heic()
+
+
+def _is_photograph(file: Path) -> bool:
+    from tintype.photo.encoding import READ_ONLY, format_of
+
+    known = format_of(file.name) is not None or file.suffix.lower() in READ_ONLY
+    if not known or source_of_result(file):
         return False
     try:
         return stat.S_ISREG(file.stat().st_mode)

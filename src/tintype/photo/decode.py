@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.GifImagePlugin import GifImageFile
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import jpeg, metadata, png, profiles, webp
@@ -26,6 +28,7 @@ _READ_ELSEWHERE = {
     "APP2": (b"ICC_PROFILE\0",),
     "APP14": (b"Adobe",),
 }
+_MAX_FRAMES = 100  # of an animation, until they are not counted any more
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 _AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
@@ -99,10 +102,19 @@ class ReadRequest(NamedTuple):
 
     def refuse_frames(self, image: ImageFile.ImageFile) -> None:
         """Refuse an animation."""
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
+        count = 1
+        if isinstance(image, GifImageFile):  # which knows only by looking
+            with suppress(EOFError):
+                while count <= _MAX_FRAMES:
+                    image.seek(count)
+                    count += 1
+            image.seek(0)
+        else:
+            count = getattr(image, "n_frames", 1)
+        if count > 1:
+            frames = f"{count} frames" if count <= _MAX_FRAMES else f"over {_MAX_FRAMES} frames"
             raise UnreadablePhotoError(
-                f"{self.name} is animated ({frames} frames): save the frame you want as a picture"
+                f"{self.name} is animated ({frames}): save the frame you want as a picture"
             )
 
 
@@ -143,7 +155,7 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
         request.leave_out(
             f"{contents.beyond:,} bytes behind the picture's end (a film?) are left out"
         )
-    exif = _exif(image.info.get("exif"))
+    exif = exif_block(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
         exif=exif,
@@ -222,7 +234,7 @@ def decode_png(request: ReadRequest) -> Decoded:
         pixels = np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
     xmp = image.info.get("xmp")
     carried = Metadata(
-        exif=_exif(image.info.get("exif")) or _exif(contents.exif),
+        exif=exif_block(image.info.get("exif")) or exif_block(contents.exif),
         xmp=xmp if isinstance(xmp, bytes) else None,
         dpi=image.info.get("dpi"),
         chunks=contents.kept,
@@ -315,13 +327,13 @@ def _missing_bmp_bytes(image: Image.Image, file: BinaryIO) -> int:
 
 def plain_metadata(image: Image.Image) -> Metadata:
     """Return the EXIF, XMP and resolution that Pillow gives with an image."""
-    exif = _exif(image.info.get("exif"))
+    exif = exif_block(image.info.get("exif"))
     xmp = image.info.get("xmp")
     dpi = image.info.get("dpi") or metadata.resolution(metadata.exif_directory(exif))
     return Metadata(exif=exif, xmp=xmp.encode() if isinstance(xmp, str) else xmp, dpi=dpi)
 
 
-def _exif(block: bytes | None) -> bytes | None:
+def exif_block(block: bytes | None) -> bytes | None:
     """Strip the marks that some formats put before an EXIF block."""
     while block and block.startswith(b"Exif\0\0"):
         block = block[6:]

@@ -38,7 +38,8 @@ class Photo:
         colors: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
         alpha: (H, W), 0 transparent; None where the picture has no transparency.
         kind: whether the file was gray, gray with a cast (``"toned"``) or in colour.
-        format: the file's format; None for a picture made in memory.
+        format: the file's format, of a GIF or HEIC the one it is written in; None for a picture
+            made in memory.
         encoding: how the file stored it.
         metadata: EXIF, XMP and the rest, true of the upright picture.
         profile: the name of the profile it was converted from; None where it was sRGB already.
@@ -70,7 +71,7 @@ class Photo:
         strict: bool = False,
         page: int | None = None,
     ) -> Photo:
-        """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF or BMP.
+        """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF, BMP, JPEG 2000 or GIF; or HEIC.
 
             photo = Photo.open("grandmother.jpg")
 
@@ -249,9 +250,9 @@ class Photo:
 
         Args:
             target: a path, or a file open for writing bytes; None with ``in_place`` alone.
-            format: ``"JPEG"``, ``"PNG"``, ``"WebP"``, ``"TIFF"``, ``"AVIF"`` or ``"BMP"``; None
-                goes by the path's extension, and without one takes the format the photograph
-                came in.
+            format: ``"JPEG"``, ``"PNG"``, ``"WebP"``, ``"TIFF"``, ``"AVIF"``, ``"BMP"`` or
+                ``"JPEG2000"``; None goes by the path's extension, and without one takes the format
+                the photograph came in.
             overwrite: replace a file that exists.
             in_place: replace the photograph's own file.
 

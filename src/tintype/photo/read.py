@@ -6,25 +6,32 @@ import errno
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import decode, png
 from tintype.photo.decode import Decoded, ReadRequest
+from tintype.photo.decode_foreign import decode_gif, decode_heic
 from tintype.photo.decode_tiff import decode_tiff
 from tintype.photo.encoding import Format
+from tintype.photo.jpeg2000 import CODESTREAM, decode_jpeg2000
 from tintype.photo.pillow import no_warnings
 
-_DECODERS: dict[Format, Callable[[ReadRequest], Decoded]] = {
+# GIF and HEIC are written as something else: the format of what they become.
+_READ_ONLY: dict[str, Format] = {"GIF": "PNG", "HEIC": "JPEG"}
+_DECODERS: dict[str, Callable[[ReadRequest], Decoded]] = {
     "JPEG": decode.decode_jpeg,
     "PNG": decode.decode_png,
     "WEBP": decode.decode_webp,
     "TIFF": decode_tiff,
     "AVIF": decode.decode_avif,
     "BMP": decode.decode_bmp,
+    "JPEG2000": decode_jpeg2000,
+    "GIF": decode_gif,
+    "HEIC": decode_heic,
 }
 
-_SIGNATURES: list[tuple[int, bytes, Format]] = [
+_SIGNATURES: list[tuple[int, bytes, str]] = [
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, png.SIGNATURE, "PNG"),
     (8, b"WEBPVP8", "WEBP"),
@@ -33,6 +40,9 @@ _SIGNATURES: list[tuple[int, bytes, Format]] = [
     (0, b"II+\0", "TIFF"),
     (0, b"MM\0+", "TIFF"),
     (0, b"BM", "BMP"),
+    (4, b"jP  \r\n", "JPEG2000"),
+    (0, CODESTREAM, "JPEG2000"),
+    (0, b"GIF8", "GIF"),
 ]
 
 _REFUSED = [
@@ -40,8 +50,6 @@ _REFUSED = [
     (0, b"%PDF", "a PDF document"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (4, b"JXL \r\n", "a JPEG XL picture"),
-    (4, b"jP  \r\n", "a JPEG 2000 picture"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
     (0, b"IIRO", "a raw camera file"),
     (0, b"IIRS", "a raw camera file"),
     (0, b"MMOR", "a raw camera file"),
@@ -68,7 +76,7 @@ def read(request: ReadRequest) -> tuple[Format, Decoded]:
     if request.page not in (None, 1) and format != "TIFF":
         raise UnreadablePhotoError(f"{request.name} has no page {request.page}: it has 1")
     request.file.seek(0)
-    return format, _DECODERS[format](request)
+    return _READ_ONLY.get(format) or cast("Format", format), _DECODERS[format](request)
 
 
 @contextmanager
@@ -96,7 +104,7 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
         ) from error
 
 
-def _identify_format(request: ReadRequest) -> Format:
+def _identify_format(request: ReadRequest) -> str:
     """Tell the format of a file by its first bytes."""
     head = request.file.read(64)
     if not head:
@@ -109,12 +117,7 @@ def _identify_format(request: ReadRequest) -> Format:
         if b"avif" in brands or b"avis" in brands:
             return "AVIF"
         if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")):
-            raise UnreadablePhotoError(
-                f"{request.name} is a HEIC photograph, which tintype does not read: "
-                "convert it to JPEG, PNG or TIFF first"
-            )
-    if head.startswith(b"GIF8"):
-        _refuse_gif(request)
+            return "HEIC"
     for at, mark, what in _REFUSED:
         if head[at:].startswith(mark):
             raise UnreadablePhotoError(
@@ -123,18 +126,7 @@ def _identify_format(request: ReadRequest) -> Format:
             )
     raise UnreadablePhotoError(
         f"{request.name} is not a photograph that tintype knows: "
-        "it reads JPEG, PNG, WebP, TIFF, AVIF and BMP"
-    )
-
-
-def _refuse_gif(request: ReadRequest) -> None:
-    from PIL.GifImagePlugin import GifImageFile
-
-    request.file.seek(0)
-    with errors_translated(request):
-        request.refuse_frames(GifImageFile(request.file))
-    raise UnreadablePhotoError(
-        f"{request.name} is a GIF, which tintype does not read: convert it to PNG first"
+        "it reads JPEG, PNG, WebP, TIFF, AVIF, BMP, JPEG 2000, GIF and, with an extra, HEIC"
     )
 
 
