@@ -129,10 +129,10 @@ def test_a_photograph_too_large_for_the_memory_does_not_stop_the_others(
 ) -> None:
     colorize = Painter.colorize
 
-    def small_only(self: Painter, photo: Photo, options: Options, **how: Any) -> Photo:
+    def small_only(self: Painter, photo: Photo, options: Options, **more: Any) -> Photo:
         if photo.width > 8:
             raise MemoryError
-        return colorize(self, photo, options, **how)
+        return colorize(self, photo, options, **more)
 
     monkeypatch.setattr(Painter, "colorize", small_only)
     photograph("large.png", (9, 9))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("painter")
 
 
 def test_an_interruption_leaves_nothing_half_written(run: Any, monkeypatch: Any) -> None:
-    def interrupted(self: Painter, photo: Photo, _: Options) -> Photo:
+    def interrupted(self: Painter, photo: Photo, _: Options, **more: Any) -> Photo:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Painter, "colorize", interrupted)
@@ -79,9 +79,9 @@ def test_an_ignored_hangup_stays_ignored(run: Any, monkeypatch: Any) -> None:
     try:
         colorize = Painter.colorize
 
-        def hung_up(self: Painter, photo: Photo, options: Options) -> Photo:
+        def hung_up(self: Painter, photo: Photo, options: Options, **more: Any) -> Photo:
             signal.raise_signal(signal.SIGHUP)
-            return colorize(self, photo, options)
+            return colorize(self, photo, options, **more)
 
         monkeypatch.setattr(Painter, "colorize", hung_up)
         photograph("a.png")
@@ -93,10 +93,10 @@ def test_an_ignored_hangup_stays_ignored(run: Any, monkeypatch: Any) -> None:
 def test_json_is_printed_on_an_interruption_with_what_was_done(run: Any, monkeypatch: Any) -> None:
     colorize = Painter.colorize
 
-    def twice(self: Painter, photo: Photo, options: Options) -> Photo:
+    def twice(self: Painter, photo: Photo, options: Options, **more: Any) -> Photo:
         if len(self.asked) == 1:
             raise KeyboardInterrupt
-        return colorize(self, photo, options)
+        return colorize(self, photo, options, **more)
 
     monkeypatch.setattr(Painter, "colorize", twice)
     photograph("a.png")

@@ -1,6 +1,7 @@
 """Exported files compute what the network does, say where they come from, and are a start."""
 
 import re
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,8 +17,6 @@ from tintype.export.average import averaged_model
 from tintype.export.onnx import (
     check_parity,
     export,
-    load_exported,
-    parameters_of,
     write_graph,
     write_model,
 )
@@ -25,6 +24,7 @@ from tintype.models import build
 from tintype.models.base import Graph
 from tintype.training.checkpoint import load_checkpoint
 from tintype.training.run import Run
+from tintype.training.start import load_exported, parameters_of
 from tintype.training.train import train
 
 
@@ -32,7 +32,7 @@ def session(card, part=""):
     return onnxruntime.InferenceSession(str(card.file(part)))
 
 
-def run_graph(card, part, inputs):
+def run_graph(card, part, inputs) -> dict[str, Any]:
     """Outputs of a graph by name, given those of the tensors that it takes."""
     graph = session(card, part)
     names = [each.name for each in graph.get_outputs()]
@@ -125,8 +125,8 @@ def test_cic_is_what_was_trained(run, card, size):
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(32, 32), (64, 160), (224, 32)])
 def test_tint_with_hints_is_the_network_at_any_size(exported, size):
-    card, (model, _) = exported("tint"), build("tint", "test")
-    load_exported(model.eval(), card.path)  # rounded to half precision
+    card, model = exported("tint"), build("tint", "test")[0].eval()
+    load_exported(model, card.path)  # rounded to half precision
     random = torch.Generator().manual_seed(0)
     gray = torch.rand(1, 1, *size, generator=random)
     hints = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=random) - 0.5
@@ -153,21 +153,22 @@ def test_every_graph_is_the_networks(exported, name):
 @torch.no_grad()
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_rows_of_the_exported_sampler_give_the_samples_of_the_network(exported, temperature):
-    card, (model, _) = exported("tint_sampler"), build("tint_sampler", "test")
+    card: Any = exported("tint_sampler")
+    model: Any = build("tint_sampler", "test")[0]
     load_exported(model, card.path)
     gray = torch.rand(1, 1, 64, 96, generator=torch.Generator().manual_seed(0))
     n, height, width = 3, 8, 12
     noise = np.random.default_rng(0).gumbel(size=(n, 64, height, width)).astype(np.float32)
 
     features = run_graph(card, "", {"gray": gray.numpy()})["features"]
-    sizes = {"samples": n, "width": width}
+    sizes: dict[Any, Any] = {"samples": n, "width": width}
     state = {
         name: np.zeros([sizes.get(size, size) for size in shape], np.float32)
         for name, shape in card.states.items()
     }
     graphs = {part: session(card, part) for part in ("above", "row", "cache")}
 
-    def step(part, tensors):
+    def step(part, tensors) -> dict[str, Any]:
         names = [each.name.removeprefix("next_") for each in graphs[part].get_outputs()]
         taken = {each.name: tensors[each.name] for each in graphs[part].get_inputs()}
         return dict(zip(names, graphs[part].run(None, taken), strict=True))
@@ -178,6 +179,7 @@ def test_rows_of_the_exported_sampler_give_the_samples_of_the_network(exported, 
         state |= step("above", {"features": features[:, :, cut], **state})
         state |= {"noise": noise[:, :, cut], "temperature": np.array(temperature, np.float32)}
         guess = values[-1] if values else np.zeros((n, 2, 1, width), np.float32)
+        found: dict[str, Any] = {}
         for _ in range(2 * width + 1):
             found = step("row", {"guess": guess, **state})
             if np.array_equal(found["values"], guess):
@@ -195,7 +197,7 @@ def test_rows_of_the_exported_sampler_give_the_samples_of_the_network(exported, 
 
 @pytest.mark.slow
 def test_a_file_that_computes_something_else_is_not_let_through(exported):
-    model = untrained("tint")
+    model: Any = untrained("tint")
     with torch.no_grad():
         model.classify.bias[:100].add_(0.5)
     with pytest.raises(CheckpointError, match="differs"):
@@ -250,7 +252,8 @@ def test_an_exported_model_gives_its_weights_back(exported, name):
 
 @pytest.mark.slow
 def test_an_exported_tint_is_a_start_for_the_sampler(exported):
-    sampler, expected = build("tint_sampler", "test")[0], untrained("tint")
+    sampler: Any = build("tint_sampler", "test")[0]
+    expected: Any = untrained("tint")
     assert load_exported(sampler, exported("tint").path) == (
         "conditioning network from tint (tint.tiny)"
     )

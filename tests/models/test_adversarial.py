@@ -193,6 +193,7 @@ def test_each_critic_step_and_the_generators_have_batches_of_their_own(model, mo
     assert len(seen) == model.config.n_critic + 1
     for k, part in enumerate(seen):
         for mine, all_of_them in zip(part, whole, strict=True):
+            assert all_of_them is not None
             assert torch.equal(mine, all_of_them[2 * k : 2 * k + 2])
 
 
@@ -361,8 +362,10 @@ def test_the_exported_generator_decodes_as_the_paper_at_vividness_1(model, tmp_p
     gray = torch.rand(1, 1, 40, 56)
     (log_p,) = session.run(["bins"], {"gray": gray.numpy()})
     assert log_p.shape == (1, 313, 10, 14)
-    (vivid,) = decode.run(["chroma"], {"bins": log_p, "vividness": np.array(1, np.float32)})
-    (calm,) = decode.run(["chroma"], {"bins": log_p, "vividness": np.array(0, np.float32)})
+    vivid, calm = (
+        np.asarray(decode.run(["chroma"], {"bins": log_p, "vividness": np.array(v, np.float32)})[0])
+        for v in (1, 0)
+    )
     np.testing.assert_allclose(vivid, model.decode(model(gray)).numpy(), atol=1e-2)
     np.testing.assert_allclose(vivid, model.predict(gray).numpy(), atol=1e-2)
     assert np.abs(calm - vivid).max() > 0.1

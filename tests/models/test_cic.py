@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,14 +14,14 @@ from tintype.models.torch_color import linear_to_ab
 
 
 @pytest.fixture
-def cic():
+def cic() -> Any:
     torch.manual_seed(0)
     return build("cic", "test")[0]
 
 
 def test_the_layer_table_and_the_parameters_of_the_paper():
     with torch.device("meta"):
-        blocks = Cic(CicConfig(maps=1)).blocks  # in units of the first block's maps
+        blocks: Any = Cic(CicConfig(maps=1)).blocks  # in units of the first block's maps
     table = []
     for block in blocks:
         convs = [m for m in block if isinstance(m, nn.Conv2d)]
@@ -100,16 +102,16 @@ def test_rebalancing_has_a_mean_of_one_and_no_limit(cic):
     prior = bins.smooth_prior(bins.count_bins(*bins.soft_encode(ab.numpy())))
     assert (cic.weights.numpy() * prior).sum() == pytest.approx(1, rel=1e-4)
     assert float(cic.weights.max()) > 3
-    limited = build("cic", "test", {"max_weight": 2.0})[0]
+    limited: Any = build("cic", "test", {"max_weight": 2.0})[0]
     limited.start_training(ab)
     assert float(limited.weights.max()) == 2
 
 
 def test_learns_that_dark_is_red_and_bright_is_blue(cic):
-    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 64, 64)
-    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 64, 64)
+    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 32, 32)
+    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 32, 32)
     optimizer = torch.optim.AdamW(cic.parameters(), 3e-3)
-    for _ in range(150):
+    for _ in range(80):
         cic.loss(Batch(gray, rgb))["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -1,5 +1,7 @@
 """The order of the rows' values, and that row by row is the same as all rows at once."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -86,7 +88,7 @@ def test_what_is_found_above_does_not_depend_on_the_width():
     """A picture continued to the right gives the same on its left half, but near the seam."""
     rows = network(2, 1)
     wide, condition = levels(4, 24), features(4, 24)
-    one = rows.vertical[1].attention
+    one: Any = rows.vertical[1].attention
     state, colors = torch.randn(1, 8, 4, 24).double(), rows.embed(wide)
     one.log_slope.fill_(3.0)  # nothing but what lies next to a cell counts
     part = one(state[..., :12], colors[..., :12])
@@ -96,7 +98,7 @@ def test_what_is_found_above_does_not_depend_on_the_width():
 
 def row_by_row(rows, condition, count, choose):
     """Run the three graphs over all rows; `choose(row, context)` gives the row's chroma."""
-    sizes = {"samples": count, "width": condition.shape[3]}
+    sizes: dict[Any, Any] = {"samples": count, "width": condition.shape[3]}
     state = {
         name: torch.zeros([sizes.get(size, size) for size in shape]).double()
         for name, shape in row_states(rows).items()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from tintype.models.torch_color import linear_to_ab, linear_to_srgb
 
 
 @pytest.fixture
-def tint():
+def tint() -> Any:
     torch.manual_seed(0)
     return build("tint", "test")[0]
 
@@ -71,8 +73,8 @@ def test_learns_one_batch_by_heart():
     torch.manual_seed(0)
     tint, _ = build("tint", "test", {"hints": False})
     # Two scenes, one red and one blue, told apart by their brightness.
-    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 64, 64)
-    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 64, 64)
+    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 32, 32)
+    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 32, 32)
     optimizer = torch.optim.AdamW(tint.parameters(), 3e-3)
     history = []
     for _ in range(100):
@@ -143,7 +145,7 @@ def test_networks_that_cannot_be_are_refused(changes, said):
 
 
 def test_dropout_leaves_features_out_in_training_alone(tint):
-    dropping, _ = build("tint", "test", {"dropout": 0.5})
+    dropping: Any = build("tint", "test", {"dropout": 0.5})[0]
     dropping.load_state_dict(tint.state_dict())
     gray = batch().gray
     with torch.no_grad():
@@ -172,9 +174,9 @@ def test_the_coarsest_features_cannot_be_drowned_by_their_mean(tint):
 
 
 @pytest.fixture(scope="module")
-def student():
+def student() -> Any:
     torch.manual_seed(0)
-    model, _ = build("tint", "test", {"distill": 2.0})
+    model: Any = build("tint", "test", {"distill": 2.0})[0]
     model.set_teacher(Classifier().eval().requires_grad_(False))
     return model.eval()
 
@@ -207,7 +209,7 @@ def test_a_teacher_is_no_part_of_the_network(student):
 
 
 def test_distillation_begins_without_pulling_at_the_network(student):
-    fresh, _ = build("tint", "test", {"distill": 1.0})
+    fresh: Any = build("tint", "test", {"distill": 1.0})[0]
     fresh.set_teacher(student.teacher[0])
     whole = torch.randn(2, 32, 2, 2, requires_grad=True)
     fresh._distillation(whole, torch.rand(2, 3, 64, 64)).backward()

@@ -135,6 +135,9 @@ def test_a_color_that_is_not_there_at_that_lightness_becomes_one_of_its_hue(hint
     found, blue = ab_at(colored, 50, 60), ab_of("#0000ff")
     assert 2 < np.hypot(*found) < 30
     drawn, _ = draw_hints([Hint(50, 60, "#0000ff", radius=16)], light, (30, 40))
+    several = hinted.colorize(light, hints=[Hint(x, 60, "#0000ff") for x in (50, 90)])
+    assert len(several.notes) == 1
+    assert several.notes[0].startswith("2 hints (#0000ff at 50,60 the first of them)")
     kept = 110 * drawn[0, :2, 15, 12]
     assert np.arctan2(*kept) == pytest.approx(np.arctan2(*blue), abs=1e-3)
 

@@ -214,7 +214,7 @@ def test_what_a_model_warns_of_is_said_once_as_long_as_it_holds(shard, tmp_path,
     monkeypatch.setattr(Tint, "warnings", lambda self, values: ["pale: saturation is low"])
     lines = []
     tint(shard, tmp_path, lines.append, steps=25)
-    (warning,) = logged(tmp_path, "warning")
+    (warning,) = logged(tmp_path, "note")
     assert (warning["step"], warning["text"]) == (1, "pale: saturation is low")
     assert json.dumps(warning) in lines
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from tintype.cli import UsageError
 from tintype.cli.console import Progress
 from tintype.cli.hints import HintOptions, asked
-from tintype.cli.inputs import find_photos
+from tintype.cli.inputs import Inputs, Skipped, find_photos
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
 from tintype.cli.outputs import Task, plan_outputs
 from tintype.cli.report import Report, reported
@@ -100,15 +100,9 @@ def colorize(
         _check_pipes(tasks, json)
         tasks, unmatched = hints.give(tasks, inputs.photos, saved)
         report.merge(inputs)
-        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
-            progress.say(f"tintype: {line}")
         if skip_existing:
             tasks = report.without_existing(tasks)
-        for skipped in report.skipped if progress.watched else ():
-            progress.say(f"{skipped.input} skipped: {skipped.reason}")
-        for skipped in unmatched:
-            progress.say(f"tintype: {skipped.input}: {skipped.reason}")
-        report.skipped += unmatched
+        _say(inputs, report, unmatched, progress)
         if tasks:
             progress.show(0, len(tasks), "loading the model")
             colorizer, held = _load(
@@ -120,6 +114,17 @@ def colorize(
             )
             work.do_all(tasks, report, progress)
     return 1 if report.failed else 0
+
+
+def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress: Progress) -> None:
+    """Say what the search for photographs found beside them, and which hints are for none."""
+    for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
+        progress.say(f"tintype: {line}")
+    for skipped in report.skipped if progress.watched else ():
+        progress.say(f"{skipped.input} skipped: {skipped.reason}")
+    for skipped in unmatched:
+        progress.say(f"tintype: {skipped.input}: {skipped.reason}")
+    report.skipped += unmatched
 
 
 def _check_together(

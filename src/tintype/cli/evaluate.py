@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,31 @@ from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
-from tintype.cli.inputs import find_photos
+from tintype.cli.inputs import Inputs, find_photos
 from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
 
 if TYPE_CHECKING:
     from tintype.evaluation.networks import FeatureNetworks
+    from tintype.evaluation.table import Table
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FeatureWeights:
+    """Weights of networks that you bring, for further metrics.
+
+    Args:
+        classifier: weights of MobileNetV2, for label_agreement.
+        fid_weights: weights of Inception-v3, for FID.
+        lpips_weights: weights of AlexNet and of LPIPS's linear heads; give it twice for two files.
+    """
+
+    classifier: Path | None = None
+    fid_weights: Path | None = None
+    lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = ()
+
+
+_NO_WEIGHTS = FeatureWeights()
 
 
 def evaluate(
@@ -31,9 +52,7 @@ def evaluate(
     samples: Samples = 2,
     html: Path | None = None,
     examples: FromZero = 24,
-    classifier: Path | None = None,
-    fid_weights: Path | None = None,
-    lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = (),
+    weights: FeatureWeights = _NO_WEIGHTS,
     threads: Threads = None,
     write_scores: str | None = None,
     json: Json = False,
@@ -68,9 +87,6 @@ def evaluate(
             diversity; 1 leaves that out.
         html: write a report with pictures, one self-contained file.
         examples: photographs that the report shows, beside each model's best and worst.
-        classifier: weights of MobileNetV2, for label_agreement.
-        fid_weights: weights of Inception-v3, for FID.
-        lpips_weights: weights of AlexNet and of LPIPS's linear heads; give it twice for two files.
         write_scores: write the scores on the models' cards, under this name of the dataset.
     """
     if write_scores == "":
@@ -78,23 +94,40 @@ def evaluate(
     if crop and size is None:
         raise UsageError("--crop needs a --size")
     inputs = find_photos(photos, recursive)
-    paths = [item.path for item in inputs.photos if item.path]
-    if len(paths) < len(inputs.photos):
+    if any(item.path is None for item in inputs.photos):
         raise UsageError("evaluate reads files and folders, not standard input")
+    options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
+    table = _measure(inputs, model, (size, crop), options, weights, html, examples)
+    if table is None:
+        return 1
+    _show(table, json, write_scores)
+    return 1 if inputs.failed or table.skipped else 0
+
+
+def _measure(
+    inputs: Inputs,
+    model: tuple[str, ...],
+    size: tuple[int | None, bool],
+    options: dict[str, Any],
+    weights: FeatureWeights,
+    html: Path | None,
+    examples: int,
+) -> Table | None:
+    """Measure the models and write the report; None where there is no photograph."""
     with Progress() as progress, tempfile.TemporaryDirectory(prefix="tintype-") as folder:
         for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
+        paths = [item.path for item in inputs.photos if item.path]
         if not paths:
-            return 1
+            return None
 
         from tintype.evaluation.benchmark import all_models
         from tintype.evaluation.benchmark import evaluate as measure
         from tintype.evaluation.protocol import Protocol
 
         models = [name for asked in model for name in (all_models() if asked == "all" else [asked])]
-        options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
-        if classifier or fid_weights or lpips_weights:
-            options["networks"] = _networks(classifier, fid_weights, lpips_weights, threads)
+        if weights != _NO_WEIGHTS:
+            options["networks"] = _networks(weights, options["threads"])
         thumbnails = None
         if html is not None:
             from tintype.evaluation.report import ThumbnailStore, check_writable
@@ -105,7 +138,7 @@ def evaluate(
         table = measure(
             paths,
             list(dict.fromkeys(models)),
-            protocol=Protocol(size, crop),
+            protocol=Protocol(*size),
             on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
             **options,
         )
@@ -115,25 +148,30 @@ def evaluate(
             from tintype.evaluation.report import write_report
 
             write_report(html, table, thumbnails, examples=examples)
+        return table
+
+
+def _show(table: Table, json: bool, write_scores: str | None) -> None:
+    """Print the table, and write its scores on the models' cards, whether anybody reads or not."""
     try:
         if json:
             print_json(table.to_json())
         else:
             print_line(table.to_text())
-    finally:  # whether anybody reads or not
+    finally:
         if write_scores:
             from tintype.evaluation.table import write_scores_to_cards
 
             write_scores_to_cards(table, write_scores)
-    return 1 if inputs.failed or table.skipped else 0
 
 
-def _networks(
-    classifier: Path | None, fid: Path | None, lpips: tuple[Path, ...], threads: int | None
-) -> FeatureNetworks:
+def _networks(weights: FeatureWeights, threads: int | None) -> FeatureNetworks:
     with needs_extra("eval", "a metric of a feature network", ("torch", "safetensors")):
         from tintype.evaluation.features.load import load_feature_networks
 
         return load_feature_networks(
-            classifier=classifier, fid=fid, lpips_files=lpips, threads=threads
+            classifier=weights.classifier,
+            fid=weights.fid_weights,
+            lpips_files=weights.lpips_weights,
+            threads=threads,
         )

@@ -68,11 +68,11 @@ class ColorOptions:
     ] = None
     saturation: Annotated[
         float | None,
-        Parameter(validator=Number(gte=0, lte=10), show_default=lambda _: "1"),
+        Parameter(validator=Number(gte=0, lte=10), show_default=lambda _: "1.0"),
     ] = None
     warmth: Annotated[
         float | None,
-        Parameter(validator=Number(gte=-1, lte=1), show_default=lambda _: "0"),
+        Parameter(validator=Number(gte=-1, lte=1), show_default=lambda _: "0.0"),
     ] = None
     filter: Annotated[Filter | None, Parameter(show_default=_own)] = None
     enlarge: Annotated[Enlarge | None, Parameter(show_default=_own)] = None

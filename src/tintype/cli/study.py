@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -18,7 +18,7 @@ from tintype.cli.options import Count, Flag, FromZero, Json, Threads, Whole, who
 from tintype.errors import DataError, TintypeError
 
 if TYPE_CHECKING:
-    from tintype.study.manifest import Study
+    from tintype.study.manifest import Settings, Study
     from tintype.study.storage import Source
     from tintype.study.systems import System
 
@@ -95,38 +95,57 @@ def create(
         seed: of every random choice; a random one if not given. Whoever knows it knows the answers.
         recursive: look into the subfolders of folders.
     """
+    words = {"title": title, "question": question, "contact": contact}
+    counts = {"trials": trials, "practice_trials": practice_trials, "catch_trials": catch_trials}
+    numbers = {"size": size, "exposure_ms": round(1000 * exposure), **counts}
     inputs = find_photos(real, recursive)
-    paths = [item.path for item in inputs.photos if item.path]
     with Progress() as progress, needs_extra("web", "a study", _PACKAGES):
         for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
 
-        import secrets
-
         from tintype.study.create import check_new_folder, check_settings, create_study
-        from tintype.study.manifest import CONSENT, QUESTION, ExclusionRules, Settings
 
-        settings = Settings(
-            title=title,
-            question=QUESTION if question is None else question,
-            consent=CONSENT if consent is None else _paragraphs(consent),
-            contact=contact,
-            size=size,
-            exposure_ms=round(1000 * exposure),
-            trials=trials,
-            practice_trials=practice_trials,
-            catch_trials=catch_trials,
-            seed=secrets.randbits(63) if seed is None else seed,
-            rules=ExclusionRules(
-                min(1, max(0, catch_trials - 1)) if max_catch_errors is None else max_catch_errors
-            ),
-        )
+        settings = _settings(words, numbers, consent, max_catch_errors, seed)
         check_settings(settings)
         check_new_folder(folder)
         systems = _systems(model or (() if colorized else ("tint",)), colorized, size, threads)
+        paths = [item.path for item in inputs.photos if item.path]
         made, skipped = create_study(folder, paths, systems, settings, on_step=progress.show)
         for reason in skipped.values():
             progress.say(f"tintype: {reason}")
+    _show_study(folder, made, skipped, [failure.error for failure in inputs.failed], json)
+    return 1 if inputs.failed or skipped else 0
+
+
+def _settings(
+    words: dict[str, Any],
+    numbers: dict[str, Any],
+    consent: Path | None,
+    max_catch_errors: int | None,
+    seed: int | None,
+) -> Settings:
+    """Return a study's settings, with defaults for what was not said."""
+    import secrets
+
+    from tintype.study.manifest import CONSENT, QUESTION, ExclusionRules, Settings
+
+    if max_catch_errors is None:
+        max_catch_errors = min(1, max(0, numbers["catch_trials"] - 1))
+    if words["question"] is None:
+        words["question"] = QUESTION
+    return Settings(
+        **words,
+        **numbers,
+        consent=CONSENT if consent is None else _paragraphs(consent),
+        seed=secrets.randbits(63) if seed is None else seed,
+        rules=ExclusionRules(max_catch_errors),
+    )
+
+
+def _show_study(
+    folder: Path, made: Study, skipped: dict[str, str], failed: list[str], json: bool
+) -> None:
+    """Print what was prepared, and what to do next."""
     counts = {kind: len(made.photos_of_kind(kind)) for kind in ("trial", "practice", "catch")}
     if json:
         print_json(
@@ -138,7 +157,7 @@ def create(
                 "trials_per_rater": made.trials_per_rater,
                 "raters_for_5_answers": made.raters_needed(5),
                 "skipped": skipped,
-                "failed": [failure.error for failure in inputs.failed],
+                "failed": failed,
             }
         )
     else:
@@ -150,7 +169,6 @@ def create(
             f"give every pair 5 answers\n"
             f"next: tintype study serve {folder}"
         )
-    return 1 if inputs.failed or skipped else 0
 
 
 @study.command(sort_key=1)

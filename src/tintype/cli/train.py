@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -70,12 +70,29 @@ def train(
     """
     if minutes is not None and steps is not None:
         raise UsageError("say how long to train: either --minutes or --steps")
+    changes = {"batch": batch, "learning_rate": learning_rate}
+    options = {"preset": preset, "minutes": minutes, "steps": steps, "resume": resume}
+    options |= {"init": init, "seed": seed, "val_size": val_size, "limit": limit}
+    options |= {"eval_minutes": eval_minutes, "device": device, "teacher": teacher, "store": store}
+    _train(name, data, out, options, changes, sampling_weights, set)
+    return 0
+
+
+def _train(
+    name: str,
+    data: list[Path],
+    out: Path,
+    options: dict[str, Any],
+    changes: dict[str, Any],
+    sampling_weights: tuple[str, ...],
+    settings: tuple[str, ...],
+) -> None:
+    """Parse what is left of the words and train."""
 
     def show(line: str) -> None:
         with contextlib.suppress(OSError):  # the terminal may be closed: the run is to be saved yet
             print(line, file=sys.stderr)
 
-    changes = {"batch": batch, "learning_rate": learning_rate}
     changes = {key: value for key, value in changes.items() if value is not None}
     with needs_extra("train", "training", ("torch", "safetensors")):
         from tintype.training.run import Run, read_sampling_weights, read_settings
@@ -85,21 +102,9 @@ def train(
             name,
             data,
             out,
-            preset=preset,
-            minutes=minutes,
-            steps=steps,
-            resume=resume,
-            init=init,
-            seed=seed,
-            val_size=val_size,
-            limit=limit,
+            **options,
             sampling_weights=read_sampling_weights(sampling_weights),
-            eval_minutes=eval_minutes,
-            device=device,
-            teacher=teacher,
-            store=store,
-            changes={**changes, **read_settings(set)},
+            changes={**changes, **read_settings(settings)},
             command=shlex.join(["tintype", *sys.argv[1:]]),
         )
         start(run, show if sys.stderr.isatty() else None)
-    return 0

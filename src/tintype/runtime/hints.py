@@ -110,22 +110,19 @@ def draw_hints(
     Raises:
         HintError: one lies outside the photograph.
     """
-    drawn, notes = np.zeros((1, 3, *cells), np.float32), []
+    drawn, weaker = np.zeros((1, 3, *cells), np.float32), []
     for hint in hints:
         y, x = pixel(gray, hint.x, hint.y)
         radius = hint.radius or _RADIUS * min(gray.shape)
         ab = rgb_to_lab(np.array(hint.rgb) / 255)[1:]
         share = gamut_share(_mean_gray(gray, y, x, radius), ab)
         if (1 - share) * math.hypot(*ab) > _NOTED:
-            notes.append(
-                f"the hint {to_hex(hint.rgb)} at {hint.x:g},{hint.y:g} is too strong for the "
-                "lightness there: the nearest color of its hue was taken"
-            )
+            weaker.append(hint)
         rows, columns, covered = _covered(gray.shape, cells, hint, radius)
         part = drawn[0, :, rows, columns]
         part[:2, covered] = (share * ab / _UNITS)[:, None]
         part[2, covered] = 1
-    return drawn, notes
+    return drawn, _notes(weaker)
 
 
 def pixel(gray: ImageArray, x: float, y: float) -> tuple[int, int]:
@@ -144,6 +141,20 @@ def pixel(gray: ImageArray, x: float, y: float) -> tuple[int, int]:
             f"{width - 1},{height - 1}"
         )
     return round(y), round(x)
+
+
+def _notes(weaker: Sequence[Hint]) -> list[str]:
+    """What to say of hints whose colors are not there at the lightness of the photograph."""
+    if not weaker:
+        return []
+    first = f"{to_hex(weaker[0].rgb)} at {weaker[0].x:g},{weaker[0].y:g}"
+    if len(weaker) == 1:
+        which = f"the hint {first} is"
+    else:
+        which = f"{len(weaker)} hints ({first} the first of them) are"
+    return [
+        f"{which} too strong for the lightness there: the nearest color of the same hue was taken"
+    ]
 
 
 def is_number(value: Any) -> bool:

@@ -325,9 +325,7 @@ def _write_file(
     """Write decoded photographs one after the other, then their index and its length."""
     partial = path.with_name(f".{path.name}.partial")
     with open(partial, "wb") as file:
-        text = json.dumps(
-            {**decode(lambda pixels: file.write(pixels.data)), **asked}
-        ).encode()
+        text = json.dumps({**decode(lambda pixels: file.write(pixels.data)), **asked}).encode()
         file.write(text + len(text).to_bytes(8, "little"))
     os.replace(partial, path)
 
