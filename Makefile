@@ -16,6 +16,7 @@ help:  ## list the tasks
 demo: $(DEMO_VENV)/installed  ## install the core and colour the photographs in examples/
 	$(DEMO_VENV)/bin/tintype colorize examples --output $(DEMO) --compare --overwrite
 	@echo "The coloured photographs, and pictures of before and after, lie in $(CURDIR)/$(DEMO)"
+	@echo "The command is $(CURDIR)/$(DEMO_VENV)/bin/tintype; 'pip install .' puts it on your path"
 
 # One thread for torch and numpy in each of the test processes, or they fight over the cores.
 test: $(VENV)/installed  ## run the whole test suite

@@ -10,6 +10,8 @@ import pytest
 
 # pytest-xdist runs as many processes as there are cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some tests load ONNX Runtime themselves: it reports to its maker no more than where tintype does.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # What a shell starts in the background ignores Ctrl-C, and tests of interruptions would fail.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

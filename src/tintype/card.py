@@ -27,6 +27,8 @@ _RESAMPLES = ("lanczos", "triangle", "bicubic", "bilinear")
 _ENLARGE = ("guided", "bilinear")
 _LARGEST_CARD = 1 << 20  # bytes
 _LARGEST_SIDE = 1 << 14  # pixels
+_LARGEST_STATE = 1 << 24  # numbers, beside those of its samples and its width
+_DEEPEST = 16  # tables in tables
 _NAME = re.compile(r"[A-Za-z0-9_-]+\.(?!(json|onnx)$)[A-Za-z0-9_-]+")
 _FILE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.onnx")
 
@@ -150,6 +152,8 @@ def read_card(path: Path) -> Card:
             range.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
+            raise ValueError("it is no file")
         with open(path, "rb") as file:
             text = file.read(_LARGEST_CARD + 1)
         if len(text) > _LARGEST_CARD:
@@ -171,8 +175,9 @@ def read_card(path: Path) -> Card:
         _check(card)
         return card
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CorruptModelError(
-            f"{path} is not a model card this version can read ({error}); "
+            f"{path} is not a model card this version can read ({reason}); "
             "reinstall tintype, or export the model again."
         ) from error
 
@@ -206,6 +211,7 @@ def _check(card: Card) -> None:
             raise ValueError("the filter's eps is a number above 0")
     if not all(isinstance(table, dict) for table in (card.options, card.training, card.scores)):
         raise TypeError("options, training and scores are tables")
+    _check_plain([card.options, card.training, card.scores], _DEEPEST)
     if type(card.normalise) is not bool:
         raise TypeError("normalise is true or false")
     ranges = {"vividness": (0, 1), "temperature": (1e-3, 10)}
@@ -223,6 +229,8 @@ def _check(card: Card) -> None:
             for size in shape
         ):
             raise ValueError("the sizes of states are numbers, 'samples' or 'width'")
+        if math.prod(size for size in shape if isinstance(size, int)) > _LARGEST_STATE:
+            raise ValueError(f"a state has at most {_LARGEST_STATE} numbers")
     if (card.kind == "sampler") != bool(card.states):
         raise ValueError("a sampler has states, and no other kind has")
 
@@ -237,6 +245,17 @@ def _check_size(size: Size) -> None:
         raise ValueError(
             f"shape is one of {', '.join(_SHAPES)}, resample of {', '.join(_RESAMPLES)}"
         )
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Refuse numbers that are none, and what is nested deeper than anybody reads."""
+    if isinstance(value, (int, float)) and not abs(value) < 1e100:  # 1e999 is read as infinity
+        raise ValueError(f"{value!r:.40} is no number a card may hold")
+    if isinstance(value, (dict, list)):
+        if not depth:
+            raise ValueError("its tables are nested too deeply")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_plain(item, depth - 1)
 
 
 def _between(value: Any, low: float, high: float) -> bool:

@@ -81,6 +81,7 @@ class MissingExtraError(TintypeError):
 
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs packages that are not installed: run  pip install 'tintype[{extra}]'"
+            f"{purpose} needs packages that are not installed: run  pip install '.[{extra}]'  in "
+            "the folder that tintype was installed from"
         )
         self.extra = extra

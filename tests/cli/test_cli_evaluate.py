@@ -126,7 +126,7 @@ def test_feature_networks_need_an_extra(
     monkeypatch.delitem(sys.modules, "tintype.evaluation.features.load", raising=False)
     result = run("evaluate", "a.png", "--classifier", "c.safetensors")
     assert (result.status, asked) == (1, [])
-    assert "pip install 'tintype[eval]'" in result.err
+    assert "pip install '.[eval]'" in result.err
 
 
 def test_a_report_is_written_whole_or_refused_before_the_work(

@@ -200,4 +200,4 @@ def test_a_missing_package_is_said_how_to_get(command: str, tmp_path: Path) -> N
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     if command == "serve":  # the others get as far as they can without
-        assert "pip install 'tintype[web]'" in result.stderr
+        assert "pip install '.[web]'" in result.stderr

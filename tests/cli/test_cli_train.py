@@ -106,9 +106,9 @@ def test_exporting_gets_what_the_command_line_says(calls: Any, run: Any) -> None
 @pytest.mark.parametrize(
     ("words", "package", "extra"),
     [
-        ("train tint --data a --out run --steps 3", "torch", "tintype[train]"),
-        ("train tint --data a --out run --steps 3", "safetensors", "tintype[train]"),
-        ("export run --name tint.small", "torch", "tintype[export]"),
+        ("train tint --data a --out run --steps 3", "torch", ".[train]"),
+        ("train tint --data a --out run --steps 3", "safetensors", ".[train]"),
+        ("export run --name tint.small", "torch", ".[export]"),
     ],
 )
 def test_a_missing_extra_is_named(words: str, package: str, extra: str) -> None:

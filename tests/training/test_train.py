@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 from processes import start
+from safetensors.torch import save_file
 
 from tintype.errors import CheckpointError
 from tintype.models import build
 from tintype.models.base import TrainConfig
 from tintype.models.tint import Tint
 from tintype.training.augment import Batches
-from tintype.training.checkpoint import FILE, load_checkpoint
+from tintype.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from tintype.training.data import load_photos
 from tintype.training.run import Run
 from tintype.training.train import _ema_update, lr_factor, train, update_bn
@@ -208,6 +209,26 @@ def test_a_flipped_bit_in_a_checkpoint_is_refused(whole, shard, tmp_path, place)
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(CheckpointError, match="damaged"):
         tint(shard, tmp_path, steps=8, resume=True)
+
+
+@pytest.mark.parametrize("name", ["name", "config", "step", "seed", "lr_factors", "data", "start"])
+@pytest.mark.parametrize("odd", [None, True])
+def test_facts_that_are_missing_or_odd_are_refused(tmp_path, name, odd):
+    facts = {"name": "tint", "start": "", "config": {}, "train_config": {}, "data": {}, "step": 3}
+    facts |= {"commands": [], "lr_factors": [1.0], "seed": 0, "elapsed": 1.0, "limit": None}
+    save_checkpoint(tmp_path, facts, {"ema": {"weight": torch.ones(2)}}, {})
+    assert load_checkpoint(tmp_path)[0] == facts
+    facts[name] = odd
+    save_checkpoint(tmp_path, facts, {"ema": {"weight": torch.ones(2)}}, {})
+    with pytest.raises(CheckpointError, match=f"holds no {name}"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_of_another_program_is_refused(tmp_path):
+    for metadata in ({}, {"facts": "[]"}, {"facts": "[" * 9}, {"facts": "{}", "sha256": "0"}, None):
+        save_file({"weight": torch.ones(2)}, tmp_path / FILE, metadata)
+        with pytest.raises(CheckpointError, match="damaged"):
+            load_checkpoint(tmp_path)
 
 
 def test_what_a_model_warns_of_is_said_once_as_long_as_it_holds(shard, tmp_path, monkeypatch):

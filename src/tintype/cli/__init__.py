@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from tintype.cli.console import escaped
 from tintype.cli.termination import Terminated, interruption_behind, terminations_raised
 from tintype.errors import TintypeError
 
@@ -80,14 +81,29 @@ def _run(arguments: Sequence[str]) -> int:
 
     try:
         status = app(
-            _without_options_after_dashes(arguments),
+            _without_options_after_dashes(_as_commands(arguments)),
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
         )
     except CycloptsError as error:
-        raise UsageError(f"{' '.join(str(error).split())} See: tintype --help") from None
+        chain = "".join(f" {word}" for word in error.command_chain or ())
+        raise UsageError(f"{' '.join(str(error).split())} See: tintype{chain} --help") from None
     return status or 0
+
+
+def _as_commands(arguments: Sequence[str]) -> Sequence[str]:
+    """What newcomers say first: ``help``, ``help COMMAND``, and photographs without a command."""
+    from tintype.cli.app import app
+
+    if not arguments or arguments[0] in app:
+        return arguments
+    first = arguments[0]
+    if first == "help":
+        return [*arguments[1:], "--help"]
+    if first == "-" or (not first.startswith("-") and os.path.exists(first)):
+        return ["colorize", *arguments]
+    return arguments
 
 
 def _without_options_after_dashes(arguments: Sequence[str]) -> list[str]:
@@ -117,7 +133,7 @@ def _plain(error: OSError) -> str:
 
 def _say(message: object, status: int) -> int:
     with contextlib.suppress(OSError):  # nobody may be there to read it
-        print(f"tintype: {message}", file=sys.stderr)
+        print(f"tintype: {escaped(str(message))}", file=sys.stderr)
     return status
 
 

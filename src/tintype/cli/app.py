@@ -28,6 +28,7 @@ app = App(
     help="Turn black-and-white photographs into colour.",
     help_format="plaintext",  # the default imports a Markdown parser
     version=_version,
+    version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS: tuple[Callable[..., Any] | App, ...] = (

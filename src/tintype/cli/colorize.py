@@ -113,7 +113,17 @@ def colorize(
                 colorizer, held, max_pixels, overwrite, in_place, skip_existing, strict, page
             )
             work.do_all(tasks, report, progress)
+        if not json and (line := _sum_up(photos, tasks, report)):
+            progress.say(f"tintype: {line}")
     return 1 if report.failed else 0
+
+
+def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
+    """A line for folders, patterns and several photographs; nothing for one, or for a pipe."""
+    everything = len(report.photos) + len(report.failed) + len(report.skipped)
+    piped = bool(tasks) and not any(task.targets for task in tasks)
+    many = everything > 1 or any(map(os.path.isdir, words))
+    return report.summary(tasks) if many and not piped else ""
 
 
 def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress: Progress) -> None:
@@ -201,7 +211,10 @@ def _check_words(words: Sequence[str]) -> None:
         if not word:
             raise UsageError("an empty name was given where a file or a folder is meant")
         if word.startswith("-") and word != "-":
-            raise UsageError(f"unknown option {word}; a file of that name is given as ./{word}")
+            raise UsageError(
+                f"unknown option {word}; a file of that name is given as ./{word}. "
+                "See: tintype colorize --help"
+            )
 
 
 def _check_pipes(tasks: Sequence[Task], json: bool) -> None:

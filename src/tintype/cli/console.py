@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tintype.errors import MissingExtraError, TintypeError
+
+# Control characters, ends of lines, turns of direction, and what no encoding has.
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Progress:
@@ -34,7 +38,7 @@ class Progress:
         """Draw the bar: how many of `total` are done, and what is under way."""
         if not self.watched:
             return
-        width = 24
+        label, width = escaped(label), 24
         filled = width * done // max(total, 1)
         text = f"[{'#' * filled}{'.' * (width - filled)}] {done}/{total} {label}"
         columns = shutil.get_terminal_size().columns
@@ -43,7 +47,7 @@ class Progress:
     def say(self, message: str) -> None:
         """Print a line on standard error, in the place of the bar."""
         self._clear()
-        self._write(f"{message}\n")
+        self._write(f"{escaped(message)}\n")
 
     def _clear(self) -> None:
         if self.watched:
@@ -54,6 +58,11 @@ class Progress:
         with contextlib.suppress(OSError):
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def escaped(text: str) -> str:
+    """Return a line that a terminal shows and does not obey, whatever names of files it holds."""
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class OutputError(TintypeError):
@@ -73,7 +82,8 @@ def write_out(content: str | bytes) -> None:
         if isinstance(content, bytes):
             sys.stdout.buffer.write(content)
         else:
-            sys.stdout.write(content)
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(content.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -83,7 +93,7 @@ def write_out(content: str | bytes) -> None:
 
 def print_line(text: str) -> None:
     """Print a line, or several, on standard output."""
-    write_out(f"{text}\n")
+    write_out("\n".join(map(escaped, text.split("\n"))) + "\n")
 
 
 def print_json(value: Any) -> None:
@@ -93,6 +103,7 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text in aligned columns."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

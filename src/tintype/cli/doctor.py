@@ -23,9 +23,18 @@ _PACKAGES = (
     "onnx",
 )
 
+# What each extra brings, by the packages without which its commands end.
+_EXTRAS = {
+    "train": ("torch", "safetensors"),
+    "eval": ("torch", "safetensors"),
+    "export": ("torch", "safetensors", "onnx", "onnxscript"),
+    "web": ("fastapi", "jinja2", "sqlalchemy", "uvicorn"),
+    "postgres": ("fastapi", "jinja2", "sqlalchemy", "uvicorn", "psycopg"),
+}
+
 
 def doctor(*, json: Json = False) -> int:
-    """Check the installation: versions, devices, models and their checksums.
+    """Check the installation: versions, extras, devices, models and their checksums.
 
     The exit status is 1 if there is no model, or one is damaged.
     Models are looked for in the folders that the environment variable
@@ -39,6 +48,7 @@ def doctor(*, json: Json = False) -> int:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        "extras": {extra: _missing(extra) for extra in _EXTRAS},
         "providers": _providers(),
         "threads": cores(),
         "folders": [{"path": str(path), "exists": os.path.isdir(path)} for path in folders()],
@@ -55,6 +65,11 @@ def doctor(*, json: Json = False) -> int:
     return 0 if healthy else 1
 
 
+def _missing(extra: str) -> list[str]:
+    """Which packages of an extra are not installed."""
+    return [package for package in _EXTRAS[extra] if _version(package) is None]
+
+
 def _version(package: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -65,9 +80,9 @@ def _version(package: str) -> str | None:
 
 
 def _providers() -> list[str]:
-    import onnxruntime
+    from tintype.runtime.ort import load_onnxruntime
 
-    return onnxruntime.get_available_providers()
+    return load_onnxruntime().get_available_providers()
 
 
 def _checked(card: Card) -> dict[str, str]:
@@ -84,6 +99,9 @@ def _checked(card: Card) -> dict[str, str]:
 def _print(report: dict[str, Any]) -> None:
     rows = [("python", report["python"]), ("platform", report["platform"])]
     rows += [(name, found or "not installed") for name, found in report["packages"].items()]
+    for extra, missing in report["extras"].items():
+        lacks = f"lacks {', '.join(missing)}: pip install '.[{extra}]' in tintype's folder"
+        rows.append((f"extra {extra}", lacks if missing else "installed"))
     rows += [("providers", ", ".join(report["providers"])), ("threads", str(report["threads"]))]
     for folder in report["folders"]:
         rows.append(("folder", folder["path"] + ("" if folder["exists"] else ": does not exist")))

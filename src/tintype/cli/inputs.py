@@ -22,10 +22,17 @@ _OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".",
 
 # Pictures that people expect to be coloured, in formats that are not read.
 _UNREAD = (
-    *(".psd", ".xcf", ".jxl", ".jls", ".ppm", ".pgm", ".pbm", ".pcx", ".tga", ".pdf"),
-    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".kdc"),
-    *(".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".erf", ".mef"),
+    *(".psd", ".xcf", ".jxl", ".ppm", ".pgm", ".tga"),
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf"),
+    *(".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq"),
+    *(".raw", ".rwl", ".mrw", ".erf", ".kdc", ".dcr", ".dcs", ".mef", ".mos", ".fff", ".gpr"),
+    *(".pdf", ".djvu", ".pcx", ".pbm", ".pnm", ".heics", ".exr", ".hdr", ".jls", ".jxr"),
+    *(".dib", ".ico", ".svg", ".eps", ".ai", ".indd", ".dcx", ".sgi", ".pict"),
 )
+_NO_EXTENSION = "without extension"
+# How photographs begin, of which a name without extension says nothing.
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"BM", b"GIF8")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,9 @@ class _Search:
         path = Path(argument)
         if argument == "-":
             yield Input(None, path)
+        elif is_address(argument):
+            reason = f"{argument} is an address: save the photograph here, and name its file"
+            self.inputs.failed.append(Failure(argument, reason))
         elif os.path.isdir(path):
             if not self.left(argument):
                 yield from self._in_folder(path)
@@ -151,20 +161,36 @@ class _Search:
 
     def _in_folder(self, folder: Path) -> Iterator[Input]:
         files: list[Path] = []
-        for where, folders, names in os.walk(folder, onerror=self._unreadable):
+        seen = {os.path.realpath(folder)}
+        for where, folders, names in os.walk(folder, onerror=self._unreadable, followlinks=True):
             folders[:] = [
                 name
-                for name in folders
+                for name in sorted(folders)
                 if self._recursive
                 and not name.startswith(".")
                 and not self._is_output(os.path.join(where, name))
+                and self._is_new(os.path.join(where, name), seen)
             ]
             files += [Path(where, name) for name in names if not name.startswith(".")]
         for file in sorted(files):
             if file.suffix.lower() in _UNREAD or _lacks_extra(file):
                 self.inputs.left_out[file.suffix.lower()] += 1
+            elif not file.suffix and _begins_like_one(file):
+                self.inputs.left_out[_NO_EXTENSION] += 1
+            elif original := own_result(file):
+                reason = f"by its name tintype's own result for {original.name}"
+                self.inputs.skipped.append(Skipped(str(file), reason))
             elif _is_photograph(file):
                 yield Input(file, file.relative_to(folder))
+
+    def _is_new(self, folder: str, seen: set[str]) -> bool:
+        """Whether a folder was not looked into yet: links may lead to one twice, or in a circle."""
+        real = os.path.realpath(folder)
+        if real in seen:
+            self.inputs.skipped.append(Skipped(folder, f"the same folder as {real}"))
+            return False
+        seen.add(real)
+        return True
 
     def _of_pattern(self, pattern: str) -> Iterator[Input]:
         root = Path(*takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
@@ -174,7 +200,7 @@ class _Search:
             ]
             if (
                 os.path.isfile(match)
-                and not source_of_result(match)
+                and not own_result(match)
                 and not match.name.endswith(SETTINGS)
                 and not any(map(self._is_output, below))
             ):
@@ -200,6 +226,11 @@ def is_pattern(argument: str) -> bool:
     return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
+def is_address(argument: str) -> bool:
+    """Tell whether an argument is the address of something on the network."""
+    return _ADDRESS.match(argument) is not None and not os.path.lexists(argument)
+
+
 def key(path: Path) -> str:
     """Return what is the same for two paths of one file."""
     return os.path.normcase(os.path.realpath(path))
@@ -213,6 +244,22 @@ def source_of_result(path: Path) -> Path | None:
     return path.with_name(stem.stem + path.suffix) if _OWN.fullmatch(stem.suffix) else None
 
 
+def own_result(path: Path) -> Path | None:
+    """Return the photograph beside a file whose name is that of its result; None if there is none.
+
+    Somebody else's IMG.compare.jpg, with no IMG.jpg beside it, is a photograph like any other.
+    """
+    from tintype.photo.encoding import READ_ONLY
+
+    original = source_of_result(path)
+    if original is None:
+        return None
+    # A GIF's result is a PNG.
+    others = [suffix for suffix, written in READ_ONLY.items() if written == original.suffix]
+    names = [original, *map(original.with_suffix, others)]
+    return next((name for name in names if name.exists()), None)
+
+
 def _lacks_extra(file: Path) -> bool:
     if file.suffix.lower() not in (".heic", ".heif", ".hif"):
         return False
@@ -221,11 +268,21 @@ def _lacks_extra(file: Path) -> bool:
     return not reads_heic()
 
 
+def _begins_like_one(file: Path) -> bool:
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            return False
+        with open(file, "rb") as content:
+            beginning = content.read(12)
+    except OSError:
+        return False
+    return beginning.startswith(_BEGINNINGS) or beginning[4:8] == b"ftyp"
+
+
 def _is_photograph(file: Path) -> bool:
     from tintype.photo.encoding import READ_ONLY, format_of
 
-    known = format_of(file.name) is not None or file.suffix.lower() in READ_ONLY
-    if not known or source_of_result(file):
+    if format_of(file.name) is None and file.suffix.lower() not in READ_ONLY:
         return False
     try:
         return stat.S_ISREG(file.stat().st_mode)

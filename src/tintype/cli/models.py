@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tintype.cli.console import print_json, print_line, print_table
+from tintype.cli.console import escaped, print_json, print_line, print_table
 from tintype.cli.options import Json
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _list(json: bool) -> None:
     cards, damaged = list_cards()
     untrained = list_untrained()
     for error in damaged:
-        print(f"tintype: {error}", file=sys.stderr)
+        print(f"tintype: {escaped(str(error))}", file=sys.stderr)
     if json:
         print_json(
             {
@@ -85,16 +85,17 @@ def _describe(card: Card) -> None:
     print_table(rows)
     scores = record["scores"]
     if scores:
-        print_line(f"\n{scores['photographs']} photographs of {scores['dataset']}:")
-        # Cards of earlier versions have fewer.
-        names = ["model", *(k for k in _FIGURES if all(k in row for row in scores["rows"]))]
-        cells = [[_figure(row[key]) for key in names] for row in scores["rows"]]
-        print_table([names, *cells])
-        print_line(f"truth: colorful {scores['true_colorful']:.1f}")
+        print_line(f"\n{_line(scores.get('photographs'))} photographs of {scores.get('dataset')}:")
+        # Whose card it is decides what is in it: what is no row of figures is left out.
+        rows = scores.get("rows")
+        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        names = ["model", *(k for k in _FIGURES if rows and all(k in row for row in rows))]
+        print_table([names, *([_figure(row.get(key)) for key in names] for row in rows)])
+        print_line(f"truth: colorful {_figure(scores.get('true_colorful'))}")
 
 
 def _figure(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.3f}"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _line(value: object) -> str:

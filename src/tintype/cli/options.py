@@ -80,7 +80,7 @@ class ColorOptions:
         None
     )
     temperature: Annotated[
-        float | None, Parameter(validator=Number(gt=0, lte=10), show_default=_own)
+        float | None, Parameter(validator=Number(gte=1e-3, lte=10), show_default=_own)
     ] = None
     seed: Annotated[
         Whole | None, Parameter(validator=Number(gte=0), show_default=lambda _: "0")

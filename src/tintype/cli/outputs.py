@@ -16,6 +16,7 @@ from tintype.cli.inputs import (
     SAMPLES,
     SETTINGS,
     Input,
+    is_address,
     is_pattern,
     key,
 )
@@ -85,6 +86,8 @@ def plan_outputs(
         UsageError: a result would replace an input, two would be written to the same file, the
             name of one says no format, or what standard output would get is not one photograph.
     """
+    if output is not None and is_address(output):
+        raise UsageError(f"--output {output} is an address: name a file or a folder here")
     if output == "-":
         if len(photos) > 1:
             raise UsageError("standard output takes one photograph; name a folder with --output")

@@ -58,6 +58,22 @@ class Report:
                 missing.append(task)
         return missing
 
+    def summary(self, tasks: Sequence[Task]) -> str:
+        """Return how many photographs were coloured, and where to; and how many were not."""
+        count = f"{len(self.photos)} coloured"
+        folders = sorted({str(path.parent) for task in tasks for path in task.pictures[:1]})
+        if self.photos:
+            more = f" and {len(folders) - 1} folders more" if len(folders) > 1 else ""
+            count += f", in {folders[0]}{os.sep}{more}"
+        counts = [count]
+        for number, word in (
+            (len(self.failed), "failed"),
+            (len(self.skipped), "skipped"),
+            (sum(self.left_out.values()), "left out"),
+        ):
+            counts += [f"{number} {word}"] if number else []
+        return "; ".join(counts)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as one table, the options among the rest."""
         record = asdict(self)

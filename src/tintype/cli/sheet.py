@@ -17,12 +17,14 @@ _LINE = 16  # height of a line of text
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
-def thumbnail(rgb: NDArray[np.uint8 | np.uint16]) -> Image.Image:
-    """Colours (H, W, 3) small enough for the sheet."""
+def thumbnail(
+    rgb: NDArray[np.uint8 | np.uint16], size: Sequence[int] = (_SIDE, _SIDE)
+) -> Image.Image:
+    """Colours (H, W, 3), no larger than a size (width, height), by default that of the sheet."""
     if rgb.dtype == np.uint16:
         rgb = (rgb >> 8).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(rgb))
-    image.thumbnail((_SIDE, _SIDE), reducing_gap=2.0)
+    image.thumbnail((size[0], size[1]), reducing_gap=2.0)
     return image
 
 

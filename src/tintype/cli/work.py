@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from tintype.runtime.options import Options
 
 
+_COMPARED = 4_000_000  # pixels of each half of a comparison
+_LONGEST_COMPARED = 8000  # and its longer side: WebP's longest is 16,383
+
+
 @dataclass(frozen=True)
 class Work:
     """How each photograph is colored and written."""
@@ -39,24 +43,44 @@ class Work:
 
     def do_all(self, tasks: Sequence[Task], report: Report, progress: Progress) -> None:
         """Do every task; one that fails is reported and stops no other."""
-        for number, task in enumerate(tasks):
-            progress.show(number, len(tasks), task.name)
-            try:
-                self._do(task, report, progress)
-            except BrokenPipeError:
-                raise
-            # Whatever it is that happens to one photograph, the others are done.
-            except Exception as error:
-                if interruption_behind(error) or os.environ.get("TINTYPE_DEBUG"):
+        from tintype.photo.write import remove_leftovers
+
+        for folder in {Path(os.path.realpath(path)).parent for t in tasks for path in t.targets}:
+            remove_leftovers(folder)
+        done = set() if self.skip_existing or self.overwrite or self.in_place else _done(tasks)
+        try:
+            for number, task in enumerate(tasks):
+                progress.show(number, len(tasks), task.name)
+                try:
+                    self._do(task, report, progress)
+                except BrokenPipeError:
                     raise
-                report.failed.append(Failure(task.name, _sentence(task, error), class_of(error)))
-                progress.say(f"tintype: {report.failed[-1].error}")
+                # Whatever it is that happens to one photograph, the others are done.
+                except Exception as error:
+                    if interruption_behind(error) or os.environ.get("TINTYPE_DEBUG"):
+                        raise
+                    failure = Failure(task.name, _sentence(task, error), class_of(error))
+                    report.failed.append(failure)
+                    if task not in done or len(done) == 1:
+                        progress.say(f"tintype: {failure.error}")
+        except KeyboardInterrupt:
+            if len(tasks) > 1:
+                coloured = f"{len(report.photos)} of {len(tasks)} photographs are coloured"
+                progress.say(f"tintype: {coloured}; go on with --skip-existing")
+            raise
+        if len(done) > 1:
+            there = f"{len(done)} of {len(tasks)} photographs have their results already"
+            progress.say(
+                f"tintype: {there}: --skip-existing colours the others alone, --overwrite replaces"
+            )
 
     def _do(self, task: Task, report: Report, progress: Progress) -> None:
         """Color one photograph, write the results, and report on it."""
         started = time.perf_counter()
         self._check_targets(task)
         original = self._open(task)
+        for path in task.targets:  # not before: a name mistyped makes no folders
+            path.parent.mkdir(parents=True, exist_ok=True)
         entry: dict[str, Any] = {"input": task.name, "output": None, "compare": None}
         entry["hints"] = [hint.to_json() for hint in task.hints]
         said, colored = original.notes, None
@@ -99,7 +123,8 @@ class Work:
         for path in task.targets:
             if self._keep_existing(path) and path not in task.settings:
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.exists():
+                continue
             in_place = self.in_place and path is task.output
             # Settings go with their result: an old one's are not kept beside a new one.
             overwrite = self.overwrite or (self.skip_existing and path in task.settings)
@@ -217,12 +242,26 @@ class Work:
 
 
 def side_by_side(original: Photo, colored: Photo) -> Photo:
-    """Return before and after as one picture: as it was, with its own tone, left; colored right."""
+    """Return before and after as one picture: as it was, with its own tone, left; colored right.
+
+    It is a picture to look at: each half has 8 bits and at most 4,000,000 pixels.
+    """
     import numpy as np
 
+    from tintype.cli.sheet import thumbnail
     from tintype.photo import Photo
 
-    return Photo.from_array(np.concatenate([original.rgb(), colored.rgb()], axis=1))
+    share = min(1.0, (_COMPARED / (original.width * original.height)) ** 0.5)
+    size = [max(1, int(side * share)) for side in (original.width, original.height)]
+    # The longest side that every format can hold, twice of which are side by side.
+    size = [min(side, _LONGEST_COMPARED) for side in size]
+    halves = [np.asarray(thumbnail(photo.rgb(), size)) for photo in (original, colored)]
+    return Photo.from_array(np.concatenate(halves, axis=1))
+
+
+def _done(tasks: Sequence[Task]) -> set[Task]:
+    """Those of several tasks whose results are there."""
+    return {t for t in tasks if t.pictures and all(map(os.path.exists, t.pictures))}
 
 
 def _format(task: Task, path: Path, photo: Photo) -> str | None:
@@ -233,7 +272,11 @@ def _format(task: Task, path: Path, photo: Photo) -> str | None:
 
 
 def _sentence(task: Task, error: Exception) -> str:
-    reason = _reason(error)
+    # What the library advises in its own words, the command has an option for.
+    reason = _reason(error).replace(
+        "replace it with --overwrite (overwrite=True)",
+        "leave it as it is with --skip-existing, or replace it with --overwrite",
+    )
     return reason if task.name in reason else f"{task.name}: {reason}"
 
 

@@ -19,6 +19,7 @@ from tintype.card import Card, GuidedFilter, Size, read_card, sha256
 from tintype.errors import CheckpointError, MissingExtraError
 from tintype.export.average import averaged_model, training_facts
 from tintype.models.base import ColorModel, Graph
+from tintype.runtime.ort import load_onnxruntime
 from tintype.training.start import HALF
 
 _LICENCE = (
@@ -115,8 +116,7 @@ def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
     Raises:
         CheckpointError: they differ by more.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     worst = 0.0
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)

@@ -205,6 +205,15 @@ class Photo:
             raise PhotoError("the photograph's colours were not kept: open it with keep_colors")
         return np.repeat(self.gray[..., None], 3, axis=2)
 
+    def to_pil(self) -> Image.Image:
+        """Return the colours, as Pillow has them: 8 bits, mode ``RGB``; nothing else comes along.
+
+        Raises:
+            PhotoError: its own colours were not kept.
+        """
+        rgb = self.rgb()
+        return Image.fromarray(rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8))
+
     def with_rgb(self, rgb: Pixels) -> Photo:
         """Return the same photograph in these colours, with all it carries.
 

@@ -16,8 +16,15 @@ from tintype.photo.encode import encode
 from tintype.photo.encoding import Format, requested_format
 from tintype.photo.paths import open_error_reason
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 if TYPE_CHECKING:
     from tintype.photo.photo import Photo
+
+_LEFTOVER = re.compile(r"\.tintype-[0-9a-f]{16}\.tmp")
 
 # Windows would change line ends without it; elsewhere there is no such flag.
 _O_BINARY: int = getattr(os, "O_BINARY", 0)
@@ -194,9 +201,11 @@ class _CheckedFile(io.BufferedRandom):
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """Yield a file to write that takes its place under ``path`` when whole, and else is gone."""
     temporary = path.with_name(f".tintype-{secrets.token_hex(8)}.tmp")
+    lock = None
     try:
         # The permissions of any new file, or those of the one that is replaced.
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o666)
+        lock = _locked(descriptor)
         with _CheckedFile(io.FileIO(descriptor, "r+")) as file:
             if path.exists():
                 with suppress(OSError):  # not every file system has permissions
@@ -209,6 +218,40 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left of the files they were writing into a folder.
+
+    Whoever writes such a file holds a lock on it, which goes with the process; on Windows a file
+    that is open cannot be removed.
+    """
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if _LEFTOVER.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    descriptor = os.open(entry.path, os.O_RDWR | _O_BINARY)
+                    try:
+                        if fcntl is not None:
+                            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                            os.unlink(entry.path)
+                    finally:
+                        os.close(descriptor)
+                    if fcntl is None:
+                        os.unlink(entry.path)
+
+
+def _locked(descriptor: int) -> int | None:
+    """Lock an open file; the lock lasts until what is returned is closed too."""
+    if fcntl is None:
+        return None
+    with suppress(OSError):  # not every file system has locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.dup(descriptor)
+    return None
 
 
 def _unwritable_error(path: Path, error: OSError | ValueError) -> UnwritablePhotoError:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.card import Card
+from tintype.color.bins import ab_bins
 from tintype.color.guided import area_mean
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
 from tintype.errors import CorruptModelError, PhotoError, SettingError
@@ -30,7 +31,7 @@ from tintype.runtime.resize import ImageArray, reduce
 from tintype.runtime.results import Sample, Score, Suggestion
 from tintype.runtime.sampler import Sampler, Samples
 from tintype.runtime.seen import Seen, check_takes_hints, network_inputs, see
-from tintype.runtime.session import Session, cores
+from tintype.runtime.session import Session, checked_chroma, cores
 from tintype.runtime.suggest import correction, peaks
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Colorizer:
 
     Args:
         model: a name (``"tint"``, ``"tint.small"``), or the path of a card or weights file.
-        threads: for the work at full size and for samples; by default every core there is. The
-            colors are the same whatever the number.
+        threads: for the work at full size and for samples; by default, and at most, every core
+            there is. The colors are the same whatever the number.
 
     Attributes:
         card: of the model.
@@ -67,7 +68,7 @@ class Colorizer:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is a number from 1, not {threads}")
         self.card: Card = find_model(model)
-        self.threads = threads or cores()
+        self.threads = min(threads or cores(), cores())  # more would only be in each other's way
         self._sampler: Sampler | None = None
         self._network: Session | None = None
         self._decoder: Session | None = None
@@ -161,6 +162,11 @@ class Colorizer:
         photo = _photo(photo)
         row, column = pixel(photo.gray, x, y)
         bins = self._network.run(see(self.card, photo.gray, hints).tensors())["bins"]
+        if bins.shape[:2] != (1, len(ab_bins())) or not (bins.size and np.isfinite(bins).all()):
+            raise CorruptModelError(
+                f"{self.card.file()} gives no distribution over {len(ab_bins())} bins; reinstall "
+                "tintype, or export the model again."
+            )
         height, width = photo.gray.shape
         at = (row * bins.shape[2] // height, column * bins.shape[3] // width)
         vividness = self.options().vividness or 0.0
@@ -302,7 +308,7 @@ class Colorizer:
         if self._decoder is not None:
             tensors["vividness"] = np.array(options.vividness, np.float32)
             tensors = self._decoder.run(tensors)
-        return self._checked(tensors["chroma"])
+        return checked_chroma(self.card, tensors["chroma"])
 
     def _finished(
         self, seen: Seen, chroma: NDArray[np.float32], options: Options
@@ -310,7 +316,7 @@ class Colorizer:
         """Chroma (2, h, w) of a sample (1, 2, h, w), by the second stage where it is wanted."""
         if self._sampler is not None and options.refine:
             chroma = self._sampler.refine(seen.gray, chroma)
-        return self._checked(chroma)
+        return checked_chroma(self.card, chroma)
 
     def _painted(
         self, photo: Photo, seen: Seen, chroma: NDArray[np.float32], options: Options
@@ -318,16 +324,6 @@ class Colorizer:
         """The photograph in these colors, with what there is to say of the hints."""
         colored = photo.with_rgb(self.join(photo.gray, chroma, options))
         return replace(colored, notes=(*photo.notes, *seen.notes))
-
-    def _checked(self, chroma: NDArray[Any]) -> NDArray[np.float32]:
-        """Planes (2, h, w) of a model's output, if it is such; nothing else is ever written."""
-        shape = chroma.shape
-        if len(shape) != 4 or shape[:2] != (1, 2) or 0 in shape or not np.isfinite(chroma).all():
-            raise CorruptModelError(
-                f"{self.card.file()} gives {shape} where a model gives (1, 2, h, w), all finite; "
-                "reinstall tintype, or export the model again."
-            )
-        return chroma[0].astype(np.float32, copy=False)
 
 
 def _drawn(sampler: Sampler, seen: Seen, options: Options, count: int, first: int = 0) -> Samples:

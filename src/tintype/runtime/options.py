@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
@@ -43,7 +42,7 @@ class Options:
             the luminance, or ``"bilinear"``.
         vividness: from 0 (safe: muted where unsure) to 1 (vivid: a likely color, sometimes a wrong
             one); of models that predict a distribution.
-        temperature: of samplers, above 0 up to 10: below 1 likelier and calmer colors.
+        temperature: of samplers, from 0.001 to 10: below 1 likelier and calmer colors.
         seed: of samplers, from 0: the same seed gives the same colors again.
         sample: of samplers, from 1: the number of the one that `Colorizer.colorize` makes.
         filter: what the model's own guided filter is applied to: ``"chroma"``, the colored
@@ -106,7 +105,7 @@ def _check(held: dict[str, Any]) -> None:
         "saturation": (0, 10, "a factor from 0 to 10"),
         "warmth": (-1, 1, "a number from -1 (colder) to 1 (warmer)"),
         "vividness": (0, 1, "a number from 0 (safe) to 1 (vivid)"),
-        "temperature": (math.ulp(0.0), 10, "a number above 0, at most 10"),
+        "temperature": (1e-3, 10, "a number from 0.001 to 10"),
     }
     for option, (low, high, words) in numbers.items():
         value = held.get(option, high)

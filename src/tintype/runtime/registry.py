@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tintype.card import Card, read_card
-from tintype.errors import CorruptModelError, UnknownModelError
+from tintype.errors import CorruptModelError, SettingError, UnknownModelError
+from tintype.runtime.options import Options
 
 #: Folders searched before the package's own, separated as in PATH.
 WEIGHTS_VARIABLE = "TINTYPE_WEIGHTS"
@@ -147,6 +148,10 @@ def _read(path: Path) -> Card:
         raise CorruptModelError(
             f"{path} is the card of {card.name}: give the files their names back."
         )
+    try:
+        Options.resolve(card)
+    except SettingError as error:
+        raise CorruptModelError(f"{path}: {error}; export the model again.") from error
     return card
 
 

@@ -96,7 +96,14 @@ class Sampler:
                 conditioned on them.
         """
         seen = {"gray": gray[None, None]} | ({} if hints is None else {"hints": hints})
-        return self._features.run(seen)["features"]
+        features = self._features.run(seen)["features"]
+        (one, _, height, width), (most_rows, most) = features.shape, gray.shape
+        if one != 1 or not (0 < height <= most_rows and 0 < width <= most):
+            raise CorruptModelError(
+                f"{self._features.path} gives features {features.shape} of a picture {gray.shape}; "
+                "reinstall tintype, or export the model again."
+            )
+        return features
 
     def sample(
         self,
@@ -172,21 +179,34 @@ class Sampler:
                 values, logp = self._settle(values, tensors)
             else:
                 values = given[:, :, own]
-                logp = self._row.run({**tensors, "guess": values})["logp"]
+                logp = self._values(values, tensors)[1]
             rows.append((values, logp))
             left = self._cache.run({**tensors, "values": values})
             # A state that the graph also takes cannot be given under the same name.
             state = {name: left[name if name in left else f"next_{name}"] for name in state}
         chroma, nats = (np.concatenate(part, axis=2) for part in zip(*rows, strict=True))
+        if not np.isfinite(nats).all():
+            raise CorruptModelError(
+                f"{self._row.path} gives likelihoods that are no numbers; export the model again."
+            )
         return chroma, nats
 
     def _settle(self, guess: Chroma, tensors: dict[str, NDArray[Any]]) -> tuple[Chroma, Chroma]:
         """A row's values (1, 2, 1, w) and their log-likelihood, from a first guess."""
         for _ in range(2 * guess.shape[-1] + 2):
-            found = self._row.run({**tensors, "guess": guess})
-            if np.array_equal(found["values"], guess):
-                return guess, found["logp"]
-            guess = found["values"]
+            values, logp = self._values(guess, tensors)
+            if np.array_equal(values, guess):
+                return guess, logp
+            guess = values
         raise CorruptModelError(
             f"{self.card.name} does not keep the order of its values; export it again."
         )
+
+    def _values(self, guess: Chroma, tensors: dict[str, NDArray[Any]]) -> tuple[Chroma, Chroma]:
+        """What a row (1, 2, 1, w) becomes by a guess of it, and the log-likelihood of the guess."""
+        found = self._row.run({**tensors, "guess": guess})
+        if not found["values"].shape == found["logp"].shape == guess.shape:
+            raise CorruptModelError(
+                f"{self._row.path} gives other values than those of a row; export it again."
+            )
+        return found["values"], found["logp"]

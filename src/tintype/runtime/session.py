@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 
 from tintype.card import Card
 from tintype.errors import CorruptModelError
+from tintype.runtime import watch
+from tintype.runtime.ort import load_onnxruntime
+from tintype.runtime.watch import watched
 
 if TYPE_CHECKING:
-    import onnxruntime
+    from onnxruntime import InferenceSession
+
+_LARGEST_FILE = 2 << 30  # bytes: no ONNX file is larger
+_LARGEST_CHROMA = 1e4  # in any space, and far beyond every color
 
 # The key under which a tensor names a file outside the model, with the last byte of its length.
 _EXTERNAL = re.compile(rb"[\x00\x08]location")
@@ -68,11 +74,7 @@ class Session:
         gives: Mapping[str, int],
         may: Mapping[str, int] | None = None,
     ) -> None:
-        # Nothing tintype runs reports to anybody.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         self.path = card.file(part)
         if _verified(card, self.path.name, _names_other_files):
             raise self._error("names files outside itself, for which no checksum answers")
@@ -85,30 +87,46 @@ class Session:
         # Threads that wait by spinning take the cores that decode and join the photograph.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: onnxruntime.InferenceSession = onnxruntime.InferenceSession(
+            self._session: InferenceSession = onnxruntime.InferenceSession(
                 str(self.path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             version = onnxruntime.__version__
-            raise self._error(f"cannot be loaded by ONNX Runtime {version} ({error})") from error
-        self.inputs = {node.name: list(node.shape) for node in self._session.get_inputs()}
-        self.outputs = {node.name: list(node.shape) for node in self._session.get_outputs()}
+            raise self._error(
+                f"cannot be loaded by ONNX Runtime {version} ({_line(error)})"
+            ) from error
+        takes, gives_ = self._session.get_inputs(), self._session.get_outputs()
+        self.inputs = {node.name: list(node.shape) for node in takes}
+        self.outputs = {node.name: list(node.shape) for node in gives_}
         self._check("takes", self.inputs, needs, {**(may or {}), **needs})
         known = {name: len(shape) for name, shape in self.outputs.items()}
         self._check("gives", self.outputs, gives, {**known, **gives})
+        for node in (*takes, *gives_):
+            if node.name in {**needs, **gives} and node.type != "tensor(float)":
+                raise self._error(f"has {node.name} of {node.type} where a model has tensor(float)")
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return all outputs by name, for the inputs that the graph names among those given.
 
         Raises:
-            CorruptModelError: ONNX Runtime cannot run the graph on them.
+            CorruptModelError: ONNX Runtime cannot run the graph on them, or does not come to an
+                end, or what comes out is not what the graph promises.
         """
         inputs = {name: tensors[name] for name in self.inputs}
+        options = load_onnxruntime().RunOptions()
         try:
-            outputs = self._session.run(None, inputs)
+            with watched(options):
+                outputs = self._session.run(None, inputs, options)
         except Exception as error:
-            raise self._error(f"fails when it is run ({error})") from error
-        return dict(zip(self.outputs, map(np.asarray, outputs), strict=True))
+            if options.terminate:
+                raise self._error(f"was stopped after {watch.LONGEST:.0f} seconds") from error
+            raise self._error(f"fails when it is run ({_line(error)})") from error
+        found = dict(zip(self.outputs, map(np.asarray, outputs), strict=True))
+        # ONNX Runtime itself only warns of another rank than the graph declares.
+        for name, declared in self.outputs.items():
+            if found[name].ndim != len(declared):
+                raise self._error(f"gives {name} of rank {found[name].ndim}, not {len(declared)}")
+        return found
 
     def _check(
         self, verb: str, found: Mapping[str, Any], needs: Mapping[str, int], may: Mapping[str, int]
@@ -127,12 +145,39 @@ class Session:
         )
 
 
+def checked_chroma(card: Card, chroma: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the planes (2, h, w) of a model's output (1, 2, h, w); nothing else is ever written.
+
+    Raises:
+        CorruptModelError: it is no such thing, or its values are not those of colors.
+    """
+    shape = chroma.shape
+    # What is not a number is not within the limit either.
+    colors = chroma.size > 0 and bool((np.abs(chroma) <= _LARGEST_CHROMA).all())
+    if len(shape) != 4 or shape[:2] != (1, 2) or not colors:
+        raise CorruptModelError(
+            f"{card.file()} gives {shape} where a model gives (1, 2, h, w), or values of no color; "
+            "reinstall tintype, or export the model again."
+        )
+    return chroma[0].astype(np.float32, copy=False)
+
+
+def _line(error: Exception) -> str:
+    """What ONNX Runtime says, which may be many lines."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= 300 else f"{words[:299]}…"
+
+
 def _verified(card: Card, name: str, look: Callable[[mmap.mmap], bool] | None = None) -> bool:
     """Check that a file of a model is the one the card was written for; return what `look` says."""
     path = card.path.parent / name
     if name not in card.files:
         raise CorruptModelError(f"{card.path} has no checksum of {name}; export the model again.")
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
+            raise OSError(0, "it is no file")
+        if path.exists() and path.stat().st_size > _LARGEST_FILE:
+            raise OSError(0, f"it is larger than {_LARGEST_FILE >> 30} GiB")
         # Mapped, not read: its pages are the cache's, and gone before the model takes its memory.
         with (
             open(path, "rb") as file,

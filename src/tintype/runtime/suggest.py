@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from tintype.color.bins import ab_bins
 from tintype.color.gamut import join_lab
+from tintype.errors import CorruptModelError
 from tintype.runtime.hints import to_hex
 from tintype.runtime.resize import ImageArray
 from tintype.runtime.results import Suggestion
@@ -65,7 +66,12 @@ def correction(decoder: Session, vividness: float) -> NDArray[np.float32]:
     def decoded(bins: NDArray[np.float32]) -> NDArray[np.float64]:
         """Chroma (n, 2) of n distributions (n, 313)."""
         tensors = {"bins": bins.T[None, :, None], "vividness": np.array(vividness, np.float32)}
-        return decoder.run(tensors)["chroma"][0, :, 0].T.astype(np.float64)
+        chroma = decoder.run(tensors)["chroma"]
+        if chroma.shape != (1, 2, 1, bins.shape[0]) or not np.isfinite(chroma).all():
+            raise CorruptModelError(
+                f"{decoder.path} does not decode bins one by one; export the model again."
+            )
+        return chroma[0, :, 0].T.astype(np.float64)
 
     single = np.full((count, count), _NONE, np.float32)
     single[each, each] = 0

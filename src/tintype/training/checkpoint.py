@@ -19,6 +19,15 @@ from tintype.models.base import ColorModel
 
 FILE = "checkpoint.safetensors"
 
+# What those who read a checkpoint rely on.
+_FACTS: dict[str, Any] = {
+    **dict.fromkeys(("name", "start"), str),
+    **dict.fromkeys(("config", "train_config", "data"), dict),
+    **dict.fromkeys(("commands", "lr_factors"), list),
+    **dict.fromkeys(("step", "seed"), int),
+    "elapsed": (int, float),
+}
+
 
 def save_checkpoint(
     run: Path,
@@ -76,9 +85,12 @@ def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tens
             tensors = {f"{p}.{k}": v for p, part in parts.items() for k, v in part.items()}
             if file.metadata()["sha256"] != _checksum(tensors, file.metadata()["facts"]):
                 raise ValueError("its checksum does not fit")
-        if missing := {"name", "config", "train_config", "step", "elapsed"} - set(facts):
-            raise KeyError(", ".join(sorted(missing)))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        if "ema" not in parts:
+            raise ValueError("it holds no averaged weights")
+        for name, kind in _FACTS.items():
+            if not isinstance(facts.get(name), kind) or isinstance(facts[name], bool):
+                raise ValueError(f"it holds no {name}")
+    except (SafetensorError, LookupError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged ({error}); restore it from a copy or start the run again."
         ) from error
