@@ -265,3 +265,15 @@ def test_an_exif_table_cut_short_turns_the_picture_once() -> None:
     assert photo.gray.shape == (40, 24)
     for format in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
         assert Photo.open(saved(photo, format)).gray.shape == (40, 24)
+
+
+def test_colours_of_another_space_are_said() -> None:
+    data = encoded("PNG")
+    hdr = Photo.open(data[:33] + chunk(b"cICP", bytes([9, 16, 0, 1])) + data[33:])
+    assert "its colours are of BT.2020 and PQ (HDR): read as sRGB" in hdr.notes
+    assert Photo.open(data[:33] + chunk(b"cICP", bytes([1, 13, 0, 1])) + data[33:]).notes == ()
+    avif = bytearray(encoded("AVIF"))
+    at = avif.index(b"colrnclx") + 8
+    assert Photo.open(bytes(avif)).notes == ()
+    avif[at : at + 4] = struct.pack(">2H", 9, 18)
+    assert "its colours are of BT.2020 and HLG (HDR): read as sRGB" in Photo.open(bytes(avif)).notes

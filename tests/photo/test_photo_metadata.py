@@ -509,3 +509,24 @@ def test_a_png_keeps_its_crc_and_order() -> None:
         b"IDAT",
         b"IEND",
     ]
+
+
+def test_xmp_is_true_of_the_picture_that_is_written() -> None:
+    thumbnails = (
+        b"<xmp:Thumbnails><rdf:Alt><rdf:li><xmpGImg:image>AAAA</xmpGImg:image></rdf:li></rdf:Alt>"
+        b"</xmp:Thumbnails>"
+    )
+    tags = b'photoshop:ColorMode="1" crs:ConvertToGrayscale="True"'
+    packet = b"<x:xmpmeta><rdf:Description " + tags + b">" + thumbnails
+    packet += b"<xmp:Rating>5</xmp:Rating></rdf:Description></x:xmpmeta>"
+    file = io.BytesIO()
+    Image.new("L", (40, 24), 99).save(file, "JPEG", xmp=packet)
+    photo = Photo.open(file.getvalue())
+    gray = photo.metadata.xmp
+    assert b"Thumbnails" not in gray
+    assert b'ColorMode="1"' in gray
+    assert b'ConvertToGrayscale="True"' in gray
+    colored = photo.with_rgb(np.zeros((24, 40, 3), np.uint8)).metadata.xmp
+    assert b'ColorMode="3"' in colored
+    assert b'ConvertToGrayscale="False"' in colored
+    assert b"<xmp:Rating>5</xmp:Rating>" in colored

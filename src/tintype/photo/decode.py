@@ -28,6 +28,9 @@ _READ_ELSEWHERE = {
     "APP2": (b"ICC_PROFILE\0",),
     "APP14": (b"Adobe",),
 }
+# Of H.273, those that look unlike sRGB.
+_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+_TRANSFERS = {8: "a linear curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
 _MAX_FRAMES = 100  # of an animation, until they are not counted any more
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 _AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
@@ -209,6 +212,8 @@ def decode_png(request: ReadRequest) -> Decoded:
         request.damaged(contents.damage)
     if contents.beyond:
         request.leave_out(f"{contents.beyond:,} bytes behind the picture's end are left out")
+    if contents.space is not None:
+        _note_space(request, contents.space)
     if contents.dropped:
         request.leave_out(f"{contents.dropped} damaged or too long texts are left out")
     file = request.file if contents.plain else png.rebuilt(request.file, contents)
@@ -287,9 +292,28 @@ def decode_avif(request: ReadRequest) -> Decoded:
     request.check_size(*image.size)
     request.refuse_frames(image)
     image.load()
+    _note_space(request, _avif_space(request.file))
     if is_high_bit_depth_avif(request.file):
         request.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
     return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
+
+
+def _avif_space(file: BinaryIO) -> tuple[int, int]:
+    """Return the numbers of an AVIF's primaries and transfer function; 2 where unspecified."""
+    file.seek(0)
+    head = file.read(_AVIF_HEAD)
+    at = head.find(b"colrnclx")
+    return struct.unpack_from(">2H", head, at + 8) if 0 <= at <= len(head) - 12 else (2, 2)
+
+
+def _note_space(request: ReadRequest, space: tuple[int, int]) -> None:
+    """Note a colour space (ITU-T H.273) that is not converted from."""
+    primaries, transfer = space
+    names = [
+        name for name in (_PRIMARIES.get(primaries), _TRANSFERS.get(transfer)) if name is not None
+    ]
+    if names:
+        request.notes.append(f"its colours are of {' and '.join(names)}: read as sRGB")
 
 
 def is_high_bit_depth_avif(file: BinaryIO) -> bool:

@@ -303,7 +303,9 @@ def _build_photo(
         kind=planes.kind,
         format=format,
         encoding=decoded.encoding,
-        metadata=decoded.metadata.normalized(width, height, orientation > 4),
+        metadata=decoded.metadata.normalized(
+            width, height, orientation > 4, planes.colors is not None
+        ),
         profile=planes.profile,
         path=path,
         notes=tuple(notes),

@@ -61,6 +61,7 @@ class Contents(NamedTuple):
         damage: what is wrong with it; None where nothing is.
         beyond: how many bytes stand behind its end.
         dropped: how many texts are damaged, or too long all together, to be copied.
+        space: the numbers of its primaries and transfer function, where it says them.
         plain: whether the file can be handed to Pillow as it is.
     """
 
@@ -70,6 +71,7 @@ class Contents(NamedTuple):
     damage: str | None
     beyond: int
     dropped: int
+    space: tuple[int, int] | None
     plain: bool
 
 
@@ -78,6 +80,7 @@ def read_contents(file: BinaryIO) -> Contents:
     kept: list[tuple[bytes, bytes]] = []
     picture: list[tuple[bytes, int, int]] = []
     exif, damage, plain, dropped, room = None, None, True, 0, _MAX_TEXT
+    space = None
     end = file.seek(0, 2)
     at, kind = len(SIGNATURE), b""
     while at + 8 <= end and kind != b"IEND":
@@ -90,6 +93,9 @@ def read_contents(file: BinaryIO) -> Contents:
             # What a damaged text says is not known; of a damaged picture some is whole.
             if kind not in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
                 continue
+        if kind == b"cICP" and size >= 2:
+            file.seek(data_at)
+            space = (*file.read(2),)
         if kind in _TEXT or private:
             file.seek(data_at)
             data = file.read(size)
@@ -112,7 +118,7 @@ def read_contents(file: BinaryIO) -> Contents:
         damage, plain = damage or "its end is missing", False
     beyond = max(end - at, 0)
     plain = plain and not beyond
-    return Contents(tuple(kept), exif, tuple(picture), damage, beyond, dropped, plain)
+    return Contents(tuple(kept), exif, tuple(picture), damage, beyond, dropped, space, plain)
 
 
 def _text_size(kind: bytes, data: bytes, most: int) -> int | None:
