@@ -97,7 +97,8 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
             raise  # of the disk, not of the file
         with suppress(struct.error):
             _refuse_empty(request)
-        reason = f" ({error})".replace(".)", ")") if str(error) else ""
+        words = " ".join(str(error).split()).rstrip(".")
+        reason = f" ({words})" if words else ""
         raise UnreadablePhotoError(
             f"{request.name} is cut short, damaged or of an unusual kind{reason}: "
             "get a whole copy of it"
