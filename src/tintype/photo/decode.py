@@ -340,7 +340,7 @@ def decode_bmp(request: ReadRequest) -> Decoded:
     return Decoded(image, False, None, Metadata(dpi=image.info.get("dpi")), Encoding())
 
 
-def _missing_bmp_bytes(image: Image.Image, file: BinaryIO) -> int:
+def _missing_bmp_bytes(image: ImageFile.ImageFile, file: BinaryIO) -> int:
     """Return how many bytes of pixels a BMP lacks; 0 where it is packed, or has none at all."""
     tile = image.tile[0]
     end = file.seek(0, 2)

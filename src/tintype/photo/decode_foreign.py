@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 
 from tintype.errors import UnreadablePhotoError
@@ -36,7 +37,7 @@ def decode_heic(request: ReadRequest) -> Decoded:
             f"{request.name} is a HEIC photograph, which needs a package that is not installed: "
             "run  pip install 'tintype[heic]', or convert it to JPEG, PNG or TIFF first"
         )
-    import pillow_heif
+    pillow_heif = importlib.import_module("pillow_heif")
 
     # The main picture comes upright.
     file = pillow_heif.open_heif(request.file)

@@ -147,8 +147,8 @@ def _read_picture(request: ReadRequest, page: ifd.Directory) -> NDArray[np.uint1
         return Image.frombytes("CMYK", samples.shape[1::-1], samples.astype(np.uint8))
     if alpha is not None and extra[alpha - colors] == 1:
         _unpremultiply(picture, samples[..., -1])
-    if samples.dtype == np.uint16:
-        return samples
+    if samples.itemsize == 2:
+        return samples.astype(np.uint16, copy=False)
     return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
 
 

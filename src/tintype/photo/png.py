@@ -95,7 +95,8 @@ def read_contents(file: BinaryIO) -> Contents:
                 continue
         if kind == b"cICP" and size >= 2:
             file.seek(data_at)
-            space = (*file.read(2),)
+            first, second = file.read(2)
+            space = first, second
         if kind in _TEXT or private:
             file.seek(data_at)
             data = file.read(size)
