@@ -8,7 +8,7 @@ DEMO := demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick heavy lint format bench clean
+.PHONY: help demo test quick heavy fuzz lint format bench clean
 
 help:  ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -29,6 +29,9 @@ quick: $(VENV)/installed  ## run the tests that take no more than a few seconds 
 heavy: $(VENV)/installed  ## run the tests that take long: fuzzing, published sizes, many files
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m heavy || \
 	    { test $$? -eq 5 && echo "No test is marked heavy."; }
+
+fuzz: $(VENV)/installed  ## open 20,000 mutated photographs
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m heavy tests/photo/test_photo_fuzz.py
 
 lint: $(VENV)/installed  ## check style, format and types
 	$(VENV)/bin/ruff check

@@ -222,6 +222,59 @@ def test_in_place_destroys_nothing_else_that_is_not_written_back(run: Any) -> No
     assert Path("a.jpg").read_bytes() == before
 
 
+BROKEN = Path(__file__).parents[1] / "photo" / "broken"
+
+
+def test_in_place_replaces_no_raw_file_pages_or_further_channels(run: Any) -> None:
+    picture = Image.new("L", (8, 6), 200)
+    picture.save("pages.tif", save_all=True, append_images=[picture])
+    picture.save("raw.nef", format="TIFF")
+    Path("preview.tif").write_bytes((BROKEN / "bug_nef.tif").read_bytes())
+    picture.save("whole.png")
+    Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:-14])
+    names = ["pages.tif", "raw.nef", "preview.tif", "cut.png"]
+    before = [Path(name).read_bytes() for name in names]
+    result = run("colorize", *names, "whole.png", "--in-place")
+    assert result.status == 1
+    lines = result.err.splitlines()
+    for line, name in zip(lines[:4], names, strict=True):
+        assert line.startswith(f"tintype: {name} holds more than would be written back (")
+    assert "2 pages" in lines[0]
+    assert "raw camera file" in lines[1]
+    assert "raw camera file" in lines[2]
+    assert "damaged" in lines[3]
+    assert [Path(name).read_bytes() for name in names] == before
+    assert is_red("whole.png")
+
+
+def test_a_gif_becomes_a_png_and_is_not_replaced(run: Any) -> None:
+    photograph("a.gif")
+    photograph("album/b.gif")
+    before = Path("a.gif").read_bytes()
+    assert "a GIF is written as PNG" in run("colorize", "a.gif", "album").err
+    assert is_red("a.colorized.png")
+    assert is_red("album/b.colorized.png")
+    assert run("colorize", "a.gif", "album", "-o", "out").status == 0
+    assert is_red("out/a.png")
+    assert run("colorize", "a.gif", "--in-place").status == 1
+    assert Path("a.gif").read_bytes() == before
+    assert run("colorize", "a.gif", "-o", "b.gif").status == 2
+
+
+def test_a_page_can_be_named_and_damage_can_be_refused(run: Any) -> None:
+    first, second = Image.new("L", (8, 6), 20), Image.new("L", (8, 6), 200)
+    first.save("a.tif", save_all=True, append_images=[second])
+    second.save("b.png")
+    Path("b.png").write_bytes(Path("b.png").read_bytes()[:-14])
+    assert run("colorize", "a.tif", "--page", "2").status == 0
+    assert is_red("a.colorized.tif")
+    assert "has no page 3" in run("colorize", "a.tif", "--page", "3", "--overwrite").err
+    assert run("colorize", "b.png", "--strict").status == 1
+    result = run("colorize", "b.png")
+    assert result.status == 0
+    assert "damaged" in result.err
+
+
 def test_the_comparison_shows_a_toned_print_in_its_tone(run: Any) -> None:
     sepia_print("a.png")
     run("colorize", "a.png", "--compare")
@@ -358,3 +411,22 @@ def test_somebody_who_watches_sees_a_bar_and_what_became_of_each(
     assert "b.png skipped: b.colorized.png exists already" in result.err
     assert "0/1 a.png" in result.err
     assert "a.png -> a.colorized.png" in result.err
+
+
+def test_no_exception_of_one_photograph_ends_the_others(run: Any, monkeypatch: Any) -> None:
+    colorize = Painter.colorize
+
+    def large_only(self: Painter, photo: Photo, options: Options, **how: Any) -> Photo:
+        if photo.width < 9:
+            raise ZeroDivisionError("by nothing")
+        return colorize(self, photo, options, **how)
+
+    monkeypatch.setattr(Painter, "colorize", large_only)
+    photograph("a.png")
+    photograph("b.png", (9, 9))
+    result = run("colorize", "a.png", "b.png", "--json")
+    assert result.status == 1
+    assert "a.png: this is a bug in tintype (ZeroDivisionError: by nothing)" in result.err
+    assert "Traceback" not in result.err
+    assert [failed["error_class"] for failed in result.json["failed"]] == ["ZeroDivisionError"]
+    assert is_red("b.colorized.png")

@@ -125,13 +125,13 @@ def test_a_name_that_no_file_can_have_is_an_ordinary_failure(name: str) -> None:
 
 
 def test_pictures_that_are_not_read_are_counted(album: Path) -> None:
-    for name in ("c.HEIC", "d.heic", "trip/e.gif"):
+    for name in ("c.PSD", "d.psd", "trip/e.pdf"):
         (album / name).touch()
     inputs = find_photos(["."], recursive=True)
-    assert inputs.left_out == {".heic": 2, ".gif": 1}
-    assert inputs.notes == ["3 files left out: not photographs tintype reads (.heic, .gif)"]
+    assert inputs.left_out == {".psd": 2, ".pdf": 1}
+    assert inputs.notes == ["3 files left out: not photographs tintype reads (.psd, .pdf)"]
     assert not inputs.failed
-    assert find_photos(["trip"]).notes == ["1 file left out: not a photograph tintype reads (.gif)"]
+    assert find_photos(["trip"]).notes == ["1 file left out: not a photograph tintype reads (.pdf)"]
 
 
 def test_own_results_are_left_out_where_their_original_is_named_too(album: Path) -> None:

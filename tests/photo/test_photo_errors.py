@@ -109,8 +109,8 @@ def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.95])
 def test_a_file_that_is_cut_short_is_called_so(format: str, share: float) -> None:
     data = encoded(format)
-    message = refused(data[: int(len(data) * share)])
-    assert "cut short, damaged" in message or "not a photograph" in message
+    message = refused(data[: int(len(data) * share)], strict=True)
+    assert "damaged" in message or "not a photograph" in message
     assert "whole copy" in message or share == 0.05
 
 
@@ -120,12 +120,9 @@ def test_a_file_that_is_cut_short_is_called_so(format: str, share: float) -> Non
         (b"hello, this is a letter", "not a photograph"),
         (b"%PDF-1.7", "PDF"),
         (b"8BPS\0\1", "Photoshop"),
-        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
         (b"<svg xmlns=", "SVG"),
         (b"FUJIFILMCCD-RAW 0201", "raw camera file"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
     ],
 )
 def test_what_is_no_photograph_is_called_by_its_name(data: bytes, what: str) -> None:
@@ -139,12 +136,18 @@ def test_an_animation_is_called_one_with_its_frames(format: str) -> None:
     assert "animated (3 frames)" in refused(animated(format))
 
 
-def test_a_gif_is_not_read_even_if_it_stands_still() -> None:
-    assert "is a GIF" in refused(encoded("GIF"))
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_a_heic_photograph_names_the_extra_that_reads_it(
+    brand: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tintype.photo.decode_foreign.reads_heic", lambda: False)
+    message = refused(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic")
+    assert "pip install 'tintype[heic]'" in message
+    assert "convert it to JPEG, PNG or TIFF" in message
 
 
 def test_pages_of_a_tiff_are_counted_and_reduced_copies_are_not() -> None:
-    assert "3 pages" in refused(animated("TIFF"))
+    assert "3 pages" in Photo.open(animated("TIFF")).left_out[0]
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(
         file, "TIFF", save_all=True, append_images=[Image.new("RGB", (4, 4))]

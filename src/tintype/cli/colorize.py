@@ -53,6 +53,8 @@ def colorize(
     overwrite: Flag = False,
     skip_existing: Flag = False,
     in_place: Flag = False,
+    strict: Flag = False,
+    page: Count | None = None,
     threads: Threads = None,
     max_pixels: Annotated[Count | None, Parameter(show_default=lambda _: "250 million")] = None,
     json: Json = False,
@@ -75,7 +77,9 @@ def colorize(
         overwrite: replace results that exist.
         skip_existing: leave results alone that exist, and photographs that have all of theirs.
         in_place: replace the photographs themselves, except those in colour and those whose files
-            hold more than would be written back.
+            hold more than would be written back, or are damaged.
+        strict: refuse damaged photographs of which something can be read.
+        page: take this page of a TIFF, from 1; without, the first is taken and the others are said.
         max_pixels: refuse photographs with more pixels than this.
     """
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
@@ -105,7 +109,9 @@ def colorize(
                 model_or_default, threads, asked(options.asked(), saved), samples, report
             )
             _check_model(colorizer, tasks, saved, progress)
-            work = Work(colorizer, held, max_pixels, overwrite, in_place, skip_existing)
+            work = Work(
+                colorizer, held, max_pixels, overwrite, in_place, skip_existing, strict, page
+            )
             work.do_all(tasks, report, progress)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")

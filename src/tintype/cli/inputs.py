@@ -22,12 +22,12 @@ _OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".",
 
 # Pictures that people expect to be coloured, in formats that are not read.
 _UNREAD = (
-    *(".heic", ".heif", ".gif", ".psd", ".xcf", ".jp2", ".jxl", ".ppm", ".pgm", ".tga"),
+    *(".psd", ".xcf", ".jxl", ".ppm", ".pgm", ".tga"),
     *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf"),
     *(".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq"),
     *(".raw", ".rwl", ".mrw", ".erf", ".kdc", ".dcr", ".dcs", ".mef", ".mos", ".fff", ".gpr"),
-    *(".pdf", ".djvu", ".pcx", ".pbm", ".pnm", ".hif", ".heics", ".exr", ".hdr", ".jls", ".jxr"),
-    *(".j2k", ".jpx", ".dib", ".ico", ".svg", ".eps", ".ai", ".indd", ".dcx", ".sgi", ".pict"),
+    *(".pdf", ".djvu", ".pcx", ".pbm", ".pnm", ".heics", ".exr", ".hdr", ".jls", ".jxr"),
+    *(".dib", ".ico", ".svg", ".eps", ".ai", ".indd", ".dcx", ".sgi", ".pict"),
 )
 _NO_EXTENSION = "without extension"
 # How photographs begin, of which a name without extension says nothing.
@@ -173,7 +173,7 @@ class _Search:
             ]
             files += [Path(where, name) for name in names if not name.startswith(".")]
         for file in sorted(files):
-            if file.suffix.lower() in _UNREAD:
+            if file.suffix.lower() in _UNREAD or _lacks_extra(file):
                 self.inputs.left_out[file.suffix.lower()] += 1
             elif not file.suffix and _begins_like_one(file):
                 self.inputs.left_out[_NO_EXTENSION] += 1
@@ -249,8 +249,23 @@ def own_result(path: Path) -> Path | None:
 
     Somebody else's IMG.compare.jpg, with no IMG.jpg beside it, is a photograph like any other.
     """
+    from tintype.photo.encoding import READ_ONLY
+
     original = source_of_result(path)
-    return original if original is not None and original.exists() else None
+    if original is None:
+        return None
+    # A GIF's result is a PNG.
+    others = [suffix for suffix, written in READ_ONLY.items() if written == original.suffix]
+    names = [original, *map(original.with_suffix, others)]
+    return next((name for name in names if name.exists()), None)
+
+
+def _lacks_extra(file: Path) -> bool:
+    if file.suffix.lower() not in (".heic", ".heif", ".hif"):
+        return False
+    from tintype.photo.decode_foreign import reads_heic
+
+    return not reads_heic()
 
 
 def _begins_like_one(file: Path) -> bool:
@@ -265,9 +280,9 @@ def _begins_like_one(file: Path) -> bool:
 
 
 def _is_photograph(file: Path) -> bool:
-    from tintype.photo.encoding import format_of
+    from tintype.photo.encoding import READ_ONLY, format_of
 
-    if format_of(file.name) is None:
+    if format_of(file.name) is None and file.suffix.lower() not in READ_ONLY:
         return False
     try:
         return stat.S_ISREG(file.stat().st_mode)

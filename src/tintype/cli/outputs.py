@@ -118,11 +118,11 @@ def _task(
     if source is None and output is None:
         return Task(None, None)
     if source is not None and (in_place or output is None):
-        name = source
-        own = source.with_name(f"{source.stem}{COLORIZED}{source.suffix}")
+        name = _written(source)
+        own = name.with_name(f"{name.stem}{COLORIZED}{name.suffix}")
         target = source if in_place else own
     elif into_folder:
-        target = name = Path(str(output), item.below)
+        target = name = _written(Path(str(output), item.below))
     else:
         target = name = Path(str(output))
         _check_format(target, source)
@@ -130,11 +130,19 @@ def _task(
     return Task(source, target, beside)
 
 
+def _written(path: Path) -> Path:
+    """The name of a photograph's result: a format that is never written becomes another."""
+    from tintype.photo.encoding import READ_ONLY
+
+    suffix = READ_ONLY.get(path.suffix.lower())
+    return path.with_suffix(suffix) if suffix else path
+
+
 def _sampling(task: Task, count: int, named: bool) -> Task:
     """The same for several colourings: their names are made of the one result's."""
     target = task.output
     assert target is not None
-    name = target if named else task.source or target
+    name = target if named or task.source is None else _written(task.source)
 
     def beside(word: str) -> Path:
         return target.with_name(f"{name.stem}{word}{name.suffix}")

@@ -15,6 +15,7 @@ from tintype.cli.console import Progress, write_out
 from tintype.cli.inputs import Failure
 from tintype.cli.outputs import Task
 from tintype.cli.report import Report, class_of
+from tintype.cli.termination import interruption_behind
 from tintype.errors import TintypeError, UnreadablePhotoError, UnwritablePhotoError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Work:
     overwrite: bool
     in_place: bool
     skip_existing: bool
+    strict: bool = False
+    page: int | None = None
 
     def do_all(self, tasks: Sequence[Task], report: Report, progress: Progress) -> None:
         """Do every task; one that fails is reported and stops no other."""
@@ -52,7 +55,10 @@ class Work:
                     self._do(task, report, progress)
                 except BrokenPipeError:
                     raise
-                except (TintypeError, OSError, MemoryError) as error:
+                # Whatever it is that happens to one photograph, the others are done.
+                except Exception as error:
+                    if interruption_behind(error) or os.environ.get("TINTYPE_DEBUG"):
+                        raise
                     failure = Failure(task.name, _sentence(task, error), class_of(error))
                     report.failed.append(failure)
                     if task not in done or len(done) == 1:
@@ -136,7 +142,9 @@ class Work:
         limit = self.max_pixels or DEFAULT_MAX_PIXELS
         # Only what shows the colors that were there needs them, and they take memory.
         shown = task.compare is not None or task.sheet is not None
-        photo = Photo.open(source, max_pixels=limit, keep_colors=shown)
+        photo = Photo.open(
+            source, max_pixels=limit, keep_colors=shown, strict=self.strict, page=self.page
+        )
         lost = None
         if photo.kind == "color":
             lost = "is in colour, and its own colours would be lost"
@@ -275,4 +283,11 @@ def _sentence(task: Task, error: Exception) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or "not enough memory"
+    if isinstance(error, MemoryError):
+        return str(error) or "not enough memory"
+    if isinstance(error, (TintypeError, OSError)):
+        return str(error) or type(error).__name__
+    return (
+        f"this is a bug in tintype ({type(error).__name__}: {error}); "
+        "rerun with TINTYPE_DEBUG=1 for the traceback"
+    )

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from PIL.GifImagePlugin import GifImageFile
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import metadata, png, profiles
+from tintype.photo import jpeg, metadata, png, profiles, webp
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
 from tintype.photo.pillow import large_png_texts, no_pixel_limit
 
-_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+if TYPE_CHECKING:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+# Segments of a JPEG that are read by their meaning, or say how its pixels are stored.
+_READ_ELSEWHERE = {
+    "APP0": (b"JFIF\0", b"JFXX\0"),
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0"),
+    "APP2": (b"ICC_PROFILE\0",),
+    "APP14": (b"Adobe",),
+}
+# Of H.273, those that look unlike sRGB.
+_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+_TRANSFERS = {8: "a linear curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
+_MAX_FRAMES = 100  # of an animation, until they are not counted any more
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 _AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
@@ -50,6 +65,8 @@ class ReadRequest(NamedTuple):
         max_pixels: how large it may be.
         notes: gets what could not be read or done as the file asks.
         left_out: gets those of the notes that tell of something in the file that is not taken.
+        strict: whether damage is refused, though something of the picture can be read.
+        page: which of several pages; None for the first.
     """
 
     file: BinaryIO
@@ -57,6 +74,17 @@ class ReadRequest(NamedTuple):
     max_pixels: int | None
     notes: list[str]
     left_out: list[str]
+    strict: bool = False
+    page: int | None = None
+
+    def damaged(self, what: str) -> None:
+        """Note damage that leaves something of the picture to read; refuse it where asked to."""
+        if self.strict:
+            raise UnreadablePhotoError(
+                f"{self.name} is damaged ({what}): get a whole copy of it, or leave out --strict "
+                "(strict= in the library)"
+            )
+        self.leave_out(f"the file is damaged: {what}; what can be read of it is taken")
 
     def leave_out(self, note: str) -> None:
         """Note that something in the file is not taken."""
@@ -77,10 +105,19 @@ class ReadRequest(NamedTuple):
 
     def refuse_frames(self, image: ImageFile.ImageFile) -> None:
         """Refuse an animation."""
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
+        count = 1
+        if isinstance(image, GifImageFile):  # which knows only by looking
+            with suppress(EOFError):
+                while count <= _MAX_FRAMES:
+                    image.seek(count)
+                    count += 1
+            image.seek(0)
+        else:
+            count = getattr(image, "n_frames", 1)
+        if count > 1:
+            frames = f"{count} frames" if count <= _MAX_FRAMES else f"over {_MAX_FRAMES} frames"
             raise UnreadablePhotoError(
-                f"{self.name} is animated ({frames} frames): save the frame you want as a picture"
+                f"{self.name} is animated ({frames}): save the frame you want as a picture"
             )
 
 
@@ -88,18 +125,40 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
     """Read a JPEG; of several pictures in one file (MPF) the first."""
     from PIL.JpegImagePlugin import JpegImageFile
 
-    image = JpegImageFile(request.file)
+    data = request.file.read()
+    contents = jpeg.read_contents(data)
+    if kind := jpeg.unread_kind(*contents.frame):
+        raise UnreadablePhotoError(
+            f"{request.name} is {kind}, which tintype does not read: convert it to a PNG or TIFF "
+            "of 8 or 16 bits first"
+        )
+    image = JpegImageFile(io.BytesIO(data if contents.end else data[: contents.usable] + jpeg.END))
     request.check_size(*image.size)
     image.load()
+    _note_damage(request, data, contents, image)
     segments, photoshop = [], b""
-    for kind, data in image.applist:
-        if kind == "APP1" and data.startswith(_XMP_EXTENSION):
-            segments.append(b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data)
-        elif kind == "APP13" and data.startswith(_PHOTOSHOP_HEADER):
-            photoshop += data[len(_PHOTOSHOP_HEADER) :]
-        elif kind == "APP2" and data.startswith(b"MPF\0"):
-            request.leave_out("the file holds more pictures than one (MPF): the first is taken")
-    exif = _exif(image.info.get("exif"))
+    several = False
+    for kind, segment in image.applist:
+        if kind == "APP13" and segment.startswith(_PHOTOSHOP_HEADER):
+            photoshop += segment[len(_PHOTOSHOP_HEADER) :]
+        elif kind == "APP2" and segment.startswith(b"MPF\0"):
+            several = True
+        elif kind == "APP11" and segment.startswith(b"JP"):
+            if not any("JUMBF" in note for note in request.left_out):
+                request.leave_out(
+                    "the seals of its origin (JUMBF, C2PA) are left out: they hold for the file "
+                    "as it was"
+                )
+        elif kind != "COM" and not segment.startswith(_READ_ELSEWHERE.get(kind, ())):
+            marker = 0xE0 + int(kind[3:])
+            segments.append(struct.pack(">BBH", 0xFF, marker, len(segment) + 2) + segment)
+    if several:
+        request.leave_out("the file holds more pictures than one (MPF): the first is taken")
+    elif contents.beyond:
+        request.leave_out(
+            f"{contents.beyond:,} bytes behind the picture's end (a film?) are left out"
+        )
+    exif = exif_block(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
         exif=exif,
@@ -110,6 +169,21 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
         segments=tuple(segments),
     )
     return Decoded(image, False, image.info.get("icc_profile"), carried, jpeg_encoding(image))
+
+
+def _note_damage(
+    request: ReadRequest, data: bytes, contents: jpeg.Contents, image: JpegImageFile
+) -> None:
+    """Note what is missing of a JPEG; refuse one of which nothing is there."""
+    missing = jpeg.missing_share(data, contents, image)
+    if missing == 1 and not contents.progressive:
+        raise ValueError("nothing of the picture is in it")
+    if missing and contents.progressive:
+        request.damaged("its finer detail is cut short")
+    elif missing:
+        request.damaged(f"the lower {max(1, round(100 * missing))} % are cut short")
+    elif contents.end is None:
+        request.damaged("its end is missing")
 
 
 def jpeg_encoding(image: Image.Image) -> Encoding:
@@ -131,12 +205,23 @@ def decode_png(request: ReadRequest) -> Decoded:
     """Read a PNG of any depth."""
     from PIL.PngImagePlugin import PngImageFile
 
-    def open_image() -> PngImageFile:
-        request.file.seek(0)
-        return PngImageFile(request.file)
-
     width, height, depth, color_type = png.read_header(request.file)
     request.check_size(width, height)
+    contents = png.read_contents(request.file)
+    if contents.damage:
+        request.damaged(contents.damage)
+    if contents.beyond:
+        request.leave_out(f"{contents.beyond:,} bytes behind the picture's end are left out")
+    if contents.space is not None:
+        _note_space(request, contents.space)
+    if contents.dropped:
+        request.leave_out(f"{contents.dropped} damaged or too long texts are left out")
+    file = request.file if contents.plain else png.rebuilt(request.file, contents)
+
+    def open_image() -> PngImageFile:
+        file.seek(0)
+        return PngImageFile(file)
+
     with large_png_texts:
         image = open_image()
         request.refuse_frames(image)
@@ -152,13 +237,12 @@ def decode_png(request: ReadRequest) -> Decoded:
     if isinstance(pixels, np.ndarray) and key is not None:
         opaque = (pixels != np.asarray(key, dtype=np.uint16)).any(axis=-1, keepdims=True)
         pixels = np.concatenate([pixels, opaque * np.uint16(65535)], axis=-1)
-    chunks, raw_exif = png.read_ancillary_chunks(request.file)
     xmp = image.info.get("xmp")
     carried = Metadata(
-        exif=_exif(image.info.get("exif")) or _exif(raw_exif),
+        exif=exif_block(image.info.get("exif")) or exif_block(contents.exif),
         xmp=xmp if isinstance(xmp, bytes) else None,
         dpi=image.info.get("dpi"),
-        chunks=chunks,
+        chunks=contents.kept,
     )
     return Decoded(pixels, False, _png_profile(image), carried, Encoding())
 
@@ -180,11 +264,15 @@ def decode_webp(request: ReadRequest) -> Decoded:
     from PIL.WebPImagePlugin import WebPImageFile
 
     # The decoder makes room for the picture before it can be asked for its size.
-    request.check_size(*_webp_size(request.file))
-    lossless = any(kind == b"VP8L" for kind, _ in _webp_chunks(request.file))
-    request.file.seek(0)
+    width, height = webp.size(request.file)
+    request.check_size(width, height)
+    contents = webp.read_contents(request.file, width * height)
+    if contents.damage:
+        request.damaged(contents.damage)
+    if contents.others:
+        request.leave_out(f"{', '.join(contents.others)}: parts of the WebP that are left out")
     with no_pixel_limit:
-        image = WebPImageFile(request.file)
+        image = WebPImageFile(webp.filled(request.file))
     request.refuse_frames(image)
     image.load()
     return Decoded(
@@ -192,36 +280,8 @@ def decode_webp(request: ReadRequest) -> Decoded:
         False,
         image.info.get("icc_profile"),
         plain_metadata(image),
-        Encoding(lossless=lossless),
+        Encoding(lossless=contents.lossless),
     )
-
-
-def _webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the first ten bytes of each chunk of a WebP."""
-    at = 12
-    while True:
-        file.seek(at)
-        head = file.read(18)
-        if len(head) < 8:
-            return
-        kind, size = struct.unpack_from("<4sI", head)
-        yield kind, head[8:]
-        at += 8 + size + size % 2
-
-
-def _webp_size(file: BinaryIO) -> tuple[int, int]:
-    """Read width and height from the first chunk of a WebP."""
-    kind, data = next(_webp_chunks(file), (b"", b""))
-    if len(data) < 10:
-        raise ValueError("it has no header")
-    if kind == b"VP8X":
-        sides = int.from_bytes(data[4:7], "little"), int.from_bytes(data[7:10], "little")
-        return sides[0] + 1, sides[1] + 1
-    if kind == b"VP8L":
-        bits = int.from_bytes(data[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<2H", data, 6)
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def decode_avif(request: ReadRequest) -> Decoded:
@@ -232,9 +292,28 @@ def decode_avif(request: ReadRequest) -> Decoded:
     request.check_size(*image.size)
     request.refuse_frames(image)
     image.load()
+    _note_space(request, _avif_space(request.file))
     if is_high_bit_depth_avif(request.file):
         request.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
     return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
+
+
+def _avif_space(file: BinaryIO) -> tuple[int, int]:
+    """Return the numbers of an AVIF's primaries and transfer function; 2 where unspecified."""
+    file.seek(0)
+    head = file.read(_AVIF_HEAD)
+    at = head.find(b"colrnclx")
+    return struct.unpack_from(">2H", head, at + 8) if 0 <= at <= len(head) - 12 else (2, 2)
+
+
+def _note_space(request: ReadRequest, space: tuple[int, int]) -> None:
+    """Note a colour space (ITU-T H.273) that is not converted from."""
+    primaries, transfer = space
+    names = [
+        name for name in (_PRIMARIES.get(primaries), _TRANSFERS.get(transfer)) if name is not None
+    ]
+    if names:
+        request.notes.append(f"its colours are of {' and '.join(names)}: read as sRGB")
 
 
 def is_high_bit_depth_avif(file: BinaryIO) -> bool:
@@ -252,19 +331,33 @@ def decode_bmp(request: ReadRequest) -> Decoded:
 
     image = BmpImageFile(request.file)
     request.check_size(*image.size)
+    missing = _missing_bmp_bytes(image, request.file)
+    if missing:
+        request.damaged("its end is missing")
+        request.file.seek(0)
+        image = BmpImageFile(io.BytesIO(request.file.read() + bytes(missing)))
     image.load()
     return Decoded(image, False, None, Metadata(dpi=image.info.get("dpi")), Encoding())
 
 
+def _missing_bmp_bytes(image: ImageFile.ImageFile, file: BinaryIO) -> int:
+    """Return how many bytes of pixels a BMP lacks; 0 where it is packed, or has none at all."""
+    tile = image.tile[0]
+    end = file.seek(0, 2)
+    if tile[0] != "raw" or end <= tile[2]:
+        return 0
+    return max(0, tile[2] + int(tile[3][1]) * image.height - end)
+
+
 def plain_metadata(image: Image.Image) -> Metadata:
     """Return the EXIF, XMP and resolution that Pillow gives with an image."""
-    exif = _exif(image.info.get("exif"))
+    exif = exif_block(image.info.get("exif"))
     xmp = image.info.get("xmp")
     dpi = image.info.get("dpi") or metadata.resolution(metadata.exif_directory(exif))
     return Metadata(exif=exif, xmp=xmp.encode() if isinstance(xmp, str) else xmp, dpi=dpi)
 
 
-def _exif(block: bytes | None) -> bytes | None:
+def exif_block(block: bytes | None) -> bytes | None:
     """Strip the marks that some formats put before an EXIF block."""
     while block and block.startswith(b"Exif\0\0"):
         block = block[6:]

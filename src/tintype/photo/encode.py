@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tintype.errors import UnwritablePhotoError
-from tintype.photo import ifd, metadata, png, tiff
+from tintype.photo import ifd, jpeg2000, metadata, png, tiff
 from tintype.photo.encoding import Format
 from tintype.photo.pillow import no_warnings
 from tintype.photo.planes import Pixels
@@ -65,7 +66,10 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
     try:
         with no_warnings:
             _WRITERS[format](photo, file, notes)
-    except (OSError, ValueError, OverflowError, struct.error) as error:
+    except (MemoryError, UnwritablePhotoError):
+        raise
+    # What a file carries can make an encoder trip over anything.
+    except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's error, not the encoder's
         raise UnwritablePhotoError(
@@ -242,6 +246,14 @@ def _write_bmp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     file.write(image.tobytes("raw", "BGR" if channels == 3 else "BGRA", stride, -1))
 
 
+def _write_jpeg2000(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+    encoded = io.BytesIO()
+    image = _image(photo)
+    # Reversible: every pixel is kept.
+    image.save(encoded, "JPEG2000", irreversible=False, mct=int(photo.colors is not None))
+    file.write(jpeg2000.with_boxes(encoded.getvalue(), photo.metadata))
+
+
 _WRITERS: dict[Format, Callable[[Photo, BinaryIO, list[str]], None]] = {
     "JPEG": _write_jpeg,
     "PNG": _write_png,
@@ -249,6 +261,7 @@ _WRITERS: dict[Format, Callable[[Photo, BinaryIO, list[str]], None]] = {
     "TIFF": _write_tiff,
     "AVIF": _write_avif,
     "BMP": _write_bmp,
+    "JPEG2000": _write_jpeg2000,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tintype.errors import UnwritablePhotoError
 
-Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP"]
+Format = Literal["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "JPEG2000"]
 
 #: File name extensions, the usual one of each format first.
 EXTENSIONS: dict[Format, tuple[str, ...]] = {
@@ -18,7 +18,11 @@ EXTENSIONS: dict[Format, tuple[str, ...]] = {
     "TIFF": (".tif", ".tiff"),
     "AVIF": (".avif",),
     "BMP": (".bmp",),
+    "JPEG2000": (".jp2", ".jpx", ".jpf", ".j2k", ".j2c", ".jpc"),
 }
+
+#: Extensions of formats that are read and never written, and the extension of their results.
+READ_ONLY = {".gif": ".png", ".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg"}
 
 # Ends of names that say nothing of a format: none, and what the command line adds to a name.
 _ENDINGS_WITHOUT_FORMAT = ("", ".colorized", ".compare")
@@ -67,13 +71,15 @@ def requested_format(target: Path, source: Path | None = None) -> Format | None:
         UnwritablePhotoError: the name ends in something else than a format that is written.
     """
     if target.suffix in _ENDINGS_WITHOUT_FORMAT or (
-        source is not None and target.suffix == source.suffix
+        source is not None
+        and target.suffix == source.suffix
+        and target.suffix.lower() not in READ_ONLY
     ):
         return None
     format = format_of(target.name)
     if format is None:
         raise UnwritablePhotoError(
             f"{target} does not say a format that tintype writes: "
-            "end it in .jpg, .png, .webp, .tif, .avif or .bmp"
+            "end it in .jpg, .png, .webp, .tif, .avif, .bmp or .jp2"
         )
     return format

@@ -26,7 +26,18 @@ _TYPE_SIZES = {
     1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
     16: 8, 17: 8, 18: 8, 129: 1,
 }  # fmt: skip
-_NUMBER_FORMATS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
+_NUMBER_FORMATS = {
+    1: "B",
+    3: "H",
+    4: "I",
+    6: "b",
+    8: "h",
+    9: "i",
+    13: "I",
+    16: "Q",
+    17: "q",
+    18: "Q",
+}
 
 
 class Entry(NamedTuple):
@@ -38,6 +49,13 @@ class Entry(NamedTuple):
 
 
 @dataclass
+class Budget:
+    """How many bytes of values may still be read: many tags may point at the same."""
+
+    left: int
+
+
+@dataclass
 class Directory:
     """One image file directory.
 
@@ -46,12 +64,14 @@ class Directory:
         entries: values by tag, without the pointers to other directories.
         children: the EXIF, GPS and interoperability directories by the tag that points to them.
         next: offset of the directory after this one, 0 for the last.
+        offset: where it stands itself.
     """
 
     order: str
     entries: dict[int, Entry] = field(default_factory=dict)
     children: dict[int, Directory] = field(default_factory=dict)
     next: int = 0
+    offset: int = 0
 
     def numbers(self, tag: int) -> tuple[int, ...]:
         """Return the whole numbers of a tag; empty where it is absent or holds something else."""
@@ -116,7 +136,13 @@ def read_header(file: BinaryIO) -> tuple[str, bool, int]:
 
 
 def read_directory(
-    file: BinaryIO, offset: int, order: str, big: bool = False, tag: int | None = None
+    file: BinaryIO,
+    offset: int,
+    order: str,
+    big: bool = False,
+    tag: int | None = None,
+    budget: Budget | None = None,
+    partly: bool = False,
 ) -> Directory:
     """Read the directory at an offset, with the EXIF, GPS and other directories below it.
 
@@ -128,38 +154,44 @@ def read_directory(
         order: byte order, from the header.
         big: whether it is a BigTIFF.
         tag: the pointer that led here; None for a directory of the file's own chain.
+        budget: for the values of several directories; None allows this and those below it as many
+            bytes as the file has.
+        partly: whether a table cut short is read as far as it goes.
 
     Raises:
         ValueError: there is no whole directory at that offset.
     """
     end = file.seek(0, 2)
-    # Many tags may point at the same bytes: together they may not take more than the file has.
-    budget = end
-    directory = Directory(order)
+    budget = budget or Budget(end)
+    directory = Directory(order, offset=offset)
     pointers: dict[int, int] = {}
     counter, entry_format, pointer_format = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
     inline = struct.calcsize("=" + pointer_format)
     counter_size, entry_size = struct.calcsize("=" + counter), struct.calcsize("=" + entry_format)
+    if offset >= end:
+        raise ValueError(f"no TIFF directory at byte {offset}")
     file.seek(offset)
     head = file.read(counter_size)
     count = struct.unpack(order + counter, head)[0] if len(head) == counter_size else 0
     table_size = count * (entry_size + inline) + inline
     table = file.read(min(table_size, end))
-    if not count or len(table) < table_size - inline:
+    if partly:
+        count = min(count, len(table) // (entry_size + inline))
+    if not count or len(table) < count * (entry_size + inline):
         raise ValueError(f"no TIFF directory at byte {offset}")
     for start in range(0, count * (entry_size + inline), entry_size + inline):
         name, kind, length = struct.unpack_from(order + entry_format, table, start)
         value = table[start + entry_size : start + entry_size + inline]
         size = _TYPE_SIZES.get(kind, 0) * length
         if name in POINTERS:
-            wide = "Q" if kind in (16, 18) else "I"
+            wide = "Q" if big and kind in (16, 18) else "I"
             (pointers[name],) = struct.unpack_from(order + wide, value)
             continue
         if size > inline:
             (at,) = struct.unpack(order + pointer_format, value)
-            budget -= size
-            if at + size > end or budget < 0:
+            if at + size > end or size > budget.left:
                 continue
+            budget.left -= size
             file.seek(at)
             value = file.read(size)
         if size:
@@ -168,7 +200,9 @@ def read_directory(
         (directory.next,) = struct.unpack_from(order + pointer_format, table, table_size - inline)
     for name in CHILDREN.get(tag, ()):
         try:
-            directory.children[name] = read_directory(file, pointers[name], order, big, name)
+            directory.children[name] = read_directory(
+                file, pointers[name], order, big, name, budget, partly
+            )
         except (KeyError, ValueError):
             continue
     return directory
@@ -187,13 +221,26 @@ def build(directory: Directory, base: int) -> bytes:
             kind, count, value = LONG, 1, struct.pack(order + "I", at)
             values += build(directory.children[tag], at)
         else:
-            kind, count, value = directory.entries[tag]
+            kind, count, value = _classic(directory.entries[tag], order)
             if len(value) > 4:
                 values += value
                 value = struct.pack(order + "I", at)
         values += b"\0" * (len(values) % 2)
         table += struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
     return bytes(table + struct.pack(order + "I", 0) + values)
+
+
+def _classic(entry: Entry, order: str) -> Entry:
+    """Return a value of a BigTIFF in a type that a TIFF knows, as far as it has one."""
+    known = {16: (LONG, "Q", "I"), 17: (SIGNED_LONG, "q", "i"), 18: (13, "Q", "I")}
+    kind, wide, narrow = known.get(entry.type, (0, "", ""))
+    if not kind:
+        return entry
+    values = struct.unpack(f"{order}{entry.length}{wide}", entry.value)
+    try:
+        return Entry(kind, entry.length, struct.pack(f"{order}{entry.length}{narrow}", *values))
+    except struct.error:  # too large for it
+        return Entry(UNDEFINED, len(entry.value), entry.value)
 
 
 def build_block(directory: Directory) -> bytes:

@@ -24,7 +24,18 @@ _COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
 # What a picture in colour says of its kind: photometric interpretation RGB, three channels.
 _COLOR_TAGS = {0x0106: 2, 0x0115: 3}
-_COLOR_XMP = {"tiff:PhotometricInterpretation": "2", "tiff:SamplesPerPixel": "3"}
+_COLOR_XMP = {
+    "tiff:PhotometricInterpretation": "2",
+    "tiff:SamplesPerPixel": "3",
+    "photoshop:ColorMode": "3",
+    "photoshop:ICCProfile": "sRGB IEC61966-2.1",
+    # Else a raw converter makes it gray again.
+    "crs:ConvertToGrayscale": "False",
+}
+# An element may be empty, and a packet hold several.
+_XMP_THUMBNAILS = re.compile(
+    rb"<(xmp|xap):Thumbnails\b(?:[^>]*/>|.*?</\1:Thumbnails\s*>)", re.DOTALL
+)
 # The types in which whole numbers are set.
 _WHOLE = {ifd.SHORT: "H", ifd.LONG: "I", ifd.SIGNED_SHORT: "h", ifd.SIGNED_LONG: "i"}
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)([1-8])")
@@ -72,13 +83,16 @@ class Metadata:
             found = int(match[1])
         return found if found in range(1, 9) else 1
 
-    def normalized(self, width: int, height: int, transposed: bool) -> Metadata:
+    def normalized(
+        self, width: int, height: int, transposed: bool, in_color: bool = True
+    ) -> Metadata:
         """Return the metadata of the upright sRGB picture that will be written.
 
         Args:
             width: its width in pixels.
             height: its height.
             transposed: whether its sides have changed places on the way.
+            in_color: whether it has colours.
         """
         # Programs that know no resolution write 0 or 1, or nothing in its place.
         dpi = tuple(float(value) for value in self.dpi or () if value)
@@ -86,7 +100,7 @@ class Metadata:
         return replace(
             self,
             exif=normalize_exif(self.exif, width, height, transposed) if self.exif else None,
-            xmp=normalize_xmp(self.xmp, width, height) if self.xmp else None,
+            xmp=normalize_xmp(self.xmp, width, height, in_color) if self.xmp else None,
             photoshop=_without_stale_resources(self.photoshop) if self.photoshop else None,
             dpi=(dpi[0], dpi[1]) if len(dpi) == 2 and 1 < min(dpi) <= max(dpi) < 65536 else None,
         )
@@ -110,8 +124,8 @@ def exif_directory(exif: bytes | None) -> ifd.Directory | None:
         return None
     file = io.BytesIO(exif)
     try:
-        order, _, first = ifd.read_header(file)
-        return ifd.read_directory(file, first, order)
+        order, big, first = ifd.read_header(file)
+        return None if big else ifd.read_directory(file, first, order, partly=True)
     except (ValueError, struct.error):
         return None
 
@@ -172,8 +186,9 @@ def _edit_exif(exif: bytes, change: Callable[[bytearray, int, str], None]) -> by
     """
     block = bytearray(exif)
     with contextlib.suppress(ValueError, struct.error):
-        order, _, first = ifd.read_header(io.BytesIO(exif))
-        change(block, first, order)
+        order, big, first = ifd.read_header(io.BytesIO(exif))
+        if not big:
+            change(block, first, order)
     return bytes(block)
 
 
@@ -281,10 +296,13 @@ def shrink_xmp(xmp: bytes, max_bytes: int) -> bytes | None:
     return xmp if len(xmp) <= max_bytes else None
 
 
-def normalize_xmp(xmp: bytes, width: int, height: int) -> bytes:
-    """Make an XMP packet true of the upright sRGB picture: orientation, sizes, colour space."""
+def normalize_xmp(xmp: bytes, width: int, height: int, in_color: bool = True) -> bytes:
+    """Make an XMP packet true of the upright sRGB picture: orientation, sizes, colour space.
+
+    Thumbnails, which show the picture as it was, go.
+    """
     return _set_in_xmp(
-        xmp,
+        _XMP_THUMBNAILS.sub(b"", xmp),
         {
             "tiff:Orientation": "1",
             "tiff:ImageWidth": str(width),
@@ -292,8 +310,8 @@ def normalize_xmp(xmp: bytes, width: int, height: int) -> bytes:
             "exif:PixelXDimension": str(width),
             "exif:PixelYDimension": str(height),
             "exif:ColorSpace": "1",
-            "photoshop:ColorMode": "3",
-            "photoshop:ICCProfile": "sRGB IEC61966-2.1",
+            "photoshop:ColorMode": "3" if in_color else "1",
+            "photoshop:ICCProfile": "sRGB IEC61966-2.1" if in_color else "sRGB gray",
         },
     )
 

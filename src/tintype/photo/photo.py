@@ -19,7 +19,7 @@ from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
 from tintype.photo.orientation import turn_upright
 from tintype.photo.planes import Kind, Pixels, image_to_planes, samples_to_planes
-from tintype.photo.read import read
+from tintype.photo.read import errors_translated, read
 from tintype.photo.source import Source, open_source
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
@@ -38,7 +38,8 @@ class Photo:
         colors: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
         alpha: (H, W), 0 transparent; None where the picture has no transparency.
         kind: whether the file was gray, gray with a cast (``"toned"``) or in colour.
-        format: the file's format; None for a picture made in memory.
+        format: the file's format, of a GIF or HEIC the one it is written in; None for a picture
+            made in memory.
         encoding: how the file stored it.
         metadata: EXIF, XMP and the rest, true of the upright picture.
         profile: the name of the profile it was converted from; None where it was sRGB already.
@@ -67,8 +68,10 @@ class Photo:
         *,
         max_pixels: int | None = DEFAULT_MAX_PIXELS,
         keep_colors: bool = True,
+        strict: bool = False,
+        page: int | None = None,
     ) -> Photo:
-        """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF or BMP.
+        """Open a photograph in JPEG, PNG, WebP, TIFF, AVIF, BMP, JPEG 2000 or GIF; or HEIC.
 
             photo = Photo.open("grandmother.jpg")
 
@@ -78,6 +81,9 @@ class Photo:
             keep_colors: False forgets a colour picture's own colours once its luminance is
                 known, which saves three bytes a pixel, or six of 16 bits; what is saved without
                 other colours is then gray.
+            strict: refuse a damaged file of which something can be read; without, what can be is
+                taken, and `left_out` says so.
+            page: which page of a TIFF, from 1; None for the first, with a note if there are more.
 
         Raises:
             UnreadablePhotoError: it is missing, empty, damaged, animated or no photograph.
@@ -86,8 +92,10 @@ class Photo:
         notes: list[str] = []
         left_out: list[str] = []
         with open_source(source) as (file, name, path):
-            format, decoded = read(ReadRequest(file, name, max_pixels, notes, left_out))
-        return _build_photo(decoded, format, path, keep_colors, notes, left_out)
+            request = ReadRequest(file, name, max_pixels, notes, left_out, strict, page)
+            with errors_translated(request):
+                format, decoded = read(request)
+                return _build_photo(decoded, format, path, keep_colors, notes, left_out)
 
     @classmethod
     def from_array(cls, pixels: ArrayLike) -> Photo:
@@ -251,9 +259,9 @@ class Photo:
 
         Args:
             target: a path, or a file open for writing bytes; None with ``in_place`` alone.
-            format: ``"JPEG"``, ``"PNG"``, ``"WebP"``, ``"TIFF"``, ``"AVIF"`` or ``"BMP"``; None
-                goes by the path's extension, and without one takes the format the photograph
-                came in.
+            format: ``"JPEG"``, ``"PNG"``, ``"WebP"``, ``"TIFF"``, ``"AVIF"``, ``"BMP"`` or
+                ``"JPEG2000"``; None goes by the path's extension, and without one takes the format
+                the photograph came in.
             overwrite: replace a file that exists.
             in_place: replace the photograph's own file.
 
@@ -295,7 +303,9 @@ def _build_photo(
         kind=planes.kind,
         format=format,
         encoding=decoded.encoding,
-        metadata=decoded.metadata.normalized(width, height, orientation > 4),
+        metadata=decoded.metadata.normalized(
+            width, height, orientation > 4, planes.colors is not None
+        ),
         profile=planes.profile,
         path=path,
         notes=tuple(notes),

@@ -7,11 +7,12 @@ gives both bytes of every sample, exactly and in compiled code.
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,29 +50,160 @@ def read_header(file: BinaryIO) -> tuple[int, int, int, int]:
     return struct.unpack_from(">IIBB", head, 16)
 
 
-def read_ancillary_chunks(file: BinaryIO) -> tuple[tuple[tuple[bytes, bytes], ...], bytes | None]:
-    """Read the text and private chunks to be copied, and EXIF that an old program wrote as text.
+class Contents(NamedTuple):
+    """What a PNG holds between its header and its end.
 
-    XMP is not among them. A private chunk is copied where its name says that it stays true when
-    the pixels change.
+    Attributes:
+        kept: the text and private chunks to be copied; XMP is not among them. A private chunk is
+            copied where its name says that it stays true when the pixels change.
+        exif: EXIF that an old program wrote as text.
+        picture: the places in the file, in order, that Pillow needs to see.
+        damage: what is wrong with it; None where nothing is.
+        beyond: how many bytes stand behind its end.
+        dropped: how many texts are damaged, or too long all together, to be copied.
+        space: the numbers of its primaries and transfer function, where it says them.
+        plain: whether the file can be handed to Pillow as it is.
     """
+
+    kept: tuple[tuple[bytes, bytes], ...]
+    exif: bytes | None
+    picture: tuple[tuple[bytes, int, int], ...]
+    damage: str | None
+    beyond: int
+    dropped: int
+    space: tuple[int, int] | None
+    plain: bool
+
+
+def read_contents(file: BinaryIO) -> Contents:
+    """Read the chunks of a PNG up to its end, and check their sums."""
     kept: list[tuple[bytes, bytes]] = []
-    exif = None
-    file.seek(len(SIGNATURE))
-    while len(head := file.read(8)) == 8:
-        size, kind = struct.unpack(">I4s", head)
+    picture: list[tuple[bytes, int, int]] = []
+    exif, damage, plain, dropped, room = None, None, True, 0, _MAX_TEXT
+    space = None
+    end = file.seek(0, 2)
+    at, kind = len(SIGNATURE), b""
+    while at + 8 <= end and kind != b"IEND":
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        data_at, at = at + 8, at + 12 + size
         private = kind[1:2].islower() and kind[3:4].islower()
-        if kind not in _TEXT and not private:
-            file.seek(size + 4, 1)
-            continue
+        if at > end or not _sum_is_right(file, kind, size):
+            damage, plain = damage or f"its {kind.decode('latin-1')} chunk is damaged", False
+            # What a damaged text says is not known; of a damaged picture some is whole.
+            if kind not in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
+                continue
+        if kind == b"cICP" and size >= 2:
+            file.seek(data_at)
+            first, second = file.read(2)
+            space = first, second
+        if kind in _TEXT or private:
+            file.seek(data_at)
+            data = file.read(size)
+            keyword = data.partition(b"\0")[0]
+            # Pillow would unpack it, whatever comes out: only XMP is needed, and is never packed.
+            packed = kind == b"zTXt" or (kind == b"iTXt" and keyword != _XMP_KEYWORD)
+            plain = plain and not packed
+            if kind in _TEXT and keyword in _RAW_EXIF_KEYWORDS:
+                exif = exif or _raw_profile(kind, data)
+            elif keyword != _XMP_KEYWORD:
+                unpacked = _text_size(kind, data, room)
+                if unpacked is None:
+                    dropped += 1
+                else:
+                    kept.append((kind, data))
+                    room -= unpacked
+                continue
+        picture.append((kind, data_at, min(size, end - data_at)))
+    if kind != b"IEND":
+        damage, plain = damage or "its end is missing", False
+    beyond = max(end - at, 0)
+    plain = plain and not beyond
+    return Contents(tuple(kept), exif, tuple(picture), damage, beyond, dropped, space, plain)
+
+
+def _text_size(kind: bytes, data: bytes, most: int) -> int | None:
+    """Return how long a packed text is, 0 for a plain one; None for a damaged or longer one."""
+    if kind not in _TEXT:
+        return 0
+    keyword, mark, rest = data.partition(b"\0")
+    if not mark or not 1 <= len(keyword) <= 79:
+        return None
+    if kind == b"iTXt":
+        packed, method, rest = rest[:1], rest[1:2], rest[2:].partition(b"\0")[2]
+        rest = rest.partition(b"\0")[2]
+        if packed != b"\1":
+            return 0 if packed == b"\0" else None
+    else:
+        method, rest = rest[:1], rest[1:]
+        if kind == b"tEXt":
+            return 0
+    unpacker = zlib.decompressobj()
+    try:
+        size = len(unpacker.decompress(rest, most + 1))
+    except zlib.error:
+        return None
+    return size if method == b"\0" and unpacker.eof and size <= most else None
+
+
+def _sum_is_right(file: BinaryIO, kind: bytes, size: int) -> bool:
+    """Tell whether the data at which a file stands has the sum that is written behind it."""
+    found = zlib.crc32(kind)
+    while size:
+        part = file.read(min(size, _STRIP_BYTES))
+        if not part:
+            return False
+        found, size = zlib.crc32(part, found), size - len(part)
+    return file.read(4) == struct.pack(">I", found)
+
+
+def rebuilt(file: BinaryIO, contents: Contents) -> io.BytesIO:
+    """Return what Pillow needs of a PNG as a whole file, as far as the picture can be unpacked."""
+    width, height, depth, color_type = read_header(file)
+    whole = io.BytesIO()
+    whole.write(SIGNATURE)
+    # Rows with their filter's number; interlaced ones are shorter, and at most eight more a row.
+    bits = depth * {_RGB: 3, _GRAY_ALPHA: 2, _RGB_ALPHA: 4}.get(color_type, 1)
+    most = (height + 8) * (width * bits // 8 + 8) * 2
+    unpacker, packer, total = zlib.decompressobj(), zlib.compressobj(1), 0
+    for kind, at, size in contents.picture:
+        file.seek(at)
         data = file.read(size)
-        file.read(4)
-        keyword = data.partition(b"\0")[0]
-        if kind in _TEXT and keyword in _RAW_EXIF_KEYWORDS:
-            exif = exif or _raw_profile(kind, data)
-        elif keyword != _XMP_KEYWORD:
-            kept.append((kind, data))
-    return tuple(kept), exif
+        if kind not in (b"IDAT", b"IEND"):
+            _write_chunk(whole, kind, data)
+        elif contents.damage is None:
+            _write_chunk(whole, kind, data)
+        elif kind == b"IDAT":
+            for part in _unpacked(unpacker, data, most - total):
+                total += len(part)
+                _write_chunk(whole, kind, packer.compress(part))
+    if contents.damage is not None:
+        if not total:
+            raise ValueError(contents.damage)
+        # What is missing is black.
+        padding = bytes(min(most - total, _STRIP_BYTES))
+        for start in range(0, most - total, _STRIP_BYTES):
+            part = packer.compress(padding[: most - total - start])
+            _write_chunk(whole, b"IDAT", part)
+        _write_chunk(whole, b"IDAT", packer.flush())
+        _write_chunk(whole, b"IEND", b"")
+    whole.seek(0)
+    return whole
+
+
+def _unpacked(unpacker: zlib._Decompress, data: bytes, most: int) -> Iterator[bytes]:
+    """Yield what some packed bytes hold, up to the first that is damaged."""
+    step = 1 << 10
+    for start in range(0, len(data), step):
+        part = data[start : start + step]
+        while part and most > 0 and not unpacker.eof:
+            try:
+                plain = unpacker.decompress(part, min(most, _STRIP_BYTES))
+            except zlib.error:
+                return
+            most -= len(plain)
+            part = unpacker.unconsumed_tail
+            yield plain
 
 
 def _raw_profile(kind: bytes, data: bytes) -> bytes | None:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, cast
 
-from tintype.errors import PhotoError, UnreadablePhotoError
+from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import decode, png
 from tintype.photo.decode import Decoded, ReadRequest
+from tintype.photo.decode_foreign import decode_gif, decode_heic
 from tintype.photo.decode_tiff import decode_tiff
 from tintype.photo.encoding import Format
+from tintype.photo.jpeg2000 import CODESTREAM, decode_jpeg2000
 from tintype.photo.pillow import no_warnings
 
-_DECODERS: dict[Format, Callable[[ReadRequest], Decoded]] = {
+# GIF and HEIC are written as something else: the format of what they become.
+_READ_ONLY: dict[str, Format] = {"GIF": "PNG", "HEIC": "JPEG"}
+_DECODERS: dict[str, Callable[[ReadRequest], Decoded]] = {
     "JPEG": decode.decode_jpeg,
     "PNG": decode.decode_png,
     "WEBP": decode.decode_webp,
     "TIFF": decode_tiff,
     "AVIF": decode.decode_avif,
     "BMP": decode.decode_bmp,
+    "JPEG2000": decode_jpeg2000,
+    "GIF": decode_gif,
+    "HEIC": decode_heic,
 }
 
-_SIGNATURES: list[tuple[int, bytes, Format]] = [
+_SIGNATURES: list[tuple[int, bytes, str]] = [
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, png.SIGNATURE, "PNG"),
     (8, b"WEBPVP8", "WEBP"),
@@ -32,6 +40,9 @@ _SIGNATURES: list[tuple[int, bytes, Format]] = [
     (0, b"II+\0", "TIFF"),
     (0, b"MM\0+", "TIFF"),
     (0, b"BM", "BMP"),
+    (4, b"jP  \r\n", "JPEG2000"),
+    (0, CODESTREAM, "JPEG2000"),
+    (0, b"GIF8", "GIF"),
 ]
 
 _REFUSED = [
@@ -39,8 +50,10 @@ _REFUSED = [
     (0, b"%PDF", "a PDF document"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (4, b"JXL \r\n", "a JPEG XL picture"),
-    (4, b"jP  \r\n", "a JPEG 2000 picture"),
-    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (0, b"IIRO", "a raw camera file"),
+    (0, b"IIRS", "a raw camera file"),
+    (0, b"MMOR", "a raw camera file"),
+    (0, b"IIU\0", "a raw camera file"),
     (0, b"FUJIFILMCCD-RAW", "a raw camera file"),
     (4, b"ftypcrx ", "a raw camera file"),
     (0, b"<svg", "a drawing (SVG)"),
@@ -48,8 +61,11 @@ _REFUSED = [
 ]
 
 
+_DISK_ERRORS = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
+
+
 def read(request: ReadRequest) -> tuple[Format, Decoded]:
-    """Read a file in one of the formats of `Format`.
+    """Read a file in one of the formats of `Format`, inside `errors_translated`.
 
     Raises:
         UnreadablePhotoError: it is empty, damaged, animated or of another kind.
@@ -57,9 +73,10 @@ def read(request: ReadRequest) -> tuple[Format, Decoded]:
     """
     request.file.seek(0)
     format = _identify_format(request)
+    if request.page not in (None, 1) and format != "TIFF":
+        raise UnreadablePhotoError(f"{request.name} has no page {request.page}: it has 1")
     request.file.seek(0)
-    with errors_translated(request):
-        return format, _DECODERS[format](request)
+    return _READ_ONLY.get(format) or cast("Format", format), _DECODERS[format](request)
 
 
 @contextmanager
@@ -68,19 +85,27 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
     try:
         with no_warnings:
             yield
-    except (PhotoError, MemoryError):
+    except PhotoError:
         raise
+    except MemoryError as error:
+        raise PhotoTooLargeError(
+            f"{request.name} needs more memory than there is: make it smaller, or close programs"
+        ) from error
     # A damaged file can make a decoder trip over anything.
     except Exception as error:
-        _refuse_empty(request)
-        reason = str(error).rstrip(".") or type(error).__name__
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise  # of the disk, not of the file
+        with suppress(struct.error):
+            _refuse_empty(request)
+        words = " ".join(str(error).split()).rstrip(".")
+        reason = f" ({words})" if words else ""
         raise UnreadablePhotoError(
-            f"{request.name} is cut short, damaged or of an unusual kind ({reason}): "
+            f"{request.name} is cut short, damaged or of an unusual kind{reason}: "
             "get a whole copy of it"
         ) from error
 
 
-def _identify_format(request: ReadRequest) -> Format:
+def _identify_format(request: ReadRequest) -> str:
     """Tell the format of a file by its first bytes."""
     head = request.file.read(64)
     if not head:
@@ -93,12 +118,7 @@ def _identify_format(request: ReadRequest) -> Format:
         if b"avif" in brands or b"avis" in brands:
             return "AVIF"
         if any(brand in brands for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")):
-            raise UnreadablePhotoError(
-                f"{request.name} is a HEIC photograph, which tintype does not read: "
-                "convert it to JPEG, PNG or TIFF first"
-            )
-    if head.startswith(b"GIF8"):
-        _refuse_gif(request)
+            return "HEIC"
     for at, mark, what in _REFUSED:
         if head[at:].startswith(mark):
             raise UnreadablePhotoError(
@@ -107,18 +127,7 @@ def _identify_format(request: ReadRequest) -> Format:
             )
     raise UnreadablePhotoError(
         f"{request.name} is not a photograph that tintype knows: "
-        "it reads JPEG, PNG, WebP, TIFF, AVIF and BMP"
-    )
-
-
-def _refuse_gif(request: ReadRequest) -> None:
-    from PIL.GifImagePlugin import GifImageFile
-
-    request.file.seek(0)
-    with errors_translated(request):
-        request.refuse_frames(GifImageFile(request.file))
-    raise UnreadablePhotoError(
-        f"{request.name} is a GIF, which tintype does not read: convert it to PNG first"
+        "it reads JPEG, PNG, WebP, TIFF, AVIF, BMP, JPEG 2000, GIF and, with an extra, HEIC"
     )
 
 

@@ -1,10 +1,4 @@
-"""TIFF: 16-bit pixels, which Pillow cannot hold or misreads, and the tags that make a TIFF whole.
-
-libtiff, inside Pillow, packs and unpacks strips whatever they mean. Here a strip is handed to it as
-rows of plain bytes, in a TIFF in memory that holds nothing else, and its meaning (depth, channels,
-byte order, predictor) is dealt with in numpy. So every compression that Pillow knows serves pixels
-of every layout (TIFF 6.0; Adobe Photoshop TIFF technical notes).
-"""
+"""TIFF: its tags and directories, and writing it with all of them (TIFF 6.0; Adobe's notes)."""
 
 from __future__ import annotations
 
@@ -12,21 +6,20 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from itertools import accumulate
-from typing import BinaryIO, NamedTuple
+from contextlib import suppress
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from tintype.photo import ifd
-from tintype.photo.pillow import image_to_array, no_pixel_limit
 
 SUBFILE_TYPE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 FILL_ORDER, STRIP_OFFSETS, CHANNELS, ROWS_PER_STRIP, STRIP_SIZES = 266, 273, 277, 278, 279
 PLANAR, PREDICTOR, EXTRA_SAMPLES, SAMPLE_FORMAT = 284, 317, 338, 339
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_SIZES = 322, 323, 324, 325
+MAKE, SUB_DIRECTORIES = 271, 330
 XMP, IPTC, PHOTOSHOP, ICC, LAYERS, DNG_VERSION = 700, 33723, 34377, 34675, 37724, 50706
 
 #: Tags that describe how pixels are stored, or are kept elsewhere: no part of the metadata.
@@ -39,7 +32,7 @@ STRUCTURE = frozenset(
 )  # fmt: skip
 
 NONE, LZW, DEFLATE, PACKBITS, LZMA, ZSTD = 1, 5, 8, 32773, 34925, 50000
-_OLD_DEFLATE = 32946
+OLD_DEFLATE = 32946
 #: Compressions that keep every pixel, by Pillow's name.
 LOSSLESS = {
     LZW: "tiff_lzw",
@@ -56,22 +49,6 @@ _MAX_DIRECTORIES = 64
 _MAX_FILE_BYTES = 1 << 32
 
 
-class Layout(NamedTuple):
-    """How the pixels of a directory are stored."""
-
-    width: int
-    height: int
-    channels: int
-    order: str
-    compression: int
-    predictor: int
-    separate: bool  # each channel by itself
-    block: tuple[int, int]  # rows and columns of a strip or a tile
-    tiled: bool
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-
 def read_directories(file: BinaryIO) -> list[ifd.Directory]:
     """Read the directories of a TIFF file, one for each of its pages and reduced copies.
 
@@ -81,10 +58,12 @@ def read_directories(file: BinaryIO) -> list[ifd.Directory]:
     order, big, offset = ifd.read_header(file)
     directories: list[ifd.Directory] = []
     seen: set[int] = set()
+    # Many directories may point at the same bytes: together they take no more than the file has.
+    budget = ifd.Budget(file.seek(0, 2))
     while offset and offset not in seen and len(directories) < _MAX_DIRECTORIES:
         seen.add(offset)
         try:
-            directory = ifd.read_directory(file, offset, order, big)
+            directory = ifd.read_directory(file, offset, order, big, budget=budget)
         except ValueError:
             if not directories:
                 raise
@@ -94,135 +73,15 @@ def read_directories(file: BinaryIO) -> list[ifd.Directory]:
     return directories
 
 
-def is_16_bit(directory: ifd.Directory) -> bool:
-    """Tell whether every channel is a whole number of 16 bits, compressed as can be read here."""
-    return (
-        set(directory.numbers(BITS)) == {16}
-        and set(directory.numbers(SAMPLE_FORMAT)) <= {1}
-        and directory.number(FILL_ORDER, 1) == 1
-        and directory.number(COMPRESSION, NONE) in (NONE, _OLD_DEFLATE, *LOSSLESS)
-    )
-
-
-def read_16(file: BinaryIO, directory: ifd.Directory) -> NDArray[np.uint16]:
-    """Read the samples of a 16-bit picture, (H, W, C), as they are stored.
-
-    Raises:
-        ValueError: a strip or a tile is damaged or cut short.
-    """
-    layout = _layout(directory)
-    rows, columns = layout.block
-    planes, depth = (layout.channels, 1) if layout.separate else (1, layout.channels)
-    tops, lefts = range(0, layout.height, rows), range(0, layout.width, columns)
-    if len(layout.offsets) < planes * len(tops) * len(lefts):
-        raise ValueError("strips are missing")
-    places = [(plane, top, left) for plane in range(planes) for top in tops for left in lefts]
-    row_bytes = columns * depth * 2
-    samples = np.empty((layout.height, layout.width, layout.channels), dtype=np.uint16)
-    for group in _groups(layout, places, _STRIP_BYTES // (rows * row_bytes)):
-        _, top, _ = places[group[0]]
-        # The last strip ends with the picture; a tile never does.
-        high = rows if layout.tiled else min(rows, layout.height - top)
-        packed = [_read_block(file, layout, index, high * row_bytes) for index in group]
-        plain = _unpack(packed, layout.compression, high, row_bytes)
-        blocks = plain.view(layout.order + "u2").reshape(len(group), high, columns, depth)
-        if layout.predictor == 2:
-            blocks = np.add.accumulate(blocks, axis=2, dtype=np.uint16)
-        for index, block in zip(group, blocks, strict=True):
-            plane, top, left = places[index]
-            channels = slice(plane, plane + 1) if layout.separate else slice(None)
-            part = samples[top : top + high, left : left + columns, channels]
-            part[...] = block[: part.shape[0], : part.shape[1]]
-    return samples
-
-
-def _groups(layout: Layout, places: list[tuple[int, int, int]], most: int) -> Iterator[list[int]]:
-    """Yield strips or tiles of one size, by index, so many at a time: some files have thousands."""
-    group: list[int] = []
-    for index, (_, top, _) in enumerate(places):
-        short = not layout.tiled and top + layout.block[0] > layout.height
-        if group and (short or len(group) >= most):
-            yield group
-            group = []
-        group.append(index)
-        if short:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _read_block(file: BinaryIO, layout: Layout, index: int, plain_size: int) -> bytes:
-    """Read the bytes of one strip or tile as the file has them."""
-    offset = layout.offsets[index]
-    size = layout.sizes[index] if index < len(layout.sizes) else plain_size
-    if offset + size > file.seek(0, 2):
-        raise ValueError("a strip is cut short")
-    file.seek(offset)
-    return file.read(size)
-
-
-def _layout(directory: ifd.Directory) -> Layout:
-    width, height = directory.number(WIDTH, 0), directory.number(HEIGHT, 0)
-    tiled = TILE_OFFSETS in directory.entries
-    if tiled:
-        block = (directory.number(TILE_HEIGHT, 0), directory.number(TILE_WIDTH, 0))
-    else:
-        block = (min(directory.number(ROWS_PER_STRIP, height), height), width)
-    if min(block) < 1 or block[0] * block[1] > 4 * max(width * height, 1 << 20):
-        raise ValueError("its strips or tiles have no proper size")
-    return Layout(
-        width,
-        height,
-        directory.number(CHANNELS, 1),
-        directory.order,
-        directory.number(COMPRESSION, NONE),
-        directory.number(PREDICTOR, 1),
-        directory.number(PLANAR, 1) == 2,
-        block,
-        tiled,
-        directory.numbers(TILE_OFFSETS if tiled else STRIP_OFFSETS),
-        directory.numbers(TILE_SIZES if tiled else STRIP_SIZES),
-    )
-
-
-def _unpack(packed: list[bytes], compression: int, rows: int, row_bytes: int) -> NDArray[np.uint8]:
-    """Unpack some strips or tiles of one size, (strips * rows, row_bytes)."""
-    size = rows * row_bytes
-    if compression == NONE:
-        plain = packed
-    elif compression in (DEFLATE, _OLD_DEFLATE):
-        try:
-            plain = [zlib.decompressobj().decompress(strip, size) for strip in packed]
-        except zlib.error as error:
-            raise ValueError("a strip is damaged") from error
-    else:
-        with no_pixel_limit:
-            image = TiffImageFile(_plain_tiff(packed, compression, rows, row_bytes))
-            image.load()
-        return image_to_array(image)
-    if min(len(strip) for strip in plain) < size:
-        raise ValueError("a strip is cut short")
-    joined = plain[0] if len(plain) == 1 else b"".join(strip[:size] for strip in plain)
-    return np.frombuffer(joined, dtype=np.uint8, count=len(plain) * size).reshape(-1, row_bytes)
-
-
-def _plain_tiff(packed: list[bytes], compression: int, rows: int, row_bytes: int) -> io.BytesIO:
-    """Wrap strips as a gray 8-bit TIFF of their own, a byte a pixel."""
-    directory = ifd.Directory("<")
-    directory.set_numbers(WIDTH, ifd.LONG, row_bytes)
-    directory.set_numbers(HEIGHT, ifd.LONG, rows * len(packed))
-    directory.set_numbers(BITS, ifd.SHORT, 8)
-    directory.set_numbers(COMPRESSION, ifd.SHORT, compression)
-    directory.set_numbers(PHOTOMETRIC, ifd.SHORT, 1)
-    directory.set_numbers(CHANNELS, ifd.SHORT, 1)
-    directory.set_numbers(ROWS_PER_STRIP, ifd.LONG, rows)
-    directory.set_numbers(STRIP_SIZES, ifd.LONG, *map(len, packed))
-    directory.set_numbers(STRIP_OFFSETS, ifd.LONG, *[0] * len(packed))
-    start = len(ifd.build_block(directory))
-    offsets = [start + before for before in accumulate(map(len, packed[:-1]), initial=0)]
-    directory.set_numbers(STRIP_OFFSETS, ifd.LONG, *offsets)
-    return io.BytesIO(ifd.build_block(directory) + b"".join(packed))
+def read_sub_directories(file: BinaryIO, directory: ifd.Directory) -> list[ifd.Directory]:
+    """Read the directories that one of the file's chain points to, as far as they are whole."""
+    order, big, _ = ifd.read_header(file)
+    budget = ifd.Budget(file.seek(0, 2))
+    found: list[ifd.Directory] = []
+    for offset in directory.numbers(SUB_DIRECTORIES)[:_MAX_DIRECTORIES]:
+        with suppress(ValueError):
+            found.append(ifd.read_directory(file, offset, order, big, budget=budget))
+    return found
 
 
 def _pack(rows: NDArray[np.uint8], compression: int, strategy: int) -> bytes:

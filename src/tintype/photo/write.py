@@ -165,12 +165,15 @@ def _is_stream(path: Path) -> bool:
 
 def _chosen_format(photo: Photo, path: Path | None, format: str | None) -> Format:
     if format is not None:
-        upper = {"JPG": "JPEG", "TIF": "TIFF"}.get(format.upper(), format.upper())
+        upper = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(
+            format.upper(), format.upper()
+        )
         for known in get_args(Format):
             if upper == known:
                 return known
         raise UnwritablePhotoError(
-            f"{format} is no format that tintype writes: choose JPEG, PNG, WebP, TIFF, AVIF or BMP"
+            f"{format} is no format that tintype writes: "
+            "choose JPEG, PNG, WebP, TIFF, AVIF, BMP or JPEG2000"
         )
     requested = requested_format(path, photo.path) if path else None
     return requested or photo.format or "PNG"
