@@ -28,6 +28,7 @@ class Several(Painter):
         options={"temperature": 0.8},
         enlarge="guided",
         filter=None,
+        normalise=False,
         has="refine".__eq__,
     )
 

@@ -11,6 +11,7 @@ from tintype.color.spaces import lightness_to_gray, rgb_to_lab, rgb_to_luma, rgb
 from tintype.errors import CorruptModelError, PhotoError, SettingError, UnknownModelError
 from tintype.photo import Photo
 from tintype.runtime.colorizer import Colorizer, colorize, sample
+from tintype.runtime.hints import Hint
 from tintype.runtime.resize import network_size, reduce
 
 NAMES = ("plain", "tint", "filtered", "tint_sampler", "tint_sampler.plain")
@@ -284,3 +285,14 @@ def test_a_square_network_colors_any_shape(tmp_path, landscape):
 def test_an_unknown_model_is_an_error():
     with pytest.raises(UnknownModelError):
         Colorizer("nothing-like-it")
+
+
+def test_a_hint_keeps_its_place_in_a_panorama(landscape):
+    colorizer, long = Colorizer("hinted"), np.tile(landscape, (1, 5))
+    plain = colorizer.chroma(long)
+    hinted = colorizer.chroma(long, hints=[Hint(700, 60, "#ff0000", radius=10)])
+    moved = np.abs(hinted - plain).sum(0)
+    row, column = np.unravel_index(moved.argmax(), moved.shape)
+    assert abs(column * 800 / moved.shape[1] - 700) < 15
+    assert abs(row * 120 / moved.shape[0] - 60) < 15
+    assert (moved[:, : moved.shape[1] // 2] < 1e-4).all()

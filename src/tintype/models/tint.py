@@ -198,6 +198,7 @@ class Tint(BinsModel):
             "kind": "chroma",
             "size": {"short_side": 160, "multiple": 32, "longest": 640, "resample": "triangle"},
             "enlarge": "guided",
+            "normalise": True,
             "options": options | ({"hints": []} if self.config.hints else {}),
         }
 

@@ -249,6 +249,7 @@ class TintSampler(ColorModel):
             "kind": "sampler",
             "size": {"short_side": 224, "multiple": 32, "longest": 896},
             "enlarge": "guided",
+            "normalise": True,
             "states": row_states(self.rows),
             "options": {"temperature": _TEMPERATURE, "seed": 0, "refine": True},
         }
