@@ -39,7 +39,7 @@ PAIRS = 6
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
-    return small_study(tmp_path, photos=6, practice=2, trials=2, catch=2)
+    return small_study(tmp_path, photos=6, practice_trials=2, trials=2, catch_trials=2)
 
 
 @pytest.fixture

@@ -171,11 +171,12 @@ def _read_only(url: sa.URL) -> sa.URL:
 
 def _write_ahead(connection: Any) -> None:
     """Set WAL mode, retrying: SQLite does not wait when two processes do so at once."""
-    for wait in range(100):
+    until = time.monotonic() + 2 * LOCK_SECONDS
+    while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError:
-            if wait == 99:
+            if time.monotonic() > until:
                 raise
             time.sleep(0.05)
