@@ -28,6 +28,7 @@ class Asked(TypedDict, total=False):
     sample: int | None
     filter: Filter | None
     refine: bool | None
+    mark: bool | None
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Options:
         filter: what the model's own guided filter is applied to: ``"chroma"``, the colored
             ``"image"``, or ``"none"``; of models that have one.
         refine: whether a sampler's second stage is used; of samplers that have one.
+        mark: whether the result says in its XMP that its colors are made, and by which model.
     """
 
     saturation: float = 1.0
@@ -59,6 +61,7 @@ class Options:
     sample: int | None = None
     filter: Filter | None = None
     refine: bool | None = None
+    mark: bool = True
 
     @classmethod
     def resolve(cls, card: Card, **asked: Unpack[Asked]) -> Options:
@@ -81,6 +84,7 @@ class Options:
             "sample": (1, *samples),
             "filter": ("chroma", card.filter is not None, "has no filter of its own"),
             "refine": (True, card.has("refine"), "has no second stage"),
+            "mark": (True, True, ""),
         }
         if unknown := sorted(everything.keys() - defaults.keys()):
             raise SettingError(
@@ -115,5 +119,6 @@ def _check(held: dict[str, Any]) -> None:
     for option, low in {"seed": 0, "sample": 1}.items():
         if not (type(held.get(option, low)) is int and held.get(option, low) >= low):
             raise SettingError(f"{option} is a whole number from {low}, not {held[option]!r:.40}")
-    if type(held.get("refine", True)) is not bool:
-        raise SettingError(f"refine is True or False, not {held['refine']!r}")
+    for option in ("refine", "mark"):
+        if type(held.get(option, True)) is not bool:
+            raise SettingError(f"{option} is True or False, not {held[option]!r:.40}")
