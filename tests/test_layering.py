@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "tintype"
 HEAVY = {"numpy", "onnxruntime", "torch", "PIL", "fastapi", "jinja2", "sqlalchemy", "uvicorn"}
-WITHOUT_TORCH = ("errors", "card", "color", "photo", "runtime", "evaluation", "study", "cli")
+WITHOUT_TORCH = ("errors", "card", "color", "photo", "runtime", "evaluation", "web", "study", "cli")
 
 
 def loaded_by(code: str) -> set[str]:

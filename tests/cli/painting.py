@@ -25,6 +25,7 @@ class Painter:
         options={"vividness": 0.6},
         enlarge="guided",
         filter=None,
+        normalise=False,
         has="decode".__eq__,
     )
 

@@ -14,13 +14,14 @@ from tintype.runtime.registry import WEIGHTS_VARIABLE
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tint.small`` predicts a distribution, ``plain.small`` and ``filtered.small`` chroma."""
+    """``tint.small`` predicts a distribution, ``plain``, ``faded`` and ``filtered`` chroma."""
     folder = tmp_path_factory.mktemp("models")
     bins_model(folder)
     chroma_model(folder)
     chroma_model(
         folder, "filtered.small", space="yuv", filter=GuidedFilter(4, 1e-3), gain=(0.2, 0.1)
     )
+    chroma_model(folder, "faded.small", normalise=True)
     sampler_model(folder)
     sampler_model(folder, "tint_sampler.plain", refine=False)
     hinted_model(folder)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_models import bins_model, chroma_model, write
+from tiny_models import bins_model, write
 
 from tintype.card import Size
 from tintype.color.guided import resize_bilinear
@@ -230,10 +230,48 @@ def test_chroma_that_is_none_is_never_written(tmp_path, landscape, graph):
         Colorizer(card.path).colorize(landscape)
 
 
-def test_tones_that_cannot_be_stretched_yet_are_refused(tmp_path):
-    card = chroma_model(tmp_path, normalise=True)
-    with pytest.raises(CorruptModelError, match="upgrade tintype"):
-        Colorizer(card.path)
+def test_a_faded_print_gets_the_colors_of_the_whole_one(tmp_path, landscape):
+    low, high = landscape.min(), landscape.max()
+    whole = ((landscape - low) * (255.0 / (high - low))).round().astype(np.uint8)
+    faded = (100 + whole * 0.2).round().astype(np.uint8)
+    colorizer = Colorizer(bins_model(tmp_path, normalise=True).path)
+    wanted = colorizer.chroma(whole)
+    missed, unaided = (
+        np.abs(colorizer.chroma(faded, normalise=on) - wanted).mean() for on in (True, False)
+    )
+    assert missed < 0.3 * unaided
+    lightness = rgb_to_lab(colorizer.colorize(faded).rgb() / 255)[..., 0]
+    assert np.abs(lightness - rgb_to_lab(faded[..., None] / 255 * np.ones(3))[..., 0]).max() < 0.5
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_a_panorama_has_the_colors_of_its_parts(tmp_path, tall):
+    random = np.random.default_rng(0)
+    height, width = 64, 64 * 9
+    ramp = np.linspace(0.2, 0.8, width) + 0.02 * random.standard_normal((height, width))
+    panorama = (255 * ramp).round().astype(np.uint8)
+    colorizer = Colorizer(bins_model(tmp_path, size=Size(64, longest=256, multiple=8)).path)
+    chroma = colorizer.chroma(panorama.T if tall else panorama)
+    if tall:
+        chroma = chroma.transpose(0, 2, 1)
+    assert chroma.shape == (2, 16, 16 * 9)
+    for start in range(0, width - 128, 64):
+        part = colorizer.chroma(np.ascontiguousarray(panorama[:, start : start + 128]))
+        cells = slice(start // 4, start // 4 + 32)
+        np.testing.assert_allclose(chroma[:, :, cells], part, atol=1e-3)
+
+
+def test_the_longest_picture_there_can_be_is_looked_at_in_bounds():
+    assert network_size(2, 4_000_000, Size(160, longest=640), windows=True) == (32, 5120)
+    assert network_size(4_000_000, 2, Size(160, longest=640), windows=True) == (5120, 32)
+
+
+def test_what_a_network_cannot_see_well_is_said(tmp_path, landscape):
+    dots = np.where(landscape > 120, 255, 0).astype(np.uint8)
+    assert "pure black or pure white" in Colorizer("tint").colorize(dots).notes[0]
+    long = np.tile(landscape, (1, 4))
+    assert "sees it small" in Colorizer("tint_sampler").colorize(long).notes[0]
+    assert not Colorizer("tint").colorize(long).notes
 
 
 def test_a_square_network_colors_any_shape(tmp_path, landscape):

@@ -1,4 +1,4 @@
-"""Warmth: b of what is colored, and of nothing else."""
+"""Warmth, of what is colored and of nothing else; and joining part by part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tintype.color.spaces import lab_to_rgb, rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
+from tintype.runtime import joining
 from tintype.runtime.colorizer import Colorizer
 from tintype.runtime.joining import warmed
 
@@ -53,3 +54,11 @@ def test_every_model_can_be_warmer(name, landscape):
     deep = landscape.astype(np.uint16) * 257
     assert colorizer.colorize(deep, warmth=1).bit_depth == 16
     assert colorizer.colorize(np.full((1, 3), 128, np.uint8), warmth=1).width == 3
+
+
+@pytest.mark.parametrize("name", ["plain", "filtered"])
+def test_rows_of_any_length_are_joined_part_by_part(name, landscape, monkeypatch):
+    colorizer = Colorizer(name)
+    whole = colorizer.colorize(landscape).rgb()
+    monkeypatch.setattr(joining, "_STRIP_PIXELS", 70)
+    assert np.array_equal(colorizer.colorize(landscape).rgb(), whole)

@@ -11,10 +11,11 @@ HELD = {
     "tint": {"vividness": 0.8},
     "filtered": {"filter": "chroma"},
     "tint_sampler": {"temperature": 0.8, "seed": 0, "sample": 1, "refine": True},
+    "faded": {"normalise": True},
     "tint_sampler.plain": {"temperature": 0.8, "seed": 0, "sample": 1},
 }
 ASKED = {"vividness": 0.3, "filter": "image", "temperature": 1.5, "seed": 7, "refine": False}
-ASKED |= {"sample": 3}
+ASKED |= {"sample": 3, "normalise": False}
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -53,6 +54,7 @@ def test_a_model_takes_its_own_options_and_no_others(name):
         ("tint_sampler", "seed", -1),
         ("tint_sampler", "seed", 1.5),
         ("tint_sampler", "refine", "none"),
+        ("faded", "normalise", 1),
     ],
 )
 def test_what_is_out_of_range_is_said(name, option, value):

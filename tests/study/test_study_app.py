@@ -14,11 +14,12 @@ import pytest
 from starlette.testclient import TestClient
 from study.material import small_study
 
-from tintype.study.app import RateLimits, create_app
+from tintype.study.app import create_app
+from tintype.study.limits import RateLimits
 from tintype.study.manifest import FALSE_COLORS, Study, read_owner_token
-from tintype.study.protection import RateLimiter
 from tintype.study.records import Session
 from tintype.study.storage import AnswerStore
+from tintype.web.limiter import RateLimiter
 
 HTTPS = "https://study.example"
 

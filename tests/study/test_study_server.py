@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import json
 import random
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from study.material import small_study
@@ -18,8 +22,9 @@ from study.serving import RemoteRater, served
 from tintype.errors import DataError
 from tintype.study.assignment import assign_trials, pairs_of_assignment
 from tintype.study.manifest import Study
-from tintype.study.serve import is_public, serve_study
+from tintype.study.serve import serve_study
 from tintype.study.storage import AnswerStore
+from tintype.web.listener import is_public
 
 LOST = (OSError, http.client.HTTPException)  # what a rater meets when the server dies
 
@@ -149,6 +154,74 @@ def test_the_server_says_where_it_is_and_ends_by_a_signal(study: Study) -> None:
     assert process.returncode == 143
     assert "nothing is encrypted" in err.replace("\n", " ")
     assert "Traceback" not in err
+
+
+def test_while_somebody_locks_the_answers_all_else_goes_on(study: Study) -> None:
+    """Forty answers that wait, each in its thread, left none for a page."""
+    with served(study.folder) as (process, address):
+        state = (rater := RemoteRater(address)).begin()
+        lock = sqlite3.connect(study.folder / "answers.sqlite", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+
+        def press() -> tuple[int, str | None, float]:
+            other = RemoteRater(address)
+            other.cookie = rater.cookie
+            started = time.monotonic()
+            content = {"form_key": state["form_key"], "position": 0, "choice": "left"}
+            kind = {"Content-Type": "application/json"}
+            reply = other._ask("POST", "/answer", json.dumps(content), kind)
+            other.close()
+            return reply.status, reply.getheader("Retry-After"), time.monotonic() - started
+
+        with ThreadPoolExecutor(60) as pool:
+            pressed = [pool.submit(press) for _ in range(60)]
+            time.sleep(1)
+            seconds = {}
+            for page in ("/health", "/static/study.js", "/thanks", "/report"):
+                started = time.monotonic()
+                assert rater._ask("GET", page).status in (200, 303)
+                seconds[page] = time.monotonic() - started
+            replies = [reply.result() for reply in pressed]
+        assert seconds["/health"] < 0.8  # while all threads wait
+        assert max(seconds.values()) < 4
+        assert {reply[:2] for reply in replies} == {(503, "3")}
+        assert max(reply[2] for reply in replies) < 6
+        status, _, waited = press()
+        assert status == 503
+        assert waited < 1  # it is known to be locked
+        lock.close()
+        rater.answer(state, "left")
+        rater.close()
+        process.kill()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert "locked by another program" in said
+        assert "Traceback" not in said
+
+
+def test_nothing_redirects_to_another_host(study: Study) -> None:
+    with served(study.folder, "--proxy") as (_, address):
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+        for page in ("/trial/", "/instructions/", "/picture/x/", "/trial", "/thanks", "//evil/"):
+            connection.request("GET", page, headers={"Host": "evil.example"})
+            response = connection.getresponse()
+            response.read()
+            assert response.status in (303, 404)
+            assert "evil" not in (response.getheader("Location") or "")
+        connection.close()
+
+
+def test_names_of_others_are_answered_to_behind_a_proxy_only(study: Study) -> None:
+    for words, expected in (((), 421), (("--proxy",), 200), (("--host", "0.0.0.0"), 200)):
+        with served(study.folder, *words) as (_, address):
+            port = urlsplit(address).port
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            for host, status in (("study.example", expected), ("localhost:8000", 200)):
+                connection.request("GET", "/health", headers={"Host": host})
+                response = connection.getresponse()
+                response.read()
+                assert response.status == status
+            connection.close()
 
 
 def test_a_port_that_is_taken_is_said_to_be(study: Study) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from study.material import small_study
 
 from tintype.errors import DataError
 from tintype.study.assignment import assign_trials, pairs_of_assignment
+from tintype.study.database import LOCK_SECONDS, DatabaseBusyError
 from tintype.study.manifest import Study
 from tintype.study.records import Measurements, Pair, Session
 from tintype.study.storage import AnswerStore
@@ -288,3 +292,23 @@ def test_a_report_reads_what_a_server_has_just_kept(store: AnswerStore, study: S
     reading = AnswerStore(study, create=False)
     assert reading.raters() == store.raters()
     reading.close()
+
+
+def test_a_write_waits_shortly_for_another_programs_lock(store: AnswerStore, study: Study) -> None:
+    _, session = store.enroll()
+    path = study.folder / "answers.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, other.rollback).start()
+    assert store.present_next(session) is not None
+    other.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:  # their waits do not add up
+        writes = [pool.submit(store.present_next, session) for _ in range(8)]
+    assert {type(write.exception()) for write in writes} == {DatabaseBusyError}
+    assert LOCK_SECONDS - 0.1 < time.monotonic() - started < 2 * LOCK_SECONDS
+    assert store.find_session("another") is None  # reading goes on
+    with pytest.raises(DataError, match="locked by another program"):
+        store.withdraw(session)
+    other.close()
+    assert store.present_next(session) is not None

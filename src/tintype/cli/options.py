@@ -58,6 +58,8 @@ class ColorOptions:
         enlarge: bring the chroma to the photograph's size along the edges of its luminance
             (guided), or without a look at them (bilinear).
         refine: use the second stage of a model that samples.
+        normalise: show the network the tones of a faded photograph stretched; its own lightness
+            stays.
         temperature: of a model that samples: lower is calmer, higher bolder.
         seed: of a model that samples: another seed gives other colours.
         sample: of a model that samples: make the sample of this number, and no other.
@@ -80,6 +82,9 @@ class ColorOptions:
     refine: Annotated[bool | None, Parameter(show_default=lambda _: "where the model has one")] = (
         None
     )
+    normalise: Annotated[
+        bool | None, Parameter(show_default=lambda _: "where the model is made for it")
+    ] = None
     temperature: Annotated[
         float | None, Parameter(validator=Number(gte=1e-3, lte=10), show_default=_own)
     ] = None

@@ -103,7 +103,8 @@ def create(
         for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
             progress.say(f"tintype: {line}")
 
-        from tintype.study.create import check_new_folder, check_settings, create_study
+        from tintype.study.create import check_new_folder, create_study
+        from tintype.study.manifest import check_settings
 
         settings = _settings(words, numbers, consent, max_catch_errors, seed)
         check_settings(settings)
@@ -193,7 +194,7 @@ def serve(
         rate_limit: requests a second that one address may make; 0 for no limits.
     """
     with needs_extra("web", "a study", _PACKAGES):
-        from tintype.study.app import RateLimits
+        from tintype.study.limits import RateLimits
         from tintype.study.manifest import TOKEN
         from tintype.study.serve import is_public, serve_study
 

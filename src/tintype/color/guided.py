@@ -225,23 +225,29 @@ def _with_limits(coefficients: Sequence[tuple[Plane, Plane]], guide: Plane) -> G
 
 
 def enlarge(
-    coefficients: GuidedCoefficients, gray: NDArray, rows: slice, full: tuple[int, ...]
+    coefficients: GuidedCoefficients,
+    gray: NDArray,
+    rows: slice,
+    full: tuple[int, ...],
+    columns: slice | None = None,
 ) -> NDArray[np.float32]:
-    """Return the chroma of a strip of the photograph; strips joined equal the whole, bit for bit.
+    """Return the chroma of a part of the photograph; parts joined equal the whole, bit for bit.
 
     Args:
         coefficients: those of the whole photograph.
-        gray: gamma-encoded gray of the strip, (n, W): uint8, uint16, or float in [0, 1].
+        gray: gamma-encoded gray of the part, (n, m): uint8, uint16, or float in [0, 1].
         rows: the n rows of the photograph that it holds.
         full: shape of the photograph, (H, W).
+        columns: the m columns; all if not given.
 
     Returns:
-        Chroma, (n, W, 2), in its own units. Its two planes lie apart in memory.
+        Chroma, (n, m, 2), in its own units. Its two planes lie apart in memory.
     """
     height, width = full
     guide_height, guide_width = coefficients.low.shape
     above, down = _interpolation_positions(np.arange(rows.start, rows.stop), height, guide_height)
-    left, across = _interpolation_positions(np.arange(width), width, guide_width)
+    across_all = np.arange(width) if columns is None else np.arange(columns.start, columns.stop)
+    left, across = _interpolation_positions(across_all, width, guide_width)
 
     # Across first, and only on the rows of the fit that this strip lies between.
     top, bottom = above[0], min(above[-1] + 1, guide_height - 1)
@@ -258,7 +264,7 @@ def enlarge(
 
     chroma = np.empty((2, *gray.shape), dtype=np.float32)
     scale = _unit_scale(gray)
-    longest = max(1, _BLOCK_PIXELS // width)
+    longest = max(1, _BLOCK_PIXELS // gray.shape[1])
     start = 0
     while start < len(gray):
         # Rows between the same two rows of the fit, as many as the cache holds.

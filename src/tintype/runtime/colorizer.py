@@ -35,6 +35,7 @@ from tintype.runtime.sampler import Sampler, Samples
 from tintype.runtime.seen import Seen, check_takes_hints, network_inputs, see
 from tintype.runtime.session import Session, checked_chroma, cores
 from tintype.runtime.suggest import correction, peaks
+from tintype.runtime.windows import Tensors, in_windows
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,11 +75,6 @@ class Colorizer:
         self._sampler: Sampler | None = None
         self._network: Session | None = None
         self._decoder: Session | None = None
-        if self.card.normalise:
-            raise CorruptModelError(
-                f"{self.card.name} is to see tones that are stretched, which this version of "
-                "tintype does not do; upgrade tintype."
-            )
         self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
         if self.card.kind == "sampler":
             self._sampler = Sampler(self.card, self.threads)
@@ -130,7 +126,7 @@ class Colorizer:
         """
         options = options or self.options(**asked)
         photo = _photo(photo)
-        seen = see(self.card, photo.gray, hints)
+        seen = see(self.card, photo.gray, hints, options.normalise)
         return self._painted(photo, seen, self._chroma(seen, options), options)
 
     def suggest(
@@ -163,7 +159,9 @@ class Colorizer:
             raise SettingError(f"count is a number of suggestions from 1, not {count!r}")
         photo = _photo(photo)
         row, column = pixel(photo.gray, x, y)
-        bins = self._network.run(see(self.card, photo.gray, hints).tensors())["bins"]
+        options = self.options()
+        seen = see(self.card, photo.gray, hints, options.normalise)
+        bins = in_windows(self._network.run, seen.tensors())["bins"]
         if bins.shape[:2] != (1, len(ab_bins())) or not (bins.size and np.isfinite(bins).all()):
             raise CorruptModelError(
                 f"{self.card.file()} gives no distribution over {len(ab_bins())} bins; reinstall "
@@ -171,7 +169,7 @@ class Colorizer:
             )
         height, width = photo.gray.shape
         at = (row * bins.shape[2] // height, column * bins.shape[3] // width)
-        vividness = self.options().vividness or 0.0
+        vividness = options.vividness or 0.0
         if vividness not in self._corrections:
             self._corrections[vividness] = correction(self._decoder, vividness)
         found = bins[0, :, at[0], at[1]] - self._corrections[vividness]
@@ -205,7 +203,7 @@ class Colorizer:
         if count < 1:
             raise SettingError(f"count is a number of samples from 1, not {count}")
         photo = _photo(photo)
-        seen = see(self.card, photo.gray, hints)
+        seen = see(self.card, photo.gray, hints, options.normalise)
         samples = _drawn(sampler, seen, options, count)
         bits = samples.bits
 
@@ -226,7 +224,7 @@ class Colorizer:
         """
         sampler = self._sampling()
         photo = _photo(photo)
-        seen = see(self.card, photo.gray)
+        seen = see(self.card, photo.gray, normalise=self.options().normalise)
         features = sampler.features(seen.gray, seen.hints)
         chroma = self.true_chroma(photo, (features.shape[2], features.shape[3]))
         nats = sampler.score(features, chroma[None])[0].astype(np.float64)
@@ -258,7 +256,7 @@ class Colorizer:
             CorruptModelError: the model gives what is no chroma.
         """
         options = options or self.options(**asked)
-        return self._chroma(see(self.card, gray, hints), options)
+        return self._chroma(see(self.card, gray, hints, options.normalise), options)
 
     def true_chroma(self, photo: Photo, cells: tuple[int, int]) -> NDArray[np.float32]:
         """Return a photograph's own mean chroma over each of (h, w) cells, (2, h, w).
@@ -305,12 +303,16 @@ class Colorizer:
         if self._sampler is not None:
             drawn = _drawn(self._sampler, seen, options, 1, (options.sample or 1) - 1)
             return self._finished(seen, drawn.chroma, options)
-        assert self._network is not None
-        tensors = self._network.run(seen.tensors())
-        if self._decoder is not None:
-            tensors["vividness"] = np.array(options.vividness, np.float32)
-            tensors = self._decoder.run(tensors)
-        return checked_chroma(self.card, tensors["chroma"])
+
+        def look(tensors: Tensors) -> Tensors:
+            assert self._network is not None
+            found = self._network.run(tensors)
+            if self._decoder is not None:
+                found["vividness"] = np.array(options.vividness, np.float32)
+                found = self._decoder.run(found)
+            return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
+
+        return in_windows(look, seen.tensors())["chroma"][0]
 
     def _finished(
         self, seen: Seen, chroma: NDArray[np.float32], options: Options
@@ -323,7 +325,7 @@ class Colorizer:
     def _painted(
         self, photo: Photo, seen: Seen, chroma: NDArray[np.float32], options: Options
     ) -> Photo:
-        """The photograph in these colors, with what there is to say of the hints."""
+        """The photograph in these colors, with what there is to say of what was seen."""
         colored = photo.with_rgb(self.join(photo.gray, chroma, options))
         if options.mark:
             maker = f"tintype {version('tintype')}, {self.card.name}"

@@ -1,12 +1,13 @@
 """Joining luminance at full size with chroma at the model's, in the ways the options name.
 
-Work at full size goes by strips of rows, several at once on as many threads: beyond the gray plane
-and the result, memory grows with the width of the photograph, not with its height.
+Work at full size goes by strips of rows, in parts where they are very long, several at once on as
+many threads: beyond the gray plane and the result, memory does not grow with the photograph.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,18 +62,19 @@ def join(
         chroma = warmed(chroma, gray, card.space, options.warmth)
     fitted = _fit(card, np.moveaxis(chroma + neutral, 0, -1), gray, options)
     rgb = np.empty((height, width, 3), gray.dtype)
-    rows = max(1, _STRIP_PIXELS // width)
+    rows, columns = max(1, _STRIP_PIXELS // width), min(width, _STRIP_PIXELS)
 
-    def strip(first: int) -> None:
-        part = slice(first, min(first + rows, height))
-        enlarged = enlarge(fitted, gray[part], part, (height, width))
+    def part(first: tuple[int, int]) -> None:
+        down = slice(first[0], min(first[0] + rows, height))
+        across = slice(first[1], min(first[1] + columns, width))
+        enlarged = enlarge(fitted, gray[down, across], down, (height, width), across)
         if card.space == "lab":
-            join_lab(gray[part], enlarged, out=rgb[part])
+            join_lab(gray[down, across], enlarged, out=rgb[down, across])
         else:
-            join_luma(gray[part], enlarged, card.space, out=rgb[part])
+            join_luma(gray[down, across], enlarged, card.space, out=rgb[down, across])
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(strip, range(0, height, rows)))
+        list(pool.map(part, product(range(0, height, rows), range(0, width, columns))))
     return rgb
 
 

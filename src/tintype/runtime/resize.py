@@ -20,16 +20,22 @@ _RESAMPLES = {
 }
 
 
-def network_size(height: int, width: int, size: Size) -> tuple[int, int]:
+#: Times its shorter side up to which a photograph that is seen in windows keeps its full height.
+_LONGEST = 32
+
+
+def network_size(height: int, width: int, size: Size, windows: bool = False) -> tuple[int, int]:
     """Return the height and width in pixels at which a network sees a photograph of this size.
 
     Of shape ``"aspect"`` the shorter side is brought to the card's, unless that made the longer one
     too long; both are then rounded to the card's multiple, so that the aspect ratio is kept to
-    within half of that. Of shape ``"square"`` both sides are the card's short side.
+    within half of that. Of shape ``"square"`` both sides are the card's short side. What is seen in
+    windows (`tintype.runtime.windows`) may be far longer.
     """
     if size.shape == "square":
         return size.short_side, size.short_side
-    scale = min(size.short_side / min(height, width), size.longest / max(height, width))
+    longest = max(size.longest, _LONGEST * size.short_side) if windows else size.longest
+    scale = min(size.short_side / min(height, width), longest / max(height, width))
 
     def fitting(side: int) -> int:
         return max(1, round(side * scale / size.multiple)) * size.multiple
@@ -37,9 +43,9 @@ def network_size(height: int, width: int, size: Size) -> tuple[int, int]:
     return fitting(height), fitting(width)
 
 
-def reduce(plane: ImageArray, size: Size) -> NDArray[np.float32]:
+def reduce(plane: ImageArray, size: Size, windows: bool = False) -> NDArray[np.float32]:
     """Return luminance, or another channel, at the network's size, in [0, 1]: (H, W) to (h, w)."""
-    height, width = network_size(plane.shape[0], plane.shape[1], size)
+    height, width = network_size(plane.shape[0], plane.shape[1], size, windows)
     if plane.dtype == np.uint16:  # eight bits are enough to be looked at
         eight = np.empty(plane.shape, np.uint8)
         plane = np.right_shift(plane, 8, out=eight, casting="unsafe")

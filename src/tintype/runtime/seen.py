@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,10 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tintype.card import Card
+from tintype.color.tones import stretched
 from tintype.errors import SettingError
 from tintype.runtime.hints import CELL, Hint, draw_hints
 from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray, reduce
+
+_TOO_LONG = 4  # times its shorter side: beyond it a network that sees a photograph whole errs
+_PURE = 0.97  # share of black and white pixels, beside which there is nothing to color
+_LOOKED_AT = 1 << 20  # pixels, at most about so many
 
 
 class Seen(NamedTuple):
@@ -21,7 +27,7 @@ class Seen(NamedTuple):
     Attributes:
         gray: luminance (H, W) in [0, 1].
         hints: (1, 3, H / 4, W / 4), all zero where there are none; None where the model takes none.
-        notes: what there is to say of the hints.
+        notes: what there is to say of the photograph and the hints.
     """
 
     gray: NDArray[np.float32]
@@ -39,13 +45,16 @@ def network_inputs(card: Card) -> dict[str, int]:
     return {"gray": 4, "hints": 4} if card.takes_hints else {"gray": 4}
 
 
-def see(card: Card, gray: ImageArray, hints: Sequence[Hint] = ()) -> Seen:
+def see(
+    card: Card, gray: ImageArray, hints: Sequence[Hint] = (), normalise: bool | None = False
+) -> Seen:
     """Return what a model is given of a photograph.
 
     Args:
         card: of the model.
         gray: luminance at full size, (H, W).
         hints: of the photograph.
+        normalise: whether the tones of a faded one are stretched.
 
     Raises:
         HintError: a hint lies outside.
@@ -53,10 +62,34 @@ def see(card: Card, gray: ImageArray, hints: Sequence[Hint] = ()) -> Seen:
     """
     if hints:
         check_takes_hints(card)
-    seen = reduce(gray, card.size)
+    windows = card.kind == "chroma" and card.size.shape == "aspect"
+    seen = reduce(gray, card.size, windows)
+    if normalise:
+        seen = stretched(seen)
+    notes = _notes(card, gray, windows)
     if not card.takes_hints:
-        return Seen(seen)
-    return Seen(seen, *draw_hints(hints, gray, (seen.shape[0] // CELL, seen.shape[1] // CELL)))
+        return Seen(seen, notes=notes)
+    drawn, said = draw_hints(hints, gray, (seen.shape[0] // CELL, seen.shape[1] // CELL))
+    return Seen(seen, drawn, [*notes, *said])
+
+
+def _notes(card: Card, gray: ImageArray, windows: bool) -> list[str]:
+    """What there is to say of a photograph in which a model sees little, or that takes no color."""
+    notes = []
+    if not windows and max(gray.shape) > _TOO_LONG * min(gray.shape):
+        notes.append(
+            f"the photograph is so long that {card.name} sees it small or squeezed; tint sees long "
+            "ones in parts"
+        )
+    step = max(1, math.isqrt(gray.size // _LOOKED_AT))
+    sparse = gray[::step, ::step]
+    pure = np.count_nonzero(sparse == 0) + np.count_nonzero(sparse == np.iinfo(gray.dtype).max)
+    if pure > _PURE * sparse.size:
+        notes.append(
+            "nearly all of it is pure black or pure white, which take no color: scan it again in "
+            "gray, not as line art or in 1 bit"
+        )
+    return notes
 
 
 def check_takes_hints(card: Card) -> None:

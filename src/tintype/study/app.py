@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import dataclass
+import logging
 from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from tintype.errors import TintypeError
 from tintype.study.analysis import analyze
 from tintype.study.assignment import Side, Trial
 from tintype.study.forms import Form, ParsedAnswer
+from tintype.study.limits import RateLimits, unavailable
 from tintype.study.manifest import Study, read_owner_token
 from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
-from tintype.study.protection import ProtectionMiddleware, RateLimiter, client_address
 from tintype.study.records import Measurements, Pair, Session
 from tintype.study.storage import AnswerStore
+from tintype.web.limiter import RateLimiter
+from tintype.web.protection import ProtectionMiddleware, client_address
 
+_log = logging.getLogger("tintype.study")
+
+_MAX_BODY_BYTES = 8192  # an answer has some 200
 _COOKIE_SECONDS = 30 * 24 * 3600
 _NO_COOKIE = (
     "This page needs a cookie, to know which pair you are at, and your browser has kept none. "
@@ -45,34 +50,33 @@ _STATIC = {
 }
 
 
-@dataclass(frozen=True)
-class RateLimits:
-    """Rate limits for each client address; the raters of a laboratory may share one.
-
-    Attributes:
-        requests: requests a second; 0 disables all limits.
-        burst: requests at once.
-        new_raters: new sessions a second.
-        new_raters_burst: new sessions at once.
-    """
-
-    requests: float = 100.0
-    burst: float = 500.0
-    new_raters: float = 1.0
-    new_raters_burst: float = 100.0
-
-
 def create_app(
-    study: Study, store: AnswerStore, limits: RateLimits | None = None
+    study: Study,
+    store: AnswerStore,
+    limits: RateLimits | None = None,
+    *,
+    own_names_only: bool = False,
 ) -> ProtectionMiddleware:
     """Create the ASGI application that serves a study.
+
+    Args:
+        study: the study.
+        store: its answers.
+        limits: rate limits for each address.
+        own_names_only: as in `ProtectionMiddleware`.
 
     Raises:
         DataError: the study's owner token is missing.
     """
     limits = limits or RateLimits()
     pages = _Handlers(study, store, limits)
-    app = FastAPI(title=study.settings.title, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=study.settings.title,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would name the Host that was asked for, not a proxy's path
+    )
     for path, methods, page in (
         ("/", ["GET", "HEAD"], pages.consent),
         ("/consent", ["GET"], pages.retry_consent),
@@ -93,16 +97,21 @@ def create_app(
         app.add_api_route(path, page, methods=methods, response_model=None)
     # Starlette's class, from which FastAPI's derives: the framework's own errors too.
     app.add_exception_handler(StarletteHTTPException, pages.error_page)
-    app.add_exception_handler(DBAPIError, pages.unavailable)
-    app.add_exception_handler(TintypeError, pages.unavailable)
+    for kind in (SQLAlchemyError, TintypeError, OSError):
+        app.add_exception_handler(kind, pages.unavailable)
     # Wraps the application: added as a middleware it would not see unhandled errors.
-    return ProtectionMiddleware(app, RateLimiter(limits.requests, limits.burst))
+    return ProtectionMiddleware(
+        app,
+        RateLimiter(limits.requests, limits.burst),
+        max_body_bytes=_MAX_BODY_BYTES,
+        own_names_only=own_names_only,
+    )
 
 
 class _Handlers:
     """The request handlers, one method a page.
 
-    They are plain functions, which the framework runs in threads, since they wait for the disk.
+    Those that wait for the disk are plain functions, which the framework runs in threads.
     """
 
     def __init__(self, study: Study, store: AnswerStore, limits: RateLimits) -> None:
@@ -282,13 +291,13 @@ class _Handlers:
 
     # Everyone
 
-    def static(self, name: str) -> Response:
+    async def static(self, name: str) -> Response:
         """Return the script, the style sheet or the icon."""
         if name not in _STATIC:
             raise HTTPException(404, "There is no such file.")
         return Response(self._static[name], media_type=_STATIC[name])
 
-    def health(self) -> Response:
+    async def health(self) -> Response:
         """Return a health check."""
         return Response("ok\n", media_type="text/plain")
 
@@ -297,17 +306,19 @@ class _Handlers:
         status = getattr(error, "status_code", 500)
         detail = getattr(error, "detail", "")
         text = _FRAMEWORK_MESSAGES.get(detail, detail)
+        headers = getattr(error, "headers", None) or {}
         if request.headers.get("content-type", "").startswith("application/json"):
-            return JSONResponse({"error": text}, status)
+            return JSONResponse({"error": text}, status, headers)
         up = "../" * (request.url.path.count("/") - 1)
         page = self._render("message.html", status, message=text, up=up)
-        page.headers.update(getattr(error, "headers", None) or {})
+        page.headers.update(headers)
         return page
 
     def unavailable(self, request: Request, error: Exception) -> Response:
-        """Return status 503 for an error of the database or the report."""
-        text = "The study cannot be reached at this moment. Nothing is lost; try again in a while."
-        return self.error_page(request, HTTPException(503, text))
+        """Return status 503 for an error of the database, the disk or the report."""
+        # Not the whole error of the database: it has the rater's keys.
+        _log.warning("a request was answered with 503: %s", _reason(error))
+        return self.error_page(request, unavailable())
 
     def _session(self, request: Request) -> Session | None:
         secret = request.cookies.get(self._cookie)
@@ -347,6 +358,10 @@ class _Handlers:
 def _feedback(trial: Trial, choice: Side) -> dict[str, Any]:
     """Return the feedback on a practice trial."""
     return {"correct": choice == trial.true_side, "true_side": trial.true_side}
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
 def _equal_secrets(given: str, secret: str) -> bool:

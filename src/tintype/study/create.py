@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from tintype.study.manifest import (
     Settings,
     Study,
     StudyPhoto,
+    check_settings,
+    hide_folder,
 )
 from tintype.study.pictures import (
     RgbImage,
@@ -94,12 +97,15 @@ def create_study(
     beside = place if place.exists() else place.parent
     partial = beside / f".{place.name}.{secrets.token_hex(4)}.partial"
     try:
-        (partial / PICTURES).mkdir(parents=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        for made in (partial, partial / PICTURES):
+            made.mkdir(0o700)
     except OSError as error:
         raise UnwritablePhotoError(f"{folder} cannot be made: {error.strerror}") from error
     try:
         study, skipped = _build_study(partial, photos, systems, settings, on_step)
-        place.mkdir(exist_ok=True)
+        place.mkdir(0o700, exist_ok=True)
+        hide_folder(place)
         # An empty folder is filled, not replaced: somebody may be in it. The manifest makes it a
         # study, so it comes last.
         for name in (PICTURES, TOKEN, MANIFEST):
@@ -121,35 +127,6 @@ def check_new_folder(folder: Path) -> None:
         )
 
 
-def check_settings(settings: Settings) -> None:
-    """Check the ranges of a study's settings.
-
-    Raises:
-        DataError: one is out of range.
-    """
-    rules = {
-        "the size of the pictures is from 32 to 2048 pixels": 32 <= settings.size <= 2048,
-        "the exposure is from 0.1 seconds to a minute, or 0 for no limit": (
-            settings.exposure_ms == 0 or 100 <= settings.exposure_ms <= 60_000
-        ),
-        "the number of trials is from 1": settings.trials >= 1,
-        "practice and catch trials are counted from 0": min(
-            settings.practice_trials, settings.catch_trials
-        )
-        >= 0,
-        "fewer catch errors are allowed than there are catch trials": (
-            settings.catch_trials == 0
-            or 0 <= settings.rules.max_catch_errors < settings.catch_trials
-        ),
-        "the seed is a whole number from 0": settings.seed >= 0,
-        "the question and the title are not empty": bool(settings.question and settings.title),
-        "there is something to consent to": bool(settings.consent),
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise DataError(f"these settings make no study: {rule}.")
-
-
 def _build_study(
     folder: Path,
     photos: Sequence[Path],
@@ -165,7 +142,7 @@ def _build_study(
         name = f"{secrets.token_hex(16)}.png"  # not from the seed: names reveal nothing
         path = folder / PICTURES / name
         path.write_bytes(data)
-        path.chmod(0o444)
+        path.chmod(0o400)
         checksums[name] = hashlib.sha256(data).hexdigest()
         return name
 
@@ -194,6 +171,10 @@ def _build_study(
         checksums=checksums,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     ).write()
+    # Times would tell the true ones, which are written first; so would the order of setting them.
+    now = time.time()
+    for name in sorted(checksums):
+        os.utime(folder / PICTURES / name, (now, now))
     token = folder / TOKEN
     token.touch(mode=0o600)
     token.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")

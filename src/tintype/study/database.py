@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -12,9 +14,23 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from tintype.errors import DataError, MissingExtraError
+
+#: How long a write waits for those of other processes, each of which takes milliseconds.
+LOCK_SECONDS = 2.0
+_LOCK_MS = round(1000 * LOCK_SECONDS)
+
+
+class DatabaseBusyError(DataError):
+    """Somebody else has held the lock of the database for longer than a write waits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database of the answers is locked by another program: close what has it open, "
+            "or wait until its backup is done."
+        )
 
 
 class FifoLock:
@@ -76,16 +92,21 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
                 url,
                 pool_size=20,
                 pool_pre_ping=True,
-                connect_args={"options": "-c synchronous_commit=on"},
+                connect_args={
+                    "connect_timeout": 5,
+                    "options": f"-c synchronous_commit=on -c lock_timeout={_LOCK_MS}",
+                },
             )
         except (ModuleNotFoundError, NoSuchModuleError) as error:
             raise MissingExtraError("postgres", "keeping answers in PostgreSQL") from error
+    if writes and url.database not in (None, "", ":memory:"):
+        _hide_files(url.database)
     engine = sa.create_engine(url if writes else _read_only(url), pool_size=40)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
-        connection.execute("PRAGMA busy_timeout = 30000")
+        connection.execute(f"PRAGMA busy_timeout = {_LOCK_MS}")
         if not writes:
             return
         _write_ahead(connection)
@@ -96,10 +117,46 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         # A writer that began as a reader would fail, not wait, when another one was faster.
-        writing = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        until = connection.get_execution_options().get("writes_until")
+        if until is None:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _begin_immediate(connection, until)
 
     return engine
+
+
+def _begin_immediate(connection: sa.Connection, until: float) -> None:
+    """Take the lock of an SQLite database, or raise DatabaseBusyError.
+
+    SQLite's own wait asks every 100 ms, and would miss the moments in which a busy server lets go.
+    """
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except OperationalError as error:
+                if "locked" not in str(error.orig):
+                    raise
+            if time.monotonic() >= until:
+                raise DatabaseBusyError
+            time.sleep(random.uniform(0.001, 0.01))
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_LOCK_MS}")
+
+
+def _hide_files(path: str) -> None:
+    """Let nobody else read a database: it says which sides are true.
+
+    SQLite gives its log and its index the permissions of the file they belong to.
+    """
+    with contextlib.suppress(OSError):  # SQLite says better what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(OSError):
+            os.chmod(name, 0o600)
 
 
 def _read_only(url: sa.URL) -> sa.URL:

@@ -9,11 +9,16 @@ Answers are kept beside it, in a database of their own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from tintype.errors import DataError
 
@@ -22,6 +27,9 @@ MANIFEST, PICTURES, TOKEN = "study.json", "pictures", "owner-token"
 
 #: Name of the false colours that catch trials show beside the true ones.
 FALSE_COLORS = "false colours"
+
+#: Names of pictures as they are made: nothing that leads out of their folder.
+_PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.png")
 
 Kind = Literal["practice", "trial", "catch"]
 
@@ -170,11 +178,49 @@ class Study:
         return read_study(self.folder)
 
 
+def hide_folder(folder: Path) -> None:
+    """Let nobody but its owner look into a study's folder, where the file system can say so."""
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+
+
 def compute_digest(record: dict[str, Any]) -> str:
     """Return the SHA-256 of a study's record, without the digest in it."""
     content = {key: value for key, value in record.items() if key != "digest"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the ranges of a study's settings.
+
+    Raises:
+        DataError: one is out of range.
+    """
+    rules = {
+        "the size of the pictures is from 32 to 2048 pixels": 32 <= settings.size <= 2048,
+        "the exposure is from 0.1 seconds to a minute, or 0 for no limit": (
+            settings.exposure_ms == 0 or 100 <= settings.exposure_ms <= 60_000
+        ),
+        "the number of trials is from 1": settings.trials >= 1,
+        "practice and catch trials are counted from 0": min(
+            settings.practice_trials, settings.catch_trials
+        )
+        >= 0,
+        "fewer catch errors are allowed than there are catch trials": (
+            settings.catch_trials == 0
+            or 0 <= settings.rules.max_catch_errors < settings.catch_trials
+        ),
+        "the shares of the rules are from 0 to 1": (
+            0 <= settings.rules.max_fast_share <= 1 and 0 <= settings.rules.side_bias_alpha <= 1
+        ),
+        "the seed is a whole number from 0": settings.seed >= 0,
+        "the question and the title are not empty": bool(settings.question and settings.title),
+        "there is something to consent to": bool(settings.consent),
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise DataError(f"these settings make no study: {rule}.")
 
 
 def read_study(folder: Path) -> Study:
@@ -187,34 +233,67 @@ def read_study(folder: Path) -> Study:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         version = record.pop("tintype_study")
+        changed = version == VERSION and compute_digest(record) != record.get("digest")
     except FileNotFoundError:
         raise DataError(
             f"{folder} holds no study: prepare one with  tintype study create"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); restore it from a copy.") from error
     if version != VERSION:
         raise DataError(
             f"{path} was made by another version of tintype (format {version}, not {VERSION}): "
             "create the study again."
         )
-    if compute_digest(record) != record.get("digest"):
+    if changed:
         raise DataError(
             f"{path} was changed since the study was made: its checksum is not its own. A study "
             "stays as it is; restore it from a copy, or create a new one."
         )
-    settings = record["settings"]
-    settings["rules"] = ExclusionRules(**settings["rules"])
-    settings["consent"] = tuple(settings["consent"])
-    return Study(
-        folder=folder,
-        settings=Settings(**settings),
-        systems=record["systems"],
-        photos=tuple(StudyPhoto(**photo) for photo in record["photos"]),
-        checksums=record["checksums"],
-        created=record["created"],
-        digest=record["digest"],
-    )
+    try:
+        # As JSON, which is strict about numbers and text and takes lists for tuples.
+        text = json.dumps({**record, "folder": os.fspath(folder)})
+        study = TypeAdapter(Study).validate_json(text, strict=True)
+        check_settings(study.settings)
+        _check_photos(study)
+        if study.to_json() != record:  # nothing has a default here
+            raise DataError("something is missing in it, or does not belong there")
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except DataError as error:
+        reason = str(error)
+    else:
+        return Study(**{**vars(study), "folder": folder})
+    raise DataError(f"{path} describes no study ({reason}); restore it from a copy.")
+
+
+def _check_photos(study: Study) -> None:
+    """Check that photographs, systems and pictures belong together.
+
+    Raises:
+        DataError: they do not.
+    """
+    settings, systems = study.settings, set(study.systems)
+    shown = {name for photo in study.photos for name in (photo.true, *photo.colorized.values())}
+    rules = {
+        "it has a system": systems and FALSE_COLORS not in systems,
+        "each rater has a trial for each system": settings.trials >= len(systems),
+        "there are photographs for each kind of trial": (
+            len(study.photos_of_kind("practice")) == settings.practice_trials
+            and len(study.photos_of_kind("catch")) == settings.catch_trials
+            and len(study.photos_of_kind("trial")) >= len(systems)
+        ),
+        "each photograph is there in the colours of each system": all(
+            set(photo.colorized) == ({FALSE_COLORS} if photo.kind == "catch" else systems)
+            for photo in study.photos
+        ),
+        "each picture has a checksum": shown == set(study.checksums),
+        "each picture lies in its folder": all(map(_PICTURE_NAME.fullmatch, study.checksums)),
+    }
+    for rule, holds in rules.items():
+        if not holds:
+            raise DataError(f"it does not hold that {rule}")
 
 
 def verify_pictures(study: Study) -> None:
@@ -223,9 +302,12 @@ def verify_pictures(study: Study) -> None:
     Raises:
         DataError: one is missing or damaged.
     """
+    pictures = (study.folder / PICTURES).resolve()
     for name, checksum in study.checksums.items():
         path = study.picture_path(name)
         try:
+            if path.resolve().parent != pictures:  # a link
+                raise DataError(f"{path} lies outside the study; restore it from a copy.")
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}; restore it from a copy.") from error
@@ -242,8 +324,9 @@ def read_owner_token(study: Study) -> str:
     path = study.folder / TOKEN
     try:
         token = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; write a long random line into it.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", "not text")
+        raise DataError(f"{path}: {reason}; write a long random line into it.") from error
     if len(token) < 16:
         raise DataError(f"{path} holds no secret to speak of; write a long random line into it.")
     return token

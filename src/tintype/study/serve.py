@@ -1,18 +1,14 @@
-"""The server process of a study: uvicorn on a socket, without access log."""
+"""The server process of a study."""
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import socket
 from collections.abc import Callable
 
-import uvicorn
-
-from tintype.errors import DataError
-from tintype.study.app import RateLimits, create_app
-from tintype.study.manifest import Study, verify_pictures
+from tintype.study.app import create_app
+from tintype.study.limits import RateLimits
+from tintype.study.manifest import Study, hide_folder, verify_pictures
 from tintype.study.storage import AnswerStore
+from tintype.web.listener import is_public, listen, serve, url_of
 
 
 def serve_study(
@@ -42,48 +38,15 @@ def serve_study(
         DataError: the study was changed, the database cannot be used, or the port is taken.
         MissingExtraError: the database's driver is not installed.
     """
+    hide_folder(study.folder)  # a copy has lost its permissions
     verify_pictures(study)
     store = AnswerStore(study, database)
     try:
-        app = create_app(study, store, limits)
-        with _bind_socket(host, port) as listener:
-            config = uvicorn.Config(
-                app,
-                log_level="warning",
-                access_log=False,  # it would keep the raters' addresses
-                server_header=False,
-                date_header=False,
-                proxy_headers=proxy,
-                forwarded_allow_ips="127.0.0.1,::1",
-                lifespan="off",
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=5,
-            )
+        # On an address of this machine alone nobody else's name is right, but a proxy's.
+        app = create_app(study, store, limits, own_names_only=not (proxy or is_public(host)))
+        with listen(host, port) as listener:
             if on_ready is not None:
-                on_ready(_url(host, listener.getsockname()[1]))
-            uvicorn.Server(config).run(sockets=[listener])
+                on_ready(url_of(host, listener))
+            serve(app, listener, proxy=proxy)
     finally:
         store.close()
-
-
-def is_public(host: str) -> bool:
-    """Return whether other machines can reach a server on this host address."""
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
-
-
-def _bind_socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise DataError(
-            f"cannot listen on {host}, port {port} ({reason}); choose another --port or --host."
-        ) from error
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tintype.errors import DataError
 from tintype.study import schema
 from tintype.study.assignment import Side, Trial, assign_trials
-from tintype.study.database import FifoLock, create_engine, parse_url
+from tintype.study.database import LOCK_SECONDS, FifoLock, create_engine, parse_url
 from tintype.study.manifest import Study
 from tintype.study.records import Answer, Measurements, Pair, Rater, Session
 
@@ -74,6 +74,7 @@ class AnswerStore:
             url = parse_url(database)
         self._is_sqlite = url.get_backend_name() == "sqlite"
         self._writing = FifoLock() if self._is_sqlite else contextlib.nullcontext()
+        self._locked = False
         self.url = url.render_as_string(hide_password=True)
         self._engine = create_engine(url, durable=source == "real", writes=create)
         try:
@@ -222,11 +223,19 @@ class AnswerStore:
     def _write_transaction(self) -> Iterator[sa.Connection]:
         """Begin a durable write transaction.
 
-        For SQLite the writers of one process queue: its own busy handler would poll.
+        For SQLite the writers of one process queue: its own busy handler would poll. When one of
+        them has found it locked by another program, the others do not wait, since each would
+        keep a thread: until one has got the lock.
+
+        Raises:
+            DatabaseBusyError: another program holds SQLite's lock.
         """
         with self._writing, self._engine.connect() as connection:
-            connection = connection.execution_options(writes=True)
+            until = time.monotonic() + (0 if self._locked else LOCK_SECONDS)
+            connection = connection.execution_options(writes_until=until)
+            self._locked = True  # if the next line raises
             with connection.begin():
+                self._locked = False
                 yield connection
 
     def _create_tables(self) -> None:

@@ -1,0 +1,1 @@
+"""What every server of tintype needs before its pages: a listener, deadlines, limits and checks."""

@@ -1,0 +1,157 @@
+"""ASGI middleware: security headers, rate limit, limits of requests, Host and Origin checks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tintype.web.limiter import RateLimiter
+
+#: Pages run the server's own scripts and styles, and reach nothing but the server.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS = {
+    # For pages, pictures and errors alike.
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_MAX_HEADER_BYTES = 16 * 1024
+_BODY_SECONDS = 20.0
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+
+
+class ProtectionMiddleware:
+    """ASGI middleware around a whole application.
+
+    Args:
+        app: what it protects.
+        requests: the rate limiter of requests.
+        max_body_bytes: the longest body of a request.
+        own_names_only: answer only to names that nobody else can own: addresses, names without a
+            dot, .localhost. A page of another site could else have its own name lead here, and
+            read what is meant for this machine (DNS rebinding).
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        requests: RateLimiter,
+        *,
+        max_body_bytes: int,
+        own_names_only: bool = False,
+    ) -> None:
+        self._app = app
+        self._requests = requests
+        self._max_body_bytes = max_body_bytes
+        self._own_names_only = own_names_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reject or forward a request; responses get the security headers either way."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._rejection(scope)
+        body = b""
+        if refusal is None and scope["method"] not in _SAFE_METHODS:
+            body, refusal = await self._read_body(receive)
+        if refusal is not None:
+            await refusal(scope, receive, send_protected)
+            return
+        given = scope["method"] in _SAFE_METHODS
+
+        async def receive_body() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, receive_body, send_protected)
+
+    def _rejection(self, scope: Scope) -> PlainTextResponse | None:
+        headers = Headers(scope=scope)
+        if not self._requests.allow(client_address(scope)):
+            again = {"Retry-After": "2"}
+            return PlainTextResponse("Too many requests; wait a moment.", 429, again)
+        if sum(len(name) + len(value) for name, value in headers.raw) > _MAX_HEADER_BYTES:
+            return PlainTextResponse("The head of the request is too large.", 431)
+        if not _is_host(headers.get("host", ""), self._own_names_only):
+            return PlainTextResponse(
+                "This server does not go by that name. Behind a reverse proxy it is started with "
+                "--proxy.",
+                421,
+            )
+        if scope["method"] not in _SAFE_METHODS and not _is_same_origin(headers):
+            return PlainTextResponse("This form was sent from another site.", 403)
+        return None
+
+    async def _read_body(self, receive: Receive) -> tuple[bytes, PlainTextResponse | None]:
+        """Read the body of a request; return it, or the response to one too long or too slow."""
+        body = b""
+        with anyio.move_on_after(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return b"", None
+                body += message.get("body", b"")
+                if len(body) > self._max_body_bytes:
+                    return b"", PlainTextResponse("The request is too large.", 413)
+                if not message.get("more_body"):
+                    return body, None
+        return b"", PlainTextResponse("The request takes too long.", 408)
+
+
+def client_address(scope: Scope) -> str:
+    """Return the client's address."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _is_host(host: str, own_names_only: bool) -> bool:
+    """Return whether a Host header may name this server."""
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return not host and not own_names_only  # HTTP/1.0 has none
+    name = found[1].strip("[]").lower().rstrip(".")
+    if not own_names_only or "." not in name or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_same_origin(headers: Headers) -> bool:
+    """Return whether a form comes from a page of this server, by the browser's headers."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
