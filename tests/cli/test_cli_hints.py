@@ -163,6 +163,7 @@ def test_settings_make_the_same_bytes(color: Any) -> None:
         "warmth": -0.4,
         "enlarge": "guided",
         "vividness": 0.31,
+        "mark": True,
     }
     assert record["hints"] == [{"x": 50, "y": 60, "color": BROWN}]
     first = Path("a.colorized.png").read_bytes()

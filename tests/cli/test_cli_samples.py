@@ -26,6 +26,7 @@ class Several(Painter):
         kind="sampler",
         space="ycbcr",
         options={"temperature": 0.8},
+        normalise=False,
         enlarge="guided",
         filter=None,
         normalise=False,

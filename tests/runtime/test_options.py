@@ -22,7 +22,7 @@ ASKED |= {"sample": 3, "normalise": False}
 def test_a_model_takes_its_own_options_and_no_others(name):
     card = find_model(name)
     none = dict.fromkeys(ASKED)
-    held = {"saturation": 1.0, "warmth": 0.0, "enlarge": "guided"}
+    held = {"saturation": 1.0, "warmth": 0.0, "enlarge": "guided", "mark": True}
     assert asdict(Options.resolve(card)) == {**none, **held, **HELD[name]}
     assert Options.resolve(card, **none) == Options.resolve(card)
     for option, value in ASKED.items():

@@ -70,8 +70,8 @@ def colorize(
         photos: files, folders, patterns like "*.jpg", or - for standard input.
         model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
         samples: write so many different colourings of each photograph, NAME.sample-1.EXT and so on
-            by their numbers, and NAME.samples.EXT with all of them, the likeliest first; for models
-            that sample.
+            by their numbers, and NAME.samples.EXT with all of them, the likeliest first, which
+            is often the calmest; for models that sample.
         compare: write NAME.compare.EXT too, a picture of before and after side by side.
         recursive: look into the subfolders of folders, except the one of --output.
         overwrite: replace results that exist.

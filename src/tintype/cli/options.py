@@ -63,6 +63,7 @@ class ColorOptions:
         temperature: of a model that samples: lower is calmer, higher bolder.
         seed: of a model that samples: another seed gives other colours.
         sample: of a model that samples: make the sample of this number, and no other.
+        mark: say in the result that its colours are made, and by which model.
     """
 
     vividness: Annotated[
@@ -91,6 +92,8 @@ class ColorOptions:
         Whole | None, Parameter(validator=Number(gte=0), show_default=lambda _: "0")
     ] = None
     sample: Annotated[Count | None, Parameter(show_default=lambda _: "1")] = None
+
+    mark: Annotated[bool | None, Parameter(show_default=lambda _: "marked")] = None
 
     def asked(self) -> dict[str, Any]:
         """Return them by name, as `Options.resolve` takes them."""

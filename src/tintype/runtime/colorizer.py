@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ from tintype.color.guided import area_mean
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
 from tintype.errors import CorruptModelError, PhotoError, SettingError
 from tintype.photo import Photo
+from tintype.photo.mark import marked
 from tintype.runtime.hints import Hint, pixel
 from tintype.runtime.joining import join
 from tintype.runtime.options import Asked, Options
@@ -325,6 +327,10 @@ class Colorizer:
     ) -> Photo:
         """The photograph in these colors, with what there is to say of what was seen."""
         colored = photo.with_rgb(self.join(photo.gray, chroma, options))
+        if options.mark:
+            maker = f"tintype {version('tintype')}, {self.card.name}"
+            held = colored.metadata
+            colored = replace(colored, metadata=replace(held, xmp=marked(held.xmp, maker)))
         return replace(colored, notes=(*photo.notes, *seen.notes))
 
 

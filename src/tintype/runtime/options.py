@@ -28,6 +28,7 @@ class Asked(TypedDict, total=False):
     sample: int | None
     filter: Filter | None
     refine: bool | None
+    mark: bool | None
     normalise: bool | None
 
 
@@ -49,6 +50,7 @@ class Options:
         filter: what the model's own guided filter is applied to: ``"chroma"``, the colored
             ``"image"``, or ``"none"``; of models that have one.
         refine: whether a sampler's second stage is used; of samplers that have one.
+        mark: whether the result says in its XMP that its colors are made, and by which model.
         normalise: whether the network sees a faded photograph with its tones stretched, the result
             having its own lightness all the same; of models that were made for it.
     """
@@ -62,6 +64,7 @@ class Options:
     sample: int | None = None
     filter: Filter | None = None
     refine: bool | None = None
+    mark: bool = True
     normalise: bool | None = None
 
     @classmethod
@@ -85,6 +88,7 @@ class Options:
             "sample": (1, *samples),
             "filter": ("chroma", card.filter is not None, "has no filter of its own"),
             "refine": (True, card.has("refine"), "has no second stage"),
+            "mark": (True, True, ""),
             "normalise": (True, card.normalise, "sees tones as they are"),
         }
         if unknown := sorted(everything.keys() - defaults.keys()):
@@ -120,6 +124,6 @@ def _check(held: dict[str, Any]) -> None:
     for option, low in {"seed": 0, "sample": 1}.items():
         if not (type(held.get(option, low)) is int and held.get(option, low) >= low):
             raise SettingError(f"{option} is a whole number from {low}, not {held[option]!r:.40}")
-    for option in ("refine", "normalise"):
+    for option in ("refine", "normalise", "mark"):
         if type(held.get(option, True)) is not bool:
             raise SettingError(f"{option} is True or False, not {held[option]!r:.40}")

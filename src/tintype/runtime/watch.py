@@ -6,22 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from onnxruntime import RunOptions
+from typing import Any
 
 LONGEST = 300.0  #: seconds of one run; the slowest of ours takes one or two on a slow machine
 
 _EVERY = 0.5  # seconds between two looks
-_running: dict[int, tuple[float, RunOptions]] = {}  # when each is to end
+_running: dict[int, tuple[float, Any]] = {}  # when each is to end
 _lock = threading.Lock()
 _watcher: threading.Thread | None = None
 
 
 @contextmanager
-def watched(options: RunOptions) -> Iterator[None]:
-    """Stop the run that has these options if this block lasts longer than `LONGEST`.
+def watched(options: Any) -> Iterator[None]:
+    """Stop the run that has these `RunOptions` if this block lasts longer than `LONGEST`.
 
     One thread watches over all: a timer each would cost more than many of the runs.
     """
