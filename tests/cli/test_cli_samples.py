@@ -29,7 +29,6 @@ class Several(Painter):
         normalise=False,
         enlarge="guided",
         filter=None,
-        normalise=False,
         has="refine".__eq__,
     )
 
