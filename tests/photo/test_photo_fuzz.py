@@ -62,6 +62,8 @@ def mutant(whole: bytes, random: np.random.Generator) -> bytes:
     """Change, repeat, cut out or cut off a few bytes, most of them where the structure is."""
     data = bytearray(whole)
     for _ in range(random.integers(1, 8)):
+        if len(data) < 2:
+            break
         share = random.random() ** 2
         at = int((share if random.random() < 0.6 else 1 - share) * (len(data) - 1))
         kind = random.integers(6)

@@ -272,7 +272,7 @@ def decode_webp(request: ReadRequest) -> Decoded:
     if contents.others:
         request.leave_out(f"{', '.join(contents.others)}: parts of the WebP that are left out")
     with no_pixel_limit:
-        image = WebPImageFile(webp.filled(request.file))
+        image = WebPImageFile(webp.filled(request.file, width * height))
     request.refuse_frames(image)
     image.load()
     return Decoded(

@@ -15,8 +15,8 @@ _KNOWN = (*_PICTURE, b"VP8X", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF")
 # A picture's data never ends in so many zeros: even one of a single colour, whose macroblocks
 # (of 256 pixels) take a tenth of a bit each.
 _ZEROS, _PIXELS_A_ZERO = 64, 8192
-# So many bytes at most are put in the place of missing ones.
-_MAX_FILLED = 1 << 30
+# So many bytes at most are put in the place of missing ones: a picture takes no more.
+_PIXEL_BYTES, _HEAD_BYTES = 4, 1 << 16
 
 
 class Contents(NamedTuple):
@@ -85,11 +85,11 @@ def read_contents(file: BinaryIO, pixels: int) -> Contents:
     return Contents(lossless, damage, tuple(dict.fromkeys(others)))
 
 
-def filled(file: BinaryIO) -> BinaryIO:
-    """Return the file, with zeros for what is missing at its end."""
+def filled(file: BinaryIO, pixels: int) -> BinaryIO:
+    """Return the file of so many pixels, with zeros for what is missing at its end."""
     missing = _whole_size(file) - file.seek(0, 2)
     file.seek(0)
-    if not 0 < missing <= _MAX_FILLED:
+    if not 0 < missing <= pixels * _PIXEL_BYTES + _HEAD_BYTES:
         return file
     return io.BytesIO(file.read() + bytes(missing))
 
