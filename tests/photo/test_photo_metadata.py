@@ -522,11 +522,11 @@ def test_xmp_is_true_of_the_picture_that_is_written() -> None:
     file = io.BytesIO()
     Image.new("L", (40, 24), 99).save(file, "JPEG", xmp=packet)
     photo = Photo.open(file.getvalue())
-    gray = photo.metadata.xmp
+    gray = photo.metadata.xmp or b""
     assert b"Thumbnails" not in gray
     assert b'ColorMode="1"' in gray
     assert b'ConvertToGrayscale="True"' in gray
-    colored = photo.with_rgb(np.zeros((24, 40, 3), np.uint8)).metadata.xmp
+    colored = photo.with_rgb(np.zeros((24, 40, 3), np.uint8)).metadata.xmp or b""
     assert b'ColorMode="3"' in colored
     assert b'ConvertToGrayscale="False"' in colored
     assert b"<xmp:Rating>5</xmp:Rating>" in colored

@@ -87,10 +87,10 @@ def _describe(card: Card) -> None:
     if scores:
         print_line(f"\n{_line(scores.get('photographs'))} photographs of {scores.get('dataset')}:")
         # Whose card it is decides what is in it: what is no row of figures is left out.
-        rows = scores.get("rows")
-        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        names = ["model", *(k for k in _FIGURES if rows and all(k in row for row in rows))]
-        print_table([names, *([_figure(row.get(key)) for key in names] for row in rows)])
+        listed: Any = scores.get("rows")
+        measured = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
+        names = ["model", *(k for k in _FIGURES if measured and all(k in r for r in measured))]
+        print_table([names, *([_figure(row.get(key)) for key in names] for row in measured)])
         print_line(f"truth: colorful {_figure(scores.get('true_colorful'))}")
 
 

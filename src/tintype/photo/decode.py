@@ -344,9 +344,10 @@ def _missing_bmp_bytes(image: ImageFile.ImageFile, file: BinaryIO) -> int:
     """Return how many bytes of pixels a BMP lacks; 0 where it is packed, or has none at all."""
     tile = image.tile[0]
     end = file.seek(0, 2)
-    if tile[0] != "raw" or end <= tile[2]:
+    arguments = tile[3]
+    if tile[0] != "raw" or end <= tile[2] or not isinstance(arguments, tuple):
         return 0
-    return max(0, tile[2] + int(tile[3][1]) * image.height - end)
+    return max(0, tile[2] + int(arguments[1]) * image.height - end)
 
 
 def plain_metadata(image: Image.Image) -> Metadata:

@@ -45,7 +45,9 @@ def in_windows(run: Callable[[Tensors], Tensors], tensors: Tensors) -> Tensors:
             if name not in sums:
                 shape = [total if k == axis else n for k, n in enumerate(tensor.shape)]
                 sums[name] = np.zeros(shape, np.float32)
-                weights[name] = np.zeros([n if k == axis else 1 for k, n in enumerate(shape)])
+                weights[name] = np.zeros(
+                    [n if k == axis else 1 for k, n in enumerate(shape)], np.float32
+                )
             weight = np.sin(np.pi * (np.arange(cells) + 0.5) / cells) ** 2
             weight = weight.astype(np.float32).reshape([-1 if k == axis else 1 for k in range(4)])
             first = min(round(start * cells / window), total - cells)
