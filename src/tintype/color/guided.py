@@ -114,27 +114,6 @@ def resize_bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArra
     return np.stack([_bicubic_plane(np.ascontiguousarray(p), size) for p in planes], axis=-1)
 
 
-def resize_bilinear(planes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize planes (n, h, w) to another, not much smaller size, (n, height, width)."""
-    height, width = size
-    rows, columns = (
-        _interpolation_matrix(height, planes.shape[1]),
-        _interpolation_matrix(width, planes.shape[2]),
-    )
-    # For hundreds of planes far quicker than gathering.
-    return (rows @ planes @ columns.T).astype(np.float32, copy=False)
-
-
-def _interpolation_matrix(count: int, length: int) -> NDArray[np.float32]:
-    """Return what each of ``count`` values takes of ``length`` others, as a matrix."""
-    first, beyond = _interpolation_positions(np.arange(count), count, length)
-    shares = np.zeros((count, length), dtype=np.float32)
-    each = np.arange(count)
-    shares[each, first] = 1 - beyond
-    shares[each, np.minimum(first + 1, length - 1)] += beyond
-    return shares
-
-
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
     """Return the (height, width) at which `fit_coefficients` does best.
 
