@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tintype import __version__
 from tintype.card import Card
 from tintype.color.bins import ab_bins
 from tintype.color.guided import area_mean
@@ -328,7 +328,7 @@ class Colorizer:
         """The photograph in these colors, with what there is to say of what was seen."""
         colored = photo.with_rgb(self.join(photo.gray, chroma, options))
         if options.mark:
-            maker = f"tintype {version('tintype')}, {self.card.name}"
+            maker = f"tintype {__version__}, {self.card.name}"
             held = colored.metadata
             colored = replace(colored, metadata=replace(held, xmp=marked(held.xmp, maker)))
         return replace(colored, notes=(*photo.notes, *seen.notes))
