@@ -94,12 +94,15 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _as_commands(arguments: Sequence[str]) -> Sequence[str]:
     """What newcomers say first: ``help``, ``help COMMAND``, and photographs without a command."""
-    from tintype.cli.app import app
+    from tintype.cli.app import app, load_all
 
-    if not arguments or arguments[0] in app:
+    first = arguments[0] if arguments else "--help"
+    if first.startswith("-"):
+        load_all()
+    if not arguments or first in app:
         return arguments
-    first = arguments[0]
     if first == "help":
+        load_all()
         return [*arguments[1:], "--help"]
     if first == "-" or (not first.startswith("-") and os.path.exists(first)):
         return ["colorize", *arguments]
