@@ -16,7 +16,7 @@ from tintype.cli.inputs import Inputs, Skipped, find_photos
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
 from tintype.cli.outputs import Task, plan_outputs
 from tintype.cli.report import Report, reported
-from tintype.cli.work import Work
+from tintype.cli.work import Reader, Work
 from tintype.errors import SettingError
 
 if TYPE_CHECKING:
@@ -105,13 +105,11 @@ def colorize(
         _say(inputs, report, unmatched, progress)
         if tasks:
             progress.show(0, len(tasks), "loading the model")
-            colorizer, held = _load(
-                model_or_default, threads, asked(options.asked(), saved), samples, report
-            )
+            reader = Reader(max_pixels, in_place, strict, page)
+            colorizer = _load(model_or_default, threads, reader, tasks[0])
+            held = _held(colorizer, asked(options.asked(), saved), samples, report)
             _check_model(colorizer, tasks, saved, progress)
-            work = Work(
-                colorizer, held, max_pixels, overwrite, in_place, skip_existing, strict, page
-            )
+            work = Work(colorizer, held, reader, overwrite, skip_existing)
             work.do_all(tasks, report, progress)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")
@@ -160,19 +158,28 @@ def _check_together(
         raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
 
 
-def _load(
-    model: str,
-    threads: int | None,
-    options: Mapping[str, Any],
-    samples: int | None,
-    report: Report,
-) -> tuple[Colorizer, Options]:
-    """The model and the options that hold for it; both are in the report from then on."""
+def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Colorizer:
+    """The model; while its graphs load, the rest is imported and the first photograph opened."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tintype.runtime.model import Model
+    from tintype.runtime.ort import load_onnxruntime
+
+    load_onnxruntime()  # here: in the thread it would wait for the interpreter's lock
+    with ThreadPoolExecutor(2) as pool:
+        loading = pool.submit(Model, model, threads)
+        reader.begin(first, pool)
+        from tintype.runtime.colorizer import Colorizer
+
+        return Colorizer(loading.result())
+
+
+def _held(
+    colorizer: Colorizer, options: Mapping[str, Any], samples: int | None, report: Report
+) -> Options:
+    """The options that hold for the model; both are in the report from then on."""
     from dataclasses import asdict
 
-    from tintype.runtime.colorizer import Colorizer
-
-    colorizer = Colorizer(model, threads=threads)
     report.model = colorizer.card.name
     try:
         held = colorizer.options(**options)
@@ -184,7 +191,7 @@ def _load(
             "--model tint_sampler"
         )
     report.options = asdict(held)
-    return colorizer, held
+    return held
 
 
 def _check_model(
