@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from tintype.cli import UsageError
+from tintype.cli import UsageError, collecting_no_garbage
 from tintype.cli.console import Progress
 from tintype.cli.hints import HintOptions, asked
 from tintype.cli.inputs import Inputs, Skipped, find_photos
@@ -160,18 +160,19 @@ def _check_together(
 
 def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Colorizer:
     """The model; while its graphs load, the rest is imported and the first photograph opened."""
-    from concurrent.futures import ThreadPoolExecutor
+    with collecting_no_garbage():
+        from concurrent.futures import ThreadPoolExecutor
 
-    from tintype.runtime.model import Model
-    from tintype.runtime.ort import load_onnxruntime
+        from tintype.runtime.model import Model
+        from tintype.runtime.ort import load_onnxruntime
 
-    load_onnxruntime()  # here: in the thread it would wait for the interpreter's lock
-    with ThreadPoolExecutor(2) as pool:
-        loading = pool.submit(Model, model, threads)
-        reader.begin(first, pool)
-        from tintype.runtime.colorizer import Colorizer
+        with ThreadPoolExecutor(2) as pool:
+            loading = pool.submit(Model, model, threads)
+            load_onnxruntime()  # before what the model need not wait for
+            reader.begin(first, pool)
+            from tintype.runtime.colorizer import Colorizer
 
-        return Colorizer(loading.result())
+            return Colorizer(loading.result())
 
 
 def _held(

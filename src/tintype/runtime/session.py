@@ -79,10 +79,10 @@ class Session:
         gives: Mapping[str, int],
         may: Mapping[str, int] | None = None,
     ) -> None:
-        onnxruntime = load_onnxruntime()
         self.path = card.file(part)
         if _verified(card, self.path.name, _names_other_files):
             raise self._error("names files outside itself, for which no checksum answers")
+        onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: warnings are for whoever exports
         options.enable_mem_pattern = False  # it keeps as much memory again for a second run
