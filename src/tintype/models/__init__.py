@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MODELS: dict[str, tuple[str, str]] = {
     "adversarial": ("tintype.models.adversarial", "Adversarial"),
     "cic": ("tintype.models.cic", "Cic"),
+    "letcolor": ("tintype.models.letcolor", "LetColor"),
     "patchwise": ("tintype.models.patchwise", "Patchwise"),
     "pixcolor": ("tintype.models.pixcolor", "PixColor"),
     "tint": ("tintype.models.tint", "Tint"),

@@ -280,6 +280,15 @@ def luma_graph(module: nn.Module, multiple: int, *outputs: str) -> Graph:
     )
 
 
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the labelled photographs, 0 where there are none.
+
+    Logits and probabilities are (N, classes); those of an unlabelled photograph are all zero.
+    """
+    nats = -(labels.float() * logits.float().log_softmax(1)).sum(1)
+    return nats.sum() / (labels.sum(1) > 0).sum().clamp_min(1)
+
+
 def scaled_lr_groups(
     part: nn.Module, factor: float, parameters: Iterable[nn.Parameter]
 ) -> list[tuple[list[nn.Parameter], float]]:
