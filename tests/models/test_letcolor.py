@@ -35,7 +35,12 @@ def test_unlabelled_photographs_leave_the_loss_of_classes_out():
 
 
 def test_far_corner_changes_colors_everywhere_through_the_global_branch():
-    model = build("letcolor", "test", {"maps": 8})[0].eval()
+    model = build("letcolor", "test", {"maps": 8})[0]
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            layer.momentum = 1.0
+    model(torch.rand(8, 1, 64, 64))
+    model.eval()
     gray = torch.full((1, 1, 64, 256), 0.5)
     other = gray.clone()
     other[..., :64] = torch.rand(64, 64)
