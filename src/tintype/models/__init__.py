@@ -23,6 +23,7 @@ MODELS: dict[str, tuple[str, str]] = {
     "cic": ("tintype.models.cic", "Cic"),
     "letcolor": ("tintype.models.letcolor", "LetColor"),
     "patchwise": ("tintype.models.patchwise", "Patchwise"),
+    "pic": ("tintype.models.pic", "Pic"),
     "pixcolor": ("tintype.models.pixcolor", "PixColor"),
     "tint": ("tintype.models.tint", "Tint"),
     "tint_sampler": ("tintype.models.tint_sampler", "TintSampler"),
