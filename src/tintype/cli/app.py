@@ -11,6 +11,7 @@ from tintype.cli.colorize import colorize
 from tintype.cli.doctor import doctor
 from tintype.cli.evaluate import evaluate
 from tintype.cli.export import export
+from tintype.cli.import_ import import_
 from tintype.cli.models import models
 from tintype.cli.score import score
 from tintype.cli.study import study
@@ -32,7 +33,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS: tuple[Callable[..., Any] | App, ...] = (
-    *(colorize, score, models, evaluate, study, train, export, doctor),
+    *(colorize, score, models, evaluate, study, train, export, import_, doctor),
 )
 for _order, _command in enumerate(_COMMANDS):
     if isinstance(_command, App):

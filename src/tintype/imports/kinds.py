@@ -1,0 +1,99 @@
+"""The networks that can be imported: how each is known, and whose it is.
+
+Checksums are those of the authors' files as others publish them; the authors publish none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tintype.errors import UnimportableError
+from tintype.models.base import ColorModel
+from tintype.models.published import eccv16
+from tintype.models.published.state import State, differences
+
+_BSD = (
+    "BSD-2-Clause, as its authors publish it with their code. Trained on ImageNet, whose "
+    "photographs are for research."
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A published network.
+
+    Attributes:
+        system: the first half of the model's name.
+        tag: the second, where neither checksum nor name of the file say which weights they are.
+        key: by which its state dicts are known.
+        load: from a state dict, its norms folded, to the network.
+        keys: what its state dicts hold, norms folded.
+        licence: what its authors say.
+        paper: its arXiv number; empty where there is none.
+        tags: of several weights of one shape, as the names of their files say them.
+        sides: of some of them, the shorter side at which they see a photograph.
+        largest: the most that side may be.
+    """
+
+    system: str
+    tag: str
+    key: str
+    load: Callable[[State], ColorModel]
+    keys: Callable[[], list[str]]
+    licence: str
+    paper: str = ""
+    tags: tuple[str, ...] = ()
+    sides: Mapping[str, int] = field(default_factory=dict)
+    largest: int = 4096
+
+
+KINDS: dict[str, Kind] = {
+    "eccv16": Kind(
+        system="cic",
+        tag="eccv16",
+        key="model8.6.weight",
+        load=eccv16.from_pytorch,
+        keys=eccv16.published_keys,
+        licence=_BSD,
+        paper="1603.08511",
+    ),
+}
+
+#: SHA-256 -> (tag, the name it was published under).
+KNOWN: dict[str, tuple[str, str]] = {
+    "9b330a0bae53f4ded77b1e23defbf78beaa09c10ebc4c4999e8e4f4a160b93f9": (
+        *("eccv16", "colorization_release_v2-9b330a0b.pth"),
+    ),
+    "f5af1e602646328c792e1094f9876fe9cd4c09ac46fa886e5708a1abc89137b1": (
+        *("eccv16", "colorization_release_v2.caffemodel"),
+    ),
+}
+
+
+def kind_of(state: State, asked: str | None = None) -> str:
+    """Return the kind of a state dict.
+
+    Args:
+        state: its norms folded.
+        asked: the kind that its user says it is.
+
+    Raises:
+        UnimportableError: it is none of them, or another than was asked for.
+    """
+    found = next((name for name, kind in KINDS.items() if kind.key in state), None)
+    if found is None:
+        raise UnimportableError(_unknown(state))
+    if asked not in (None, found):
+        raise UnimportableError(f"it is {found}, not {asked}: leave out --as")
+    return found
+
+
+def _unknown(state: State) -> str:
+    """What to say of a state dict that is of no kind: the nearest, and how it differs from that."""
+    shared = {name: len(state.keys() & set(kind.keys())) for name, kind in KINDS.items()}
+    nearest = max(shared, key=lambda name: shared[name])
+    if not shared[nearest]:
+        return f"it is of no network that is known here: those are {', '.join(KINDS)}"
+    wrong = ", ".join(differences(state, KINDS[nearest].keys())[:3])
+    return f"it is of no network that is known; from {nearest} it differs: {wrong}"

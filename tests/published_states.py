@@ -1,0 +1,104 @@
+"""State dicts as others publish them, of narrow networks with random weights."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tintype.color.bins import ab_bins
+from tintype.models.cic import Cic, CicConfig
+from tintype.models.published import eccv16
+
+
+def randomized(model: nn.Module) -> nn.Module:
+    """The network with weights that are no start's, the same each time, exact in float16."""
+    generator = torch.Generator().manual_seed(0)
+    for name, value in model.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        drawn = torch.randn(value.shape, generator=generator)
+        if value.ndim > 1:
+            drawn *= (2 / value[0].numel()) ** 0.5
+        elif name.endswith(("running_var", "weight", "gamma")):
+            drawn = 0.75 + 0.5 * torch.rand(value.shape, generator=generator)
+        else:
+            drawn *= 0.1
+        value.copy_(drawn.half())
+    return model.eval()
+
+
+def eccv16_state(maps: int = 4) -> dict[str, Tensor]:
+    """The file that Zhang et al. published for PyTorch, narrower."""
+    own = randomized(Cic(CicConfig(maps=maps))).state_dict()
+    state = {
+        eccv16._published(key): value
+        for key, value in own.items()
+        if key not in ("weights", "corrected_weights")
+    }
+    state["model_out.weight"] = torch.from_numpy(ab_bins().copy()).T.reshape(2, -1, 1, 1) / 110
+    return state
+
+
+# --- Caffe's wire format
+
+
+def _varint(value: int) -> bytes:
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _blob(values: Tensor, old: bool) -> bytes:
+    if old:
+        four = [1] * (4 - values.ndim) + list(values.shape)
+        shape = b"".join(_varint(k << 3) + _varint(size) for k, size in enumerate(four, 1))
+    else:
+        shape = _field(7, _field(1, b"".join(map(_varint, values.shape))))
+    return shape + _field(5, values.numpy().astype("<f4").tobytes())
+
+
+def write_caffemodel(path: Path, layers: dict[str, list[Tensor]], old: bool = False) -> Path:
+    """Write layers and their blobs, among others that have none."""
+    content = _field(1, b"a network") + _field(100, _field(1, b"data"))
+    for name, blobs in layers.items():
+        body = _field(1, name.encode()) + _field(2, b"Convolution")
+        body += b"".join(_field(7, _blob(blob, old)) for blob in blobs)
+        content += _field(100, body + _varint(10 << 3 | 5) + struct.pack("<f", 1.0))
+    path.write_bytes(content)
+    return path
+
+
+def caffe_layers(state: dict[str, Tensor], factor: float = 4.0) -> dict[str, list[Tensor]]:
+    """The same network as Caffe keeps it: norms without scale, L - 50 as its input."""
+    layers = {}
+    for key in state:
+        block, _, rest = key.removeprefix("model").partition(".")
+        place, _, value = rest.partition(".")
+        if value != "bias" or not block.isdigit():
+            continue
+        number, at = int(block), int(place)
+        weight, bias = state[f"model{block}.{place}.weight"], state[key]
+        if weight.ndim == 1:
+            mean, variance = (state[f"model{block}.{place}.running_{k}"] for k in ("mean", "var"))
+            blobs = [factor * mean, factor * variance, torch.tensor([factor])]
+            layers[f"conv{block}_{at // 2}norm"] = blobs
+        else:
+            names = {(1, 0): "bw_conv1_1", (8, 0): "conv8_1", (8, 6): "conv8_313"}
+            weight = weight / 100 if (number, at) == (1, 0) else weight
+            layers[names.get((number, at), f"conv{block}_{at // 2 + 1}")] = [weight, bias]
+    return layers
+
+
+def photograph(side: int = 48) -> np.ndarray:
+    """A gray picture that is not square."""
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (side, side + 16), dtype=np.uint8)
