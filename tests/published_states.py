@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tintype.color.bins import ab_bins
 from tintype.models.cic import Cic, CicConfig
 from tintype.models.published import eccv16
+from tintype.models.published.siggraph17 import Siggraph17, Siggraph17Config
 
 
 def randomized(model: nn.Module) -> nn.Module:
@@ -40,6 +41,14 @@ def eccv16_state(maps: int = 4) -> dict[str, Tensor]:
         if key not in ("weights", "corrected_weights")
     }
     state["model_out.weight"] = torch.from_numpy(ab_bins().copy()).T.reshape(2, -1, 1, 1) / 110
+    return state
+
+
+def siggraph17_state(maps: int = 4) -> dict[str, Tensor]:
+    """The file that Zhang et al. published in 2017, narrower."""
+    state = dict(randomized(Siggraph17(Siggraph17Config(maps))).state_dict())
+    state["model_class.0.weight"] = torch.randn(529, 4 * maps, 1, 1)
+    state["model_class.0.bias"] = torch.randn(529)
     return state
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel
-from tintype.models.published import eccv16
+from tintype.models.published import eccv16, siggraph17
 from tintype.models.published.state import State, differences
 
 _BSD = (
@@ -58,6 +58,15 @@ KINDS: dict[str, Kind] = {
         licence=_BSD,
         paper="1603.08511",
     ),
+    "siggraph17": Kind(
+        system="siggraph17",
+        tag="published",
+        key="model8up.0.weight",
+        load=siggraph17.from_state,
+        keys=siggraph17.published_keys,
+        licence=_BSD,
+        paper="1705.02999",
+    ),
 }
 
 #: SHA-256 -> (tag, the name it was published under).
@@ -67,6 +76,9 @@ KNOWN: dict[str, tuple[str, str]] = {
     ),
     "f5af1e602646328c792e1094f9876fe9cd4c09ac46fa886e5708a1abc89137b1": (
         *("eccv16", "colorization_release_v2.caffemodel"),
+    ),
+    "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66": (
+        *("published", "siggraph17-df00044c.pth"),
     ),
 }
 
