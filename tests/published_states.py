@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.color.bins import ab_bins
 from tintype.models.cic import Cic, CicConfig
 from tintype.models.published import eccv16
+from tintype.models.published.ddcolor import DDColor, DDColorConfig
 from tintype.models.published.siggraph17 import Siggraph17, Siggraph17Config
 
 
@@ -50,6 +53,41 @@ def siggraph17_state(maps: int = 4) -> dict[str, Tensor]:
     state["model_class.0.weight"] = torch.randn(529, 4 * maps, 1, 1)
     state["model_class.0.bias"] = torch.randn(529)
     return state
+
+
+def unfolded(state: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """A state dict in which some weights have a spectral norm, as torch kept it until 2.0."""
+    generator = torch.Generator().manual_seed(1)
+    found = dict(state)
+    for name in names:
+        weight = found.pop(f"{name}.weight")
+        matrix = weight.flatten(1)
+        u = F.normalize(torch.randn(len(matrix), generator=generator), dim=0)
+        v = F.normalize(matrix.T @ u, dim=0)
+        u = F.normalize(matrix @ v, dim=0)
+        parts = {"orig": 3 * weight, "u": u, "v": v}
+        found |= {f"{name}.weight_{part}": value for part, value in parts.items()}
+    return found
+
+
+NARROW_DDCOLOR = DDColorConfig((8, 16, 24, 32), (1, 1, 2, 1), (32, 32, 16), 16, 32, 10, 3)
+
+
+def ddcolor_state(config: DDColorConfig = NARROW_DDCOLOR) -> dict[str, Tensor]:
+    """A file of DDColor's, narrower."""
+    state = dict(randomized(DDColor(config)).state_dict())
+    generator = torch.Generator().manual_seed(2)
+    stem = (config.channels[0], 3, 4, 4)
+    state["encoder.arch.downsample_layers.0.0.weight"] = torch.randn(stem, generator=generator) / 7
+    mix = torch.randn((2, config.queries + 3, 1, 1), generator=generator)
+    state["refine_net.0.0.weight"] = mix
+    state["mean"] = torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1)
+    state["std"] = torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1)
+    for part in ("weight", "bias"):
+        state[f"encoder.arch.norm.{part}"] = torch.ones(config.channels[-1])
+        state[f"encoder.arch.head_cls.{part}"] = torch.ones(3)
+    levels = [f"decoder.layers.{k}.{part}.0" for k in range(3) for part in ("shuf.conv", "conv")]
+    return unfolded(state, (*levels, "decoder.last_shuf.conv.0", "refine_net.0.0"))
 
 
 # --- Caffe's wire format

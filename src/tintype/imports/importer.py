@@ -93,7 +93,7 @@ def import_model(
         if str(path) in str(error):
             raise
         raise UnimportableError(f"{path} cannot be imported: {error}.") from error
-    tag, published_as, remark = _which(kind, checksum, path)
+    tag, published_as, remark = _which(kind.tags(model), checksum, path)
     name = wishes.name or f"{kind.system}.{tag}"
     _check_name(name, model.name)
     _check_room(out, name, model, wishes)
@@ -137,17 +137,17 @@ def _network(path: Path, asked: str | None) -> tuple[ColorModel, Kind]:
     return kind.load(state), kind
 
 
-def _which(kind: Kind, checksum: str, path: Path) -> tuple[str, str | None, str]:
+def _which(tags: tuple[str, ...], checksum: str, path: Path) -> tuple[str, str | None, str]:
     """The tag of the weights, the name they were published under, and what is not sure of it."""
     if checksum in KNOWN:
         tag, published_as = KNOWN[checksum]
         return tag, published_as, ""
     remark = f"Not a file that is known here; SHA-256 {checksum}."
     named = f"{path.parent.name} {path.name}".lower()
-    for tag in kind.tags:
+    for tag in tags[1:]:
         if tag in named:
             return tag, None, f"{remark} Which weights they are is taken from the file's name."
-    return kind.tag, None, remark
+    return tags[0], None, remark
 
 
 def _check_name(name: str, system: str) -> None:

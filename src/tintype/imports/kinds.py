@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel
-from tintype.models.published import eccv16, siggraph17
+from tintype.models.published import ddcolor, eccv16, siggraph17
+from tintype.models.published.ddcolor import DDColor
 from tintype.models.published.state import State, differences
 
 _BSD = (
     "BSD-2-Clause, as its authors publish it with their code. Trained on ImageNet, whose "
     "photographs are for research."
 )
+
+_LARGE = 192  # channels of DDColor's first stage
 
 
 @dataclass(frozen=True)
@@ -25,33 +29,37 @@ class Kind:
 
     Attributes:
         system: the first half of the model's name.
-        tag: the second, where neither checksum nor name of the file say which weights they are.
+        tags: what the second may be: that where neither checksum nor name of the file say which
+            weights they are, then those that the name may say.
         key: by which its state dicts are known.
         load: from a state dict, its norms folded, to the network.
         keys: what its state dicts hold, norms folded.
         licence: what its authors say.
         paper: its arXiv number; empty where there is none.
-        tags: of several weights of one shape, as the names of their files say them.
-        sides: of some of them, the shorter side at which they see a photograph.
+        sides: of some weights, the shorter side at which they see a photograph.
         largest: the most that side may be.
     """
 
     system: str
-    tag: str
+    tags: Callable[[Any], tuple[str, ...]]
     key: str
     load: Callable[[State], ColorModel]
     keys: Callable[[], list[str]]
     licence: str
     paper: str = ""
-    tags: tuple[str, ...] = ()
     sides: Mapping[str, int] = field(default_factory=dict)
     largest: int = 4096
+
+
+def _ddcolor_tags(model: DDColor) -> tuple[str, ...]:
+    tiny = model.config.channels[0] < _LARGE
+    return ("tiny",) if tiny else ("large", "modelscope", "artistic", "paper")
 
 
 KINDS: dict[str, Kind] = {
     "eccv16": Kind(
         system="cic",
-        tag="eccv16",
+        tags=lambda model: ("eccv16",),
         key="model8.6.weight",
         load=eccv16.from_pytorch,
         keys=eccv16.published_keys,
@@ -60,12 +68,24 @@ KINDS: dict[str, Kind] = {
     ),
     "siggraph17": Kind(
         system="siggraph17",
-        tag="published",
+        tags=lambda model: ("published",),
         key="model8up.0.weight",
         load=siggraph17.from_state,
         keys=siggraph17.published_keys,
         licence=_BSD,
         paper="1705.02999",
+    ),
+    "ddcolor": Kind(
+        system="ddcolor",
+        tags=_ddcolor_tags,
+        key="encoder.arch.downsample_layers.0.0.weight",
+        load=ddcolor.from_state,
+        keys=ddcolor.published_keys,
+        licence=(
+            "Apache-2.0, as its authors publish it. Trained on ImageNet (artistic: and on private "
+            "photographs)."
+        ),
+        paper="2212.11613",
     ),
 }
 
@@ -79,6 +99,12 @@ KNOWN: dict[str, tuple[str, str]] = {
     ),
     "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66": (
         *("published", "siggraph17-df00044c.pth"),
+    ),
+    "17c460d7e55b32a598370621d77173be59e03c24b0823f06821db23a50c263ce": (
+        *("modelscope", "ddcolor_modelscope.pth"),
+    ),
+    "a591ee5beedad36de703d8977e92d0c30c1eedc6453fd1b300f3b460842a23a9": (
+        *("artistic", "ddcolor_artistic.pth"),
     ),
 }
 

@@ -13,6 +13,7 @@ from tintype.errors import UnimportableError
 State: TypeAlias = dict[str, Tensor]
 
 _COUNTER = "num_batches_tracked"
+_FOLDED = {"u": "orig", "v": "orig", "g": "v"}  # beside which a part is folded
 _NAMED = 3  # keys that an error names
 
 
@@ -36,7 +37,7 @@ def fold_norms(state: State) -> State:
             if not (length > 0).all():
                 raise UnimportableError(f"its weight norm {own} has a length of 0: get it again")
             folded[own] = value / length * state[f"{own}_g"].reshape(length.shape)
-        elif not (part in ("u", "v", "g") and {f"{own}_orig", f"{own}_v"} & state.keys()):
+        elif f"{own}_{_FOLDED.get(part)}" not in state:
             folded[key] = value
     return folded
 
