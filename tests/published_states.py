@@ -15,6 +15,7 @@ from tintype.color.bins import ab_bins
 from tintype.models.cic import Cic, CicConfig
 from tintype.models.published import eccv16
 from tintype.models.published.ddcolor import DDColor, DDColorConfig
+from tintype.models.published.deoldify import DeOldify, DeOldifyConfig
 from tintype.models.published.siggraph17 import Siggraph17, Siggraph17Config
 
 
@@ -88,6 +89,31 @@ def ddcolor_state(config: DDColorConfig = NARROW_DDCOLOR) -> dict[str, Tensor]:
         state[f"encoder.arch.head_cls.{part}"] = torch.ones(3)
     levels = [f"decoder.layers.{k}.{part}.0" for k in range(3) for part in ("shuf.conv", "conv")]
     return unfolded(state, (*levels, "decoder.last_shuf.conv.0", "refine_net.0.0"))
+
+
+NARROW_DEOLDIFY = {
+    "artistic": DeOldifyConfig(4, (1, 2, 1, 1), True, (16, 12, 12, 8), (24, 16, 12, 8)),
+    "wide": DeOldifyConfig(4, (1, 1, 2, 1), False, (16, 16, 8, 8), (16, 24, 12, 8)),
+}
+
+
+def deoldify_state(kind: str = "artistic") -> dict[str, Tensor]:
+    """A file of DeOldify's, narrower."""
+    model = randomized(DeOldify(NARROW_DEOLDIFY[kind]))
+    state = dict(model.state_dict())
+    generator = torch.Generator().manual_seed(2)
+    state["layers.0.0.weight"] = torch.randn((4, 3, 7, 7), generator=generator) / 8
+    for key in state:
+        if key.endswith(".gamma"):
+            state[key] = torch.tensor([0.7])
+    normed = [f"layers.{at}" for at in ("3.0.0", "3.1.0", "10.layers.0.0", "10.layers.1.0", "11.0")]
+    convs = ("conv1", "conv2") if kind == "artistic" else ("conv",)
+    normed += [f"layers.{k}.{conv}.0" for k in range(4, 8) for conv in ("shuf.conv", *convs)]
+    normed += [f"layers.5.{convs[-1]}.3.{part}" for part in ("query", "key", "value")]
+    weight = state.pop("layers.8.conv.0.weight")
+    state["layers.8.conv.0.weight_v"] = weight
+    state["layers.8.conv.0.weight_g"] = 0.5 + torch.rand((len(weight), 1, 1, 1))
+    return unfolded(state, normed)
 
 
 # --- Caffe's wire format

@@ -31,7 +31,7 @@ def import_(
     overwrite: Flag = False,
     json: Json = False,
 ) -> int:
-    """Make a model of weights that others published: eccv16, siggraph17, ddcolor.
+    """Make a model of weights that others published: eccv16, siggraph17, ddcolor, deoldify.
 
     Nothing is fetched: docs/how-to/published-models.md says where the authors publish what. The
     file is checked, no program in it is run, and the model is written once it was compared with

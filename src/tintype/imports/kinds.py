@@ -11,8 +11,9 @@ from typing import Any
 
 from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel
-from tintype.models.published import ddcolor, eccv16, siggraph17
+from tintype.models.published import ddcolor, deoldify, eccv16, siggraph17
 from tintype.models.published.ddcolor import DDColor
+from tintype.models.published.deoldify import DeOldify
 from tintype.models.published.state import State, differences
 
 _BSD = (
@@ -56,6 +57,10 @@ def _ddcolor_tags(model: DDColor) -> tuple[str, ...]:
     return ("tiny",) if tiny else ("large", "modelscope", "artistic", "paper")
 
 
+def _deoldify_tags(model: DeOldify) -> tuple[str, ...]:
+    return ("artistic",) if model.config.deep else ("wide", "stable", "video")
+
+
 KINDS: dict[str, Kind] = {
     "eccv16": Kind(
         system="cic",
@@ -87,6 +92,19 @@ KINDS: dict[str, Kind] = {
         ),
         paper="2212.11613",
     ),
+    "deoldify": Kind(
+        system="deoldify",
+        tags=_deoldify_tags,
+        key="layers.4.shuf.conv.0.weight",
+        load=deoldify.from_state,
+        keys=deoldify.published_keys,
+        licence=(
+            "MIT is the licence of its repository; the weights carry no terms of their own. "
+            "Trained on ImageNet, whose photographs are for research."
+        ),
+        sides={"video": 336},  # its render factor is 21
+        largest=1024,  # attention takes the fourth power of the side
+    ),
 }
 
 #: SHA-256 -> (tag, the name it was published under).
@@ -105,6 +123,15 @@ KNOWN: dict[str, tuple[str, str]] = {
     ),
     "a591ee5beedad36de703d8977e92d0c30c1eedc6453fd1b300f3b460842a23a9": (
         *("artistic", "ddcolor_artistic.pth"),
+    ),
+    "3f750246fa220529323b85a8905f9b49c0e5d427099185334d048fb5b5e22477": (
+        *("artistic", "ColorizeArtistic_gen.pth"),
+    ),
+    "ca9cd7f43fb8b222c9a70f7b292e305a000694b0ff9d2ae4a6747b1a2e1ee5af": (
+        *("stable", "ColorizeStable_gen.pth"),
+    ),
+    "e3d98bb6a222354c79f95485c2f078a89dc724e9183662506d9e0f5aafac83ad": (
+        *("video", "ColorizeVideo_gen.pth"),
     ),
 }
 
