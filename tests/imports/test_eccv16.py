@@ -72,7 +72,7 @@ def test_the_card_says_whose_it_is(card):
     assert (card.size.resample, card.enlarge, card.scores) == ("bicubic", "guided", {})
     assert "BSD-2-Clause" in card.licence
     assert "neither ships nor vouches" in card.licence
-    assert (card.training["imported"], card.training["published_as"]) == ("eccv16", None)
+    assert card.training["imported"] == "eccv16"
     assert "step" not in card.training
 
 

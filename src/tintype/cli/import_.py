@@ -31,23 +31,24 @@ def import_(
     overwrite: Flag = False,
     json: Json = False,
 ) -> int:
-    """Make a model of weights that others published: eccv16, siggraph17, ddcolor, deoldify.
+    """Make a model of weights that others published: eccv16, siggraph17, DDColor, DeOldify.
 
-    Nothing is fetched: docs/how-to/published-models.md says where the authors publish what. The
-    file is checked, no program in it is run, and the model is written once it was compared with
-    the network at three sizes. Large ones take minutes.
+    Nothing is fetched: docs/how-to/published-models.md says where the authors publish what.
+    No program in the file is run. The model is written once it was compared with the network;
+    of large ones that takes minutes.
 
     Args:
-        file: weights (.pth, .pt, .bin, .safetensors, .caffemodel), or a folder with one such file.
+        file: weights (.pth, .pt, .bin, .safetensors, .caffemodel), an ONNX file that others made of
+            one of these networks, or a folder with one such file.
         name: what to call the model: SYSTEM.TAG. If not given, it follows from the file.
-        as_: the kind of network, where the file does not say.
+        as_: eccv16, siggraph17, ddcolor or deoldify, where the file does not say.
         out: the folder to write the files to.
         size: the shorter side, in pixels, at which the network sees a photograph.
         shape: stretch what it sees to a square, as its authors do, or keep the photograph's shape.
         enlarge: how chroma is brought to the photograph's size: along the edges of its luminance,
             or without a look at them, as its authors mostly do.
         precision: half makes files of half the size; the colours are not quite the published ones.
-        licence: what the weights may be used for, for the card.
+        licence: what the weights may be used for, for the card; of ONNX files it has to be said.
         note: a sentence for the card.
         overwrite: replace a model of that name.
     """

@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tintype.card import Card, is_model_name
+from tintype.card import Card, Size, is_model_name, read_card
 from tintype.errors import UnimportableError
 from tintype.export.onnx import write_model
 from tintype.imports.caffe import read_layers
 from tintype.imports.files import check_file, read_state, sha256, weights_file
+from tintype.imports.foreign import CONVENTIONS, compare, wrap
 from tintype.imports.kinds import KINDS, KNOWN, Kind, kind_of
 from tintype.models.base import ColorModel
 from tintype.models.published.eccv16 import from_caffe
@@ -40,7 +42,7 @@ class Wishes(NamedTuple):
         size: shorter side at which the network sees a photograph; None is the published one.
         shape: ``"square"``, as its authors do, or ``"aspect"``.
         enlarge: ``"guided"``, as we do, or ``"bilinear"``, as most of them do.
-        half: keep the weights as float16: half the file, colors not quite the published ones.
+        half: keep weights as float16: half the file, colors not quite the published ones.
         licence: for the card, instead of what the authors say.
         note: a sentence for the card.
         overwrite: replace a model of that name.
@@ -66,7 +68,7 @@ def import_model(
     """Make a model of the weights in a file, or in a folder with one such file.
 
     Args:
-        source: .pth, .pt, .bin, .safetensors or .caffemodel.
+        source: .pth, .pt, .bin, .safetensors, .caffemodel or .onnx.
         out: an existing or new folder.
         wishes: what is not to be as it was published.
         say: is told what is under way.
@@ -86,40 +88,85 @@ def import_model(
     path = weights_file(source)
     check_file(path)
     say(f"reading {path.name}")
-    checksum = sha256(path)
     try:
-        model, kind = _network(path, wishes.kind)
+        make = _import_onnx if path.suffix == ".onnx" else _import_weights
+        return make(path, out, wishes, say)
     except UnimportableError as error:
-        if str(path) in str(error):
+        if str(error).endswith("."):
             raise
         raise UnimportableError(f"{path} cannot be imported: {error}.") from error
-    tag, published_as, remark = _which(kind.tags(model), checksum, path)
-    name = wishes.name or f"{kind.system}.{tag}"
+
+
+def _import_weights(path: Path, out: Path, wishes: Wishes, say: Callable[[str], None]) -> Card:
+    """Rebuild the network of a state dict, and write it."""
+    model, kind = _network(path, wishes.kind)
+    origin = _origin(path, kind.tags(model), wishes)
+    if origin.remark:
+        say(f"note: {origin.remark}")
+    name = wishes.name or f"{kind.system}.{origin.tag}"
     _check_name(name, model.name)
-    _check_room(out, name, model, wishes)
-    training: dict[str, Any] = {
-        "imported": next(key for key, value in KINDS.items() if value is kind),
-        "file": path.name,
-        "sha256": checksum,
-        "published_as": published_as,
-        "paper": kind.paper,
-        "data": "ImageNet (as the authors say)",
-        "note": " ".join(filter(None, (remark, wishes.note))),
-    }
-    if remark:
-        say(f"note: {remark}")
+    needed = sum(p.numel() for p in model.parameters()) * (2 if wishes.half else 4)
+    _check_room(out, name, needed, wishes)
+    size = dict(model.card()["size"])
+    side = kind.sides.get(origin.tag, size["short_side"])
+    size |= _size(wishes, side, size["multiple"], kind.largest)
     with _nothing_left(out):
         return write_model(
             model,
             name,
             out,
-            {key: value for key, value in training.items() if value != ""},
+            _training(kind, origin),
             f"{wishes.licence or kind.licence} {_VOUCHED}",
             half=wishes.half,
-            changes=_changes(model, kind, tag, wishes),
+            changes={"size": size, "enlarge": wishes.enlarge},
             rounding=math.inf,  # sharp logits turn what rounding costs into other colors
             say=say,
         )
+
+
+def _import_onnx(path: Path, out: Path, wishes: Wishes, say: Callable[[str], None]) -> Card:
+    """Wrap an ONNX file, and write it."""
+    if wishes.licence is None:
+        raise UnimportableError("whose it is is not known: say --licence what it may be used for")
+    if wishes.half:
+        raise UnimportableError("it keeps the precision it has: leave out --precision")
+    foreign = wrap(path, wishes.kind)
+    kind, convention = KINDS[foreign.kind], CONVENTIONS[foreign.kind]
+    origin = _origin(path, ("foreign",), wishes)
+    if origin.remark:
+        say(f"note: {origin.remark}")
+    name = wishes.name or f"{foreign.kind}.{origin.tag}"
+    _check_name(name, foreign.kind)
+    _check_room(out, name, path.stat().st_size, wishes)
+    if foreign.side and (wishes.size or foreign.side, wishes.shape) != (foreign.side, "square"):
+        raise UnimportableError(f"it takes squares of {foreign.side} px: leave out --size, --shape")
+    multiple = foreign.side or convention.multiple
+    size = _size(wishes, foreign.side or convention.side, multiple, kind.largest)
+    size |= {"multiple": multiple, "resample": convention.card["resample"]}
+    with _nothing_left(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as folder:
+            file = Path(folder, f"{name}.onnx")
+            file.write_bytes(foreign.model.SerializeToString(deterministic=True))
+            say("comparing it with the file as it was")
+            say(f"they differ by {compare(foreign, path, file):.1e} standard deviations at most")
+            card = Card(
+                name=name,
+                description=f"An ONNX file that others made of {foreign.kind}.",
+                paper=f"arXiv {kind.paper}" if kind.paper else "",
+                licence=f"{wishes.licence} {_VOUCHED}",
+                space=convention.card["space"],
+                kind="chroma",
+                size=Size(**size),
+                enlarge=wishes.enlarge,
+                files={file.name: sha256(file)},
+                training=_training(kind, origin),
+            )
+            card.write(file.with_suffix(".json"))
+            read_card(file.with_suffix(".json"))
+            for made in (file, file.with_suffix(".json")):
+                os.replace(made, out / made.name)
+    return read_card(out / f"{name}.json")
 
 
 def _network(path: Path, asked: str | None) -> tuple[ColorModel, Kind]:
@@ -137,17 +184,42 @@ def _network(path: Path, asked: str | None) -> tuple[ColorModel, Kind]:
     return kind.load(state), kind
 
 
-def _which(tags: tuple[str, ...], checksum: str, path: Path) -> tuple[str, str | None, str]:
-    """The tag of the weights, the name they were published under, and what is not sure of it."""
+class _Origin(NamedTuple):
+    """Which weights a file holds, and how that is known."""
+
+    file: str
+    sha256: str
+    tag: str
+    published_as: str | None
+    remark: str
+    note: str
+
+
+def _origin(path: Path, tags: tuple[str, ...], wishes: Wishes) -> _Origin:
+    """Tell by checksum, or else by the name of the file or its folder; the first tag is neither."""
+    checksum = sha256(path)
     if checksum in KNOWN:
-        tag, published_as = KNOWN[checksum]
-        return tag, published_as, ""
+        return _Origin(path.name, checksum, *KNOWN[checksum], "", wishes.note)
     remark = f"Not a file that is known here; SHA-256 {checksum}."
-    named = f"{path.parent.name} {path.name}".lower()
-    for tag in tags[1:]:
-        if tag in named:
-            return tag, None, f"{remark} Which weights they are is taken from the file's name."
-    return tags[0], None, remark
+    named = f"{path.absolute().parent.name} {path.name}".lower()
+    tag = next((tag for tag in tags[1:] if tag in named), tags[0])
+    if tag != tags[0]:
+        remark += " Which weights they are is taken from the file's name."
+    return _Origin(path.name, checksum, tag, None, remark, wishes.note)
+
+
+def _training(kind: Kind, origin: _Origin) -> dict[str, Any]:
+    """What a card says of where weights come from."""
+    facts = {
+        "imported": next(key for key, value in KINDS.items() if value is kind),
+        "file": origin.file,
+        "sha256": origin.sha256,
+        "published_as": origin.published_as,
+        "paper": kind.paper,
+        "data": "ImageNet (as the authors say)",
+        "note": " ".join(filter(None, (origin.remark, origin.note))),
+    }
+    return {key: value for key, value in facts.items() if value not in ("", None)}
 
 
 def _check_name(name: str, system: str) -> None:
@@ -158,35 +230,32 @@ def _check_name(name: str, system: str) -> None:
         )
 
 
-def _check_room(out: Path, name: str, model: ColorModel, wishes: Wishes) -> None:
+def _check_room(out: Path, name: str, needed: int, wishes: Wishes) -> None:
     """Refuse to replace a model unasked, and to begin what the disk cannot hold."""
     if (out / f"{name}.json").exists() and not wishes.overwrite:
         raise UnimportableError(
             f"{out / f'{name}.json'} exists: say --overwrite to replace it, or --name."
         )
     folder = next(part for part in (out, *out.absolute().parents) if part.is_dir())
-    needed = sum(p.numel() for p in model.parameters()) * (2 if wishes.half else 4) * _SPARE
-    free = shutil.disk_usage(folder).free
+    needed, free = int(_SPARE * needed), shutil.disk_usage(folder).free
     if free < needed:
         raise UnimportableError(
-            f"{out} has room for {free >> 20} MB, and the model needs {int(needed) >> 20}."
+            f"{out} has room for {free >> 20} MB, and the model needs {-(-needed >> 20)}."
         )
 
 
-def _changes(model: ColorModel, kind: Kind, tag: str, wishes: Wishes) -> dict[str, Any]:
-    """Fields of the card that are not the network's own."""
-    size = dict(model.card()["size"])
-    side = wishes.size or kind.sides.get(tag, size["short_side"])
-    if side > kind.largest or side < size["multiple"] or side % size["multiple"]:
+def _size(wishes: Wishes, side: int, multiple: int, largest: int) -> dict[str, Any]:
+    """The size on the card, as it was published or is wished."""
+    side = wishes.size or side
+    if side > largest or side < multiple or side % multiple:
         raise UnimportableError(
-            f"--size is a multiple of {size['multiple']} up to {kind.largest} here, not {side}."
+            f"--size is a multiple of {multiple} up to {largest} here, not {side}."
         )
-    size |= {"short_side": side, "shape": wishes.shape}
-    return {"size": {**size, "longest": max(4 * side, 1024)}, "enlarge": wishes.enlarge}
+    return {"short_side": side, "shape": wishes.shape, "longest": max(4 * side, 1024)}
 
 
 @contextmanager
-def _nothing_left(out: Path):
+def _nothing_left(out: Path) -> Iterator[None]:
     """Remove a folder that was made for nothing."""
     made = [part for part in (out, *out.parents) if not part.exists()]
     try:

@@ -133,6 +133,12 @@ KNOWN: dict[str, tuple[str, str]] = {
     "e3d98bb6a222354c79f95485c2f078a89dc724e9183662506d9e0f5aafac83ad": (
         *("video", "ColorizeVideo_gen.pth"),
     ),
+    "be026e17c47c85527b3084cacad352f7ca0e021c33aa827062c5997ebe72c61f": (
+        *("artistic-onnx", "deoldify-art.onnx"),
+    ),
+    "35c3fb7ec52122e30e98ed03fa5082b175d0beb7951d62f8bc2178870229e44a": (
+        *("quantized-onnx", "deoldify-quant.onnx"),
+    ),
 }
 
 
