@@ -97,12 +97,14 @@ NARROW_DEOLDIFY = {
 }
 
 
-def deoldify_state(kind: str = "artistic") -> dict[str, Tensor]:
+def deoldify_state(
+    kind: str = "artistic", config: DeOldifyConfig | None = None
+) -> dict[str, Tensor]:
     """A file of DeOldify's, narrower."""
-    model = randomized(DeOldify(NARROW_DEOLDIFY[kind]))
-    state = dict(model.state_dict())
+    config = config or NARROW_DEOLDIFY[kind]
+    state = dict(randomized(DeOldify(config)).state_dict())
     generator = torch.Generator().manual_seed(2)
-    state["layers.0.0.weight"] = torch.randn((4, 3, 7, 7), generator=generator) / 8
+    state["layers.0.0.weight"] = torch.randn((config.stem, 3, 7, 7), generator=generator) / 8
     for key in state:
         if key.endswith(".gamma"):
             state[key] = torch.tensor([0.7])
