@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -201,8 +202,10 @@ def _origin(path: Path, tags: tuple[str, ...], wishes: Wishes) -> _Origin:
     if checksum in KNOWN:
         return _Origin(path.name, checksum, *KNOWN[checksum], "", wishes.note)
     remark = f"Not a file that is known here; SHA-256 {checksum}."
-    named = f"{path.absolute().parent.name} {path.name}".lower()
-    tag = next((tag for tag in tags[1:] if tag in named), tags[0])
+    folder = re.split("[^a-z]+", path.absolute().parent.name.lower())
+    named = [tag for tag in tags[1:] if tag in path.name.lower()]
+    named += [tag for tag in tags[1:] if tag in folder]
+    tag = (*named, tags[0])[0]
     if tag != tags[0]:
         remark += " Which weights they are is taken from the file's name."
     return _Origin(path.name, checksum, tag, None, remark, wishes.note)
