@@ -120,6 +120,6 @@ def needs_extra(extra: str, purpose: str, packages: Sequence[str]) -> Iterator[N
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name in packages:
+        if (error.name or "").partition(".")[0] in packages:
             raise MissingExtraError(extra, purpose) from error
         raise
