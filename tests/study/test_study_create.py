@@ -283,7 +283,7 @@ class Sampler:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[Sampler]:
-    monkeypatch.setattr("tintype.study.systems.Colorizer", Sampler)
+    monkeypatch.setattr("tintype.runtime.named.Colorizer", Sampler)
     Sampler.asked = []
     return Sampler
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
-from tintype.cli.inputs import Inputs, find_photos
-from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
+from tintype.cli.inputs import find_files
+from tintype.cli.options import (
+    Flag,
+    FromZero,
+    Json,
+    Recursive,
+    Repeated,
+    Samples,
+    Threads,
+    Whole,
+)
 
 if TYPE_CHECKING:
     from tintype.evaluation.networks import FeatureNetworks
+    from tintype.evaluation.report import ThumbnailStore
     from tintype.evaluation.table import Table
+
+_PACKAGES = ("jinja2", "skimage")
 
 
 @Parameter(name="*")
@@ -43,10 +57,8 @@ def evaluate(
     photos: list[str],
     /,
     *,
-    model: Annotated[tuple[str, ...], Parameter(alias="-m", negative="", show_default=" ".join)] = (
-        "tint",
-    ),
-    recursive: Annotated[Flag, Parameter(alias="-r")] = False,
+    model: Annotated[Repeated, Parameter(alias="-m", show_default=" ".join)] = ("tint",),
+    recursive: Recursive = False,
     size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None,
     crop: Flag = False,
     samples: Samples = 2,
@@ -80,7 +92,6 @@ def evaluate(
         model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
             filter, NAME@no-refine without its second stage, all for every model there is; may be
             repeated.
-        recursive: look into the subfolders of folders.
         size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
         crop: with --size: cut out the central square first, so that nothing is distorted.
         samples: how many samples of each photograph to draw from a model that samples, to measure
@@ -93,62 +104,53 @@ def evaluate(
         raise UsageError("--write-scores needs a name for the dataset")
     if crop and size is None:
         raise UsageError("--crop needs a --size")
-    inputs = find_photos(photos, recursive)
-    if any(item.path is None for item in inputs.photos):
-        raise UsageError("evaluate reads files and folders, not standard input")
-    options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
-    table = _measure(inputs, model, (size, crop), options, weights, html, examples)
-    if table is None:
-        return 1
-    _show(table, json, write_scores)
-    return 1 if inputs.failed or table.skipped else 0
-
-
-def _measure(
-    inputs: Inputs,
-    model: tuple[str, ...],
-    size: tuple[int | None, bool],
-    options: dict[str, Any],
-    weights: FeatureWeights,
-    html: Path | None,
-    examples: int,
-) -> Table | None:
-    """Measure the models and write the report; None where there is no photograph."""
-    with Progress() as progress, tempfile.TemporaryDirectory(prefix="tintype-") as folder:
-        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
+    inputs = find_files(photos, recursive, "evaluate")
+    with Progress() as progress, needs_extra("evaluate", "the benchmark", _PACKAGES):
+        for line in inputs.remarks:
             progress.say(f"tintype: {line}")
-        paths = [item.path for item in inputs.photos if item.path]
-        if not paths:
-            return None
+        if not inputs.paths:
+            return 1
 
         from tintype.evaluation.benchmark import all_models
         from tintype.evaluation.benchmark import evaluate as measure
         from tintype.evaluation.protocol import Protocol
 
-        models = [name for asked in model for name in (all_models() if asked == "all" else [asked])]
-        if weights != _NO_WEIGHTS:
-            options["networks"] = _networks(weights, options["threads"])
-        thumbnails = None
-        if html is not None:
-            from tintype.evaluation.report import ThumbnailStore, check_writable
+        named = [name for word in model for name in (all_models() if word == "all" else [word])]
+        networks = {} if weights == _NO_WEIGHTS else {"networks": _networks(weights, threads)}
+        with _thumbnails(html) as thumbnails:
+            table = measure(
+                inputs.paths,
+                list(dict.fromkeys(named)),
+                protocol=Protocol(size, crop),
+                samples=samples,
+                memory=True,
+                threads=threads,
+                on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
+                on_image=thumbnails.save if thumbnails else None,
+                **networks,
+            )
+            for reason in table.skipped.values():
+                progress.say(f"tintype: {reason}")
+            if html and thumbnails:
+                from tintype.evaluation.report import write_report
 
-            check_writable(html)
-            thumbnails = ThumbnailStore(Path(folder))
-            options["on_image"] = thumbnails.save
-        table = measure(
-            paths,
-            list(dict.fromkeys(models)),
-            protocol=Protocol(*size),
-            on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
-            **options,
-        )
-        for reason in table.skipped.values():
-            progress.say(f"tintype: {reason}")
-        if html is not None and thumbnails is not None:
-            from tintype.evaluation.report import write_report
+                write_report(html, table, thumbnails, examples=examples)
+    _show(table, json, write_scores)
+    return 1 if inputs.failed or table.skipped else 0
 
-            write_report(html, table, thumbnails, examples=examples)
-        return table
+
+@contextlib.contextmanager
+def _thumbnails(html: Path | None) -> Iterator[ThumbnailStore | None]:
+    """Keep the thumbnails of a report, if one is to be written, until it is."""
+    if html is None:
+        yield None
+        return
+
+    from tintype.evaluation.report import ThumbnailStore, check_writable
+
+    check_writable(html)
+    with tempfile.TemporaryDirectory(prefix="tintype-") as folder:
+        yield ThumbnailStore(Path(folder))
 
 
 def _show(table: Table, json: bool, write_scores: str | None) -> None:
@@ -166,7 +168,7 @@ def _show(table: Table, json: bool, write_scores: str | None) -> None:
 
 
 def _networks(weights: FeatureWeights, threads: int | None) -> FeatureNetworks:
-    with needs_extra("eval", "a metric of a feature network", ("torch", "safetensors")):
+    with needs_extra("features", "a metric of a feature network", ("torch", "safetensors")):
         from tintype.evaluation.features.load import load_feature_networks
 
         return load_feature_networks(
