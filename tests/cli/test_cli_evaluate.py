@@ -37,7 +37,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         rows = [Row(name, {"ab_rmse": 1.0}) for name in ("gray", "ceiling")]
         return Table(rows, list(map(str, photos)), {"colorful": 40.0}, skipped=skipped)
 
-    monkeypatch.setattr(Table, "to_text", lambda self: "the table")
+    monkeypatch.setattr(Table, "to_text", lambda self, max_width: "the table")
     monkeypatch.setattr("tintype.evaluation.benchmark.evaluate", measure)
     return asked
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tintype.cli import UsageError
-from tintype.cli.console import Progress, needs_extra, print_json, print_line
+from tintype.cli.console import Progress, needs_extra, print_json, print_line, terminal_width
 from tintype.cli.inputs import find_files
 from tintype.cli.options import (
     Flag,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tintype.evaluation.report import ThumbnailStore
     from tintype.evaluation.table import Table
 
+_WIDTH = 110  # characters, where no terminal says how many it has
 _PACKAGES = ("jinja2", "skimage")
 
 
@@ -159,7 +160,7 @@ def _show(table: Table, json: bool, write_scores: str | None) -> None:
         if json:
             print_json(table.to_json())
         else:
-            print_line(table.to_text())
+            print_line(table.to_text(terminal_width() or _WIDTH))
     finally:
         if write_scores:
             from tintype.evaluation.table import write_scores_to_cards

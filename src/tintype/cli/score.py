@@ -72,5 +72,6 @@ def score(
             names.append("mean")
         head = ["PHOTOGRAPH", "BITS", *(f"BITS {channel.upper()}" for channel in channels)]
         cells = [[f"{bits:.3f}" for bits in row] for row in rows]
-        print_table([head, *([name, *row] for name, row in zip(names, cells, strict=True))])
+        rows = [[name, *row] for name, row in zip(names, cells, strict=True)]
+        print_table([head, *rows], header=True)
     return 1 if failed else 0
