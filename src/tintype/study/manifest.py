@@ -146,6 +146,12 @@ class Study:
         """The number of scored trials of each rater."""
         return min(self.settings.trials, len(self.photos_of_kind("trial")))
 
+    @property
+    def last_position(self) -> int:
+        """The position of each rater's last trial, from 0."""
+        settings = self.settings
+        return settings.practice_trials + settings.catch_trials + self.trials_per_rater - 1
+
     def picture_path(self, name: str) -> Path:
         """Return the path of a picture's file."""
         return self.folder / PICTURES / name
