@@ -90,8 +90,8 @@ def _describe(card: Card) -> None:
         listed: Any = scores.get("rows")
         measured = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
         names = ["model", *(k for k in _FIGURES if measured and all(k in r for r in measured))]
-        rows = [[_figure(row.get(key)) for key in names] for row in measured]
-        print_table([names, *rows], header=True)
+        figures = [[_figure(row.get(key)) for key in names] for row in measured]
+        print_table([names, *figures], header=True)
         print_line(f"truth: colorful {_figure(scores.get('true_colorful'))}")
 
 

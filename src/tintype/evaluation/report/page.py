@@ -18,6 +18,7 @@ from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS, MetricSpe
 from tintype.evaluation.report.charts import color_style, histogram, interval_plot, scatter
 from tintype.evaluation.report.thumbnails import ThumbnailStore
 from tintype.evaluation.table import REFERENCE_ROWS, Row, Table, format_score
+from tintype.photo.write import atomic
 
 _CASES = 3  # best and worst photographs shown for each model
 _SEED = 0  # of the random choice of example photographs
@@ -58,14 +59,11 @@ def write_report(
     Raises:
         DataError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(_page(table, thumbnails, examples), "utf-8")
-        os.replace(temporary, path)
+        with atomic(path) as file:
+            file.write(_page(table, thumbnails, examples).encode())
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _page(table: Table, thumbnails: ThumbnailStore, examples: int) -> str:
