@@ -52,6 +52,7 @@ def test_the_table_is_printed_and_nothing_else(asked: list[Any], run: Any) -> No
         "samples": 2,
         "threads": 1,
         "memory": True,
+        "networks": None,
         "on_image": None,
     }
 

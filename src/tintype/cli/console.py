@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tintype.errors import MissingExtraError, TintypeError
@@ -71,6 +71,11 @@ class Progress:
             return
         with contextlib.suppress(OSError):
             self._bar.console.print(escaped(message), markup=False, emoji=False, soft_wrap=True)
+
+    def note(self, lines: Iterable[str]) -> None:
+        """Print notes on standard error, a line each."""
+        for line in lines:
+            self.say(f"tintype: {line}")
 
     def _clear(self) -> None:
         if self.watched and self._bar is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +28,7 @@ from tintype.cli.options import (
 
 if TYPE_CHECKING:
     from tintype.evaluation.networks import FeatureNetworks
+    from tintype.evaluation.protocol import Protocol
     from tintype.evaluation.report import ThumbnailStore
     from tintype.evaluation.table import Table
 
@@ -50,8 +51,86 @@ class FeatureWeights:
     fid_weights: Path | None = None
     lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = ()
 
+    def networks(self, threads: int | None) -> FeatureNetworks | None:
+        """Load the networks; None without any weights.
 
-_NO_WEIGHTS = FeatureWeights()
+        Raises:
+            DataError: a file is missing or holds something else.
+            MissingExtraError: torch is not installed.
+        """
+        if not (self.classifier or self.fid_weights or self.lpips_weights):
+            return None
+        with needs_extra("features", "a metric of a feature network", ("torch", "safetensors")):
+            from tintype.evaluation.features.load import load_feature_networks
+
+            return load_feature_networks(
+                classifier=self.classifier,
+                fid=self.fid_weights,
+                lpips_files=self.lpips_weights,
+                threads=threads,
+            )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """The size at which photographs are compared.
+
+    Args:
+        size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
+        crop: with --size: cut out the central square first, so that nothing is distorted.
+    """
+
+    size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None
+    crop: Flag = False
+
+    def protocol(self) -> Protocol:
+        """Return the protocol of that size."""
+        from tintype.evaluation.protocol import Protocol
+
+        return Protocol(self.size, self.crop)
+
+    def check(self) -> None:
+        """Refuse options that make no sense together."""
+        if self.crop and self.size is None:
+            raise UsageError("--crop needs a --size")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The report with pictures.
+
+    Args:
+        html: write a report with pictures, one self-contained file.
+        examples: photographs that the report shows, beside each model's best and worst.
+    """
+
+    html: Path | None = None
+    examples: FromZero = 24
+
+    @contextlib.contextmanager
+    def thumbnails(self) -> Iterator[ThumbnailStore | None]:
+        """Keep the thumbnails of the report, if there is to be one, until it is written."""
+        if self.html is None:
+            yield None
+            return
+
+        from tintype.evaluation.report import ThumbnailStore, check_writable
+
+        check_writable(self.html)
+        with tempfile.TemporaryDirectory(prefix="tintype-") as folder:
+            yield ThumbnailStore(Path(folder))
+
+    def write(self, table: Table, thumbnails: ThumbnailStore | None) -> None:
+        """Write the report, if there is to be one."""
+        if self.html is not None and thumbnails is not None:
+            from tintype.evaluation.report import write_report
+
+            write_report(self.html, table, thumbnails, examples=self.examples)
+
+
+_NO_WEIGHTS, _OWN_SIZE, _NO_PAGE = FeatureWeights(), Compared(), Page()
 
 
 def evaluate(
@@ -60,11 +139,9 @@ def evaluate(
     *,
     model: Annotated[Repeated, Parameter(alias="-m", show_default=" ".join)] = ("tint",),
     recursive: Recursive = False,
-    size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None,
-    crop: Flag = False,
+    compared: Compared = _OWN_SIZE,
     samples: Samples = 2,
-    html: Path | None = None,
-    examples: FromZero = 24,
+    page: Page = _NO_PAGE,
     weights: FeatureWeights = _NO_WEIGHTS,
     threads: Threads = None,
     write_scores: str | None = None,
@@ -93,65 +170,38 @@ def evaluate(
         model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
             filter, NAME@no-refine without its second stage, all for every model there is; may be
             repeated.
-        size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
-        crop: with --size: cut out the central square first, so that nothing is distorted.
         samples: how many samples of each photograph to draw from a model that samples, to measure
             diversity; 1 leaves that out.
-        html: write a report with pictures, one self-contained file.
-        examples: photographs that the report shows, beside each model's best and worst.
         write_scores: write the scores on the models' cards, under this name of the dataset.
     """
     if write_scores == "":
         raise UsageError("--write-scores needs a name for the dataset")
-    if crop and size is None:
-        raise UsageError("--crop needs a --size")
+    compared.check()
     inputs = find_files(photos, recursive, "evaluate")
     with Progress() as progress, needs_extra("evaluate", "the benchmark", _PACKAGES):
-        for line in inputs.remarks:
-            progress.say(f"tintype: {line}")
+        progress.note(inputs.remarks)
         if not inputs.paths:
             return 1
 
-        from tintype.evaluation.benchmark import all_models
         from tintype.evaluation.benchmark import evaluate as measure
-        from tintype.evaluation.protocol import Protocol
 
-        named = [name for word in model for name in (all_models() if word == "all" else [word])]
-        networks = {} if weights == _NO_WEIGHTS else {"networks": _networks(weights, threads)}
-        with _thumbnails(html) as thumbnails:
+        networks = weights.networks(threads)
+        with page.thumbnails() as thumbnails:
             table = measure(
                 inputs.paths,
-                list(dict.fromkeys(named)),
-                protocol=Protocol(size, crop),
+                _names(model),
+                protocol=compared.protocol(),
                 samples=samples,
                 memory=True,
                 threads=threads,
+                networks=networks,
                 on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
                 on_image=thumbnails.save if thumbnails else None,
-                **networks,
             )
-            for reason in table.skipped.values():
-                progress.say(f"tintype: {reason}")
-            if html and thumbnails:
-                from tintype.evaluation.report import write_report
-
-                write_report(html, table, thumbnails, examples=examples)
+            progress.note(table.skipped.values())
+            page.write(table, thumbnails)
     _show(table, json, write_scores)
     return 1 if inputs.failed or table.skipped else 0
-
-
-@contextlib.contextmanager
-def _thumbnails(html: Path | None) -> Iterator[ThumbnailStore | None]:
-    """Keep the thumbnails of a report, if one is to be written, until it is."""
-    if html is None:
-        yield None
-        return
-
-    from tintype.evaluation.report import ThumbnailStore, check_writable
-
-    check_writable(html)
-    with tempfile.TemporaryDirectory(prefix="tintype-") as folder:
-        yield ThumbnailStore(Path(folder))
 
 
 def _show(table: Table, json: bool, write_scores: str | None) -> None:
@@ -168,13 +218,9 @@ def _show(table: Table, json: bool, write_scores: str | None) -> None:
             write_scores_to_cards(table, write_scores)
 
 
-def _networks(weights: FeatureWeights, threads: int | None) -> FeatureNetworks:
-    with needs_extra("features", "a metric of a feature network", ("torch", "safetensors")):
-        from tintype.evaluation.features.load import load_feature_networks
+def _names(words: Sequence[str]) -> list[str]:
+    """Return the names of the models, each once; all is every one there is."""
+    from tintype.evaluation.benchmark import all_models
 
-        return load_feature_networks(
-            classifier=weights.classifier,
-            fid=weights.fid_weights,
-            lpips_files=weights.lpips_weights,
-            threads=threads,
-        )
+    names = [name for word in words for name in (all_models() if word == "all" else [word])]
+    return list(dict.fromkeys(names))

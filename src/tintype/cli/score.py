@@ -41,8 +41,7 @@ def score(
     failed = list(inputs.failed)
     name, channels = model, ()
     with Progress() as progress:
-        for line in inputs.remarks:
-            progress.say(f"tintype: {line}")
+        progress.note(inputs.remarks)
         if inputs.paths:
             from tintype.runtime.colorizer import Colorizer
 

@@ -125,8 +125,7 @@ def create(
     """
     inputs = find_files(real, recursive, "study create")
     with Progress() as progress, needs_extra("web", "a study", PACKAGES):
-        for line in inputs.remarks:
-            progress.say(f"tintype: {line}")
+        progress.note(inputs.remarks)
 
         from tintype.study.create import check_new_folder, create_study
 
@@ -134,8 +133,7 @@ def create(
         check_new_folder(folder)
         systems = _systems(model or (() if colorized else ("tint",)), colorized, settings, threads)
         made, skipped = create_study(folder, inputs.paths, systems, settings, on_step=progress.show)
-        for reason in skipped.values():
-            progress.say(f"tintype: {reason}")
+        progress.note(skipped.values())
     if json:
         failed = [failure.error for failure in inputs.failed]
         print_json({"study": str(folder), **_summary(made), "skipped": skipped, "failed": failed})
