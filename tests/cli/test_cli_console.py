@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tintype.cli.console import Progress, print_table
 from tintype.tables import format_table
@@ -75,3 +78,15 @@ def test_a_table_on_a_terminal_wraps_long_cells(
 
 def test_figures_stand_at_the_right() -> None:
     assert format_table([("", "a"), ("tint", "1.25")], right=True) == "         a\ntint  1.25"
+
+
+def test_coloring_for_nobody_who_looks_loads_no_rich(tmp_path: Path) -> None:
+    Image.new("L", (8, 8), 99).save(tmp_path / "a.png")
+    code = (
+        "import sys; from tintype.cli import main; main(['colorize', 'a.png', '-m', 'patchwise']); "
+        "print({'rich', 'jinja2', 'scipy', 'skimage'} & {m.split('.')[0] for m in sys.modules})"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+    assert (tmp_path / "a.colorized.png").exists()

@@ -26,7 +26,7 @@ _PACKAGES = (
 # What each extra brings, by the packages without which its commands end.
 _EXTRAS = {
     "train": ("torch", "safetensors"),
-    "evaluate": ("skimage", "jinja2"),
+    "evaluate": ("jinja2", "scikit-image"),
     "features": ("torch", "safetensors"),
     "export": ("torch", "safetensors", "onnx", "onnxscript"),
     "web": ("fastapi", "jinja2", "scipy", "sqlalchemy", "uvicorn"),
