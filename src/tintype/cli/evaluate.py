@@ -85,15 +85,16 @@ class Compared:
     crop: Flag = False
 
     def protocol(self) -> Protocol:
-        """Return the protocol of that size."""
+        """Return the protocol of that size.
+
+        Raises:
+            UsageError: the options make no sense together.
+        """
         from tintype.evaluation.protocol import Protocol
 
-        return Protocol(self.size, self.crop)
-
-    def check(self) -> None:
-        """Refuse options that make no sense together."""
         if self.crop and self.size is None:
             raise UsageError("--crop needs a --size")
+        return Protocol(self.size, self.crop)
 
 
 @Parameter(name="*")
@@ -176,7 +177,7 @@ def evaluate(
     """
     if write_scores == "":
         raise UsageError("--write-scores needs a name for the dataset")
-    compared.check()
+    protocol = compared.protocol()
     inputs = find_files(photos, recursive, "evaluate")
     with Progress() as progress, needs_extra("evaluate", "the benchmark", _PACKAGES):
         progress.note(inputs.remarks)
@@ -190,7 +191,7 @@ def evaluate(
             table = measure(
                 inputs.paths,
                 _names(model),
-                protocol=compared.protocol(),
+                protocol=protocol,
                 samples=samples,
                 memory=True,
                 threads=threads,
