@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -210,11 +211,12 @@ def _rates(words: Sequence[str]) -> dict[str, float]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    from tintype.photo.write import atomic
-
+    """Write a file that tells answers for its owner alone, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with atomic(path) as file:
-            file.write(text.encode())
+        temporary.touch(mode=0o600)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise TintypeError(f"{path} cannot be written: {error.strerror}") from error

@@ -6,6 +6,7 @@ linear-light sRGB, ``srgb`` gamma-encoded, ``gray`` gamma-encoded luma, all in [
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ _XYZ_OVER_WHITE = (
     (0.212671, 0.715160, 0.072169),
     (0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883),
 )
+_TO_RGB = np.linalg.inv(np.array(_XYZ_OVER_WHITE)).tolist()
 _BT601 = (0.299, 0.587, 0.114)
 _U_GAIN, _V_GAIN = 0.492, 0.877  # U = 0.492 (B - Y), V = 0.877 (R - Y), BT.601
 _CB_GAIN, _CR_GAIN = 1 / 1.772, 1 / 1.402  # full-range JPEG YCbCr
@@ -65,6 +67,16 @@ def linear_to_ab(linear: Tensor) -> Tensor:
         matrix = linear.new_tensor(_XYZ_OVER_WHITE)
         fx, fy, fz = y_to_f(torch.einsum("kc,nchw->nkhw", matrix, linear)).unbind(1)
         return torch.stack((500 * (fx - fy), 200 * (fy - fz)), 1)
+
+
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """Convert CIE Lab (N, 3, H, W), D65, to gamma-encoded RGB; out of gamut beyond [0, 1]."""
+    with torch.autocast(lab.device.type, enabled=False):
+        lightness, a, b = lab.float().unbind(1)
+        fy = (lightness + 16) / 116
+        xyz = f_to_y(torch.stack((fy + a / 500, fy, fy - b / 200), 1))
+        matrix = xyz.new_tensor(_TO_RGB)
+        return linear_to_srgb(torch.einsum("kc,nchw->nkhw", matrix, xyz))
 
 
 def linear_to_uv(linear: Tensor) -> Tensor:

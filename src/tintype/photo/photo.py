@@ -18,9 +18,10 @@ from tintype.photo.decode import Decoded, ReadRequest, jpeg_encoding, plain_meta
 from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
 from tintype.photo.orientation import turn_upright
-from tintype.photo.planes import Kind, Pixels, image_to_planes, samples_to_planes
+from tintype.photo.planes import Pixels, image_to_planes, samples_to_planes
 from tintype.photo.read import errors_translated, read
 from tintype.photo.source import Source, open_source
+from tintype.photo.toning import UNEVEN, Kind
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
 DEFAULT_MAX_PIXELS = 250_000_000
@@ -295,6 +296,7 @@ def _build_photo(
         planes = image_to_planes(pixels, decoded.icc, keep, notes)
     else:
         planes = samples_to_planes(pixels, decoded.icc, keep, notes)
+    unsure = (UNEVEN,) if planes.uneven else ()
     height, width = planes.gray.shape
     return Photo(
         gray=_read_only(planes.gray),
@@ -308,8 +310,8 @@ def _build_photo(
         ),
         profile=planes.profile,
         path=path,
-        notes=tuple(notes),
-        left_out=tuple(left_out),
+        notes=(*notes, *unsure),
+        left_out=(*left_out, *unsure),
     )
 
 

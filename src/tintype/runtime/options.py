@@ -51,8 +51,9 @@ class Options:
             ``"image"``, or ``"none"``; of models that have one.
         refine: whether a sampler's second stage is used; of samplers that have one.
         mark: whether the result says in its XMP that its colors are made, and by which model.
-        normalise: whether the network sees a faded photograph with its tones stretched, the result
-            having its own lightness all the same; of models that were made for it.
+        normalise: whether the network sees a faded photograph with its tones stretched, and a
+            printed one without its dots, the result having its own lightness all the same; of
+            models that were made for it.
     """
 
     saturation: float = 1.0
