@@ -84,19 +84,23 @@ def linear_to_uv(linear: Tensor) -> Tensor:
 
     U in [-0.436, 0.436] and V in [-0.615, 0.615], as `tintype.color.spaces.rgb_to_yuv` has them.
     """
-    blue_luma, red_luma = _differences(linear)
+    return srgb_to_uv(linear_to_srgb(linear.clamp(0, 1)))
+
+
+def srgb_to_uv(srgb: Tensor) -> Tensor:
+    """Convert gamma-encoded RGB (N, 3, H, W) to analogue U, V (N, 2, H, W)."""
+    blue_luma, red_luma = _differences(srgb)
     return torch.stack((_U_GAIN * blue_luma, _V_GAIN * red_luma), 1)
 
 
 def linear_to_cbcr(linear: Tensor) -> Tensor:
     """Convert linear-light RGB, clipped to [0, 1], to centered full-range Cb, Cr (N, 2, H, W)."""
-    blue_luma, red_luma = _differences(linear)
+    blue_luma, red_luma = _differences(linear_to_srgb(linear.clamp(0, 1)))
     return torch.stack((_CB_GAIN * blue_luma, _CR_GAIN * red_luma), 1)
 
 
-def _differences(linear: Tensor) -> tuple[Tensor, Tensor]:
+def _differences(srgb: Tensor) -> tuple[Tensor, Tensor]:
     """B - Y and R - Y of gamma-encoded colors."""
-    srgb = linear_to_srgb(linear.clamp(0, 1))
     luma = srgb_to_gray(srgb)[:, 0]
     return srgb[:, 2] - luma, srgb[:, 0] - luma
 

@@ -299,7 +299,7 @@ class Colorizer:
             assert self._network is not None
             found = self._network.run(tensors)
             if self._decoder is not None:
-                found["vividness"] = np.array(options.vividness, np.float32)
+                found["vividness"] = np.array(options.vividness or 0.0, np.float32)
                 found = self._decoder.run(found)
             return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
 

@@ -83,7 +83,7 @@ class Options:
             "saturation": (1.0, True, ""),
             "warmth": (0.0, True, ""),
             "enlarge": (card.enlarge, True, ""),
-            "vividness": (1.0, card.has("decode"), "predicts one chroma"),
+            "vividness": (1.0, card.has("decode") and "vividness" in own, "gives one chroma"),
             "temperature": (1.0, *samples),
             "seed": (0, *samples),
             "sample": (1, *samples),
