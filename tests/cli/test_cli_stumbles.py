@@ -286,7 +286,7 @@ def test_a_photograph_becomes_a_pillow_image(dtype: Any) -> None:
 
 def test_the_doctor_names_the_extras(run: Any, monkeypatch: Any) -> None:
     extras = run("doctor", "--json").json["extras"]
-    assert {"train", "export", "eval", "web", "postgres"} <= extras.keys()
+    assert {"train", "export", "evaluate", "features", "web", "postgres"} <= extras.keys()
     assert extras["export"] == []
     from importlib.metadata import PackageNotFoundError
 

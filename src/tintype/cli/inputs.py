@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+from tintype.cli import UsageError
+
 COLORIZED = ".colorized"
 COMPARE = ".compare"
 SAMPLE = ".sample-"  # and its number
@@ -78,6 +80,16 @@ class Inputs:
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files among the photographs."""
+        return [photo.path for photo in self.photos if photo.path]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said before the work: the notes, and why words stand for nothing."""
+        return [*self.notes, *(failure.error for failure in self.failed)]
+
 
 def find_photos(
     arguments: Sequence[str], recursive: bool = False, output: str | None = None
@@ -121,6 +133,17 @@ def find_photos(
     if inputs.left_out:
         inputs.notes.append(_left_out(inputs.left_out))
     return inputs
+
+
+def find_files(arguments: Sequence[str], recursive: bool, command: str) -> Inputs:
+    """Find photographs as `find_photos` does, for a command that does not read standard input.
+
+    Raises:
+        UsageError: it is among the arguments.
+    """
+    if "-" in arguments:
+        raise UsageError(f"{command} reads files and folders, not standard input")
+    return find_photos(arguments, recursive)
 
 
 class _Search:
