@@ -33,7 +33,6 @@ _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _TRANSFERS = {8: "a linear curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
 _MAX_FRAMES = 100  # of an animation, until they are not counted any more
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
-_AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
 _SRGB_GAMMA, _SAME_GAMMA, _LEAST_GAMMA = 1 / 2.2, 0.02, 0.1
 
@@ -107,7 +106,7 @@ class ReadRequest(NamedTuple):
         """Refuse an animation."""
         count = 1
         if isinstance(image, GifImageFile):  # which knows only by looking
-            with suppress(EOFError):
+            with suppress(EOFError, OSError):  # one may be cut short
                 while count <= _MAX_FRAMES:
                     image.seek(count)
                     count += 1
@@ -176,9 +175,15 @@ def _note_damage(
 ) -> None:
     """Note what is missing of a JPEG; refuse one of which nothing is there."""
     missing = jpeg.missing_share(data, contents, image)
+    emptied = jpeg.emptied_share(data, contents, image)
     if missing == 1 and not contents.progressive:
         raise ValueError("nothing of the picture is in it")
-    if missing and contents.progressive:
+    if emptied and (contents.progressive or contents.flat):
+        request.damaged("a part of its data is zeros")
+    elif emptied:
+        share = max(1, round(100 * emptied))
+        request.damaged(f"a part of its data is zeros, from where on the lower {share} % are wrong")
+    elif missing and contents.progressive:
         request.damaged("its finer detail is cut short")
     elif missing:
         request.damaged(f"the lower {max(1, round(100 * missing))} % are cut short")
@@ -213,7 +218,7 @@ def decode_png(request: ReadRequest) -> Decoded:
     if contents.beyond:
         request.leave_out(f"{contents.beyond:,} bytes behind the picture's end are left out")
     if contents.space is not None:
-        _note_space(request, contents.space)
+        note_space(request, contents.space)
     if contents.dropped:
         request.leave_out(f"{contents.dropped} damaged or too long texts are left out")
     file = request.file if contents.plain else png.rebuilt(request.file, contents)
@@ -284,29 +289,7 @@ def decode_webp(request: ReadRequest) -> Decoded:
     )
 
 
-def decode_avif(request: ReadRequest) -> Decoded:
-    """Read an AVIF, at 8 bits whatever it has: Pillow gives no more."""
-    from PIL.AvifImagePlugin import AvifImageFile
-
-    image = AvifImageFile(request.file)
-    request.check_size(*image.size)
-    request.refuse_frames(image)
-    image.load()
-    _note_space(request, _avif_space(request.file))
-    if is_high_bit_depth_avif(request.file):
-        request.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
-    return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
-
-
-def _avif_space(file: BinaryIO) -> tuple[int, int]:
-    """Return the numbers of an AVIF's primaries and transfer function; 2 where unspecified."""
-    file.seek(0)
-    head = file.read(_AVIF_HEAD)
-    at = head.find(b"colrnclx")
-    return struct.unpack_from(">2H", head, at + 8) if 0 <= at <= len(head) - 12 else (2, 2)
-
-
-def _note_space(request: ReadRequest, space: tuple[int, int]) -> None:
+def note_space(request: ReadRequest, space: tuple[int, int]) -> None:
     """Note a colour space (ITU-T H.273) that is not converted from."""
     primaries, transfer = space
     names = [
@@ -314,15 +297,6 @@ def _note_space(request: ReadRequest, space: tuple[int, int]) -> None:
     ]
     if names:
         request.notes.append(f"its colours are of {' and '.join(names)}: read as sRGB")
-
-
-def is_high_bit_depth_avif(file: BinaryIO) -> bool:
-    """Return whether an AVIF has 10 or 12 bits a channel, by the configuration of its codec."""
-    file.seek(0)
-    head = file.read(_AVIF_HEAD)
-    at = head.find(b"av1C")
-    # AV1 in ISOBMFF, section 2.3.3: tier, high_bitdepth and more in the third byte.
-    return at >= 0 and len(head) > at + 6 and bool(head[at + 6] & 0x40)
 
 
 def decode_bmp(request: ReadRequest) -> Decoded:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -11,9 +13,9 @@ from tintype.photo import ifd, metadata, tiff
 from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
-from tintype.photo.pillow import no_pixel_limit
+from tintype.photo.pillow import load_partly, no_pixel_limit
 from tintype.photo.planes import Pixels
-from tintype.photo.tiff_samples import are_readable, read_samples
+from tintype.photo.tiff_samples import are_readable, missing_bytes, read_samples
 from tintype.photo.tiff_source import choose_page
 
 _STRIP_PIXELS = 1 << 20
@@ -85,14 +87,20 @@ def _check_values(request: ReadRequest, page: ifd.Directory) -> None:
 def _read_by_pillow(request: ReadRequest, page: ifd.Directory) -> Image.Image:
     from PIL.TiffImagePlugin import TiffImageFile
 
-    request.file.seek(0)
+    file, missing = request.file, missing_bytes(request.file, page)
+    if missing > 0:
+        request.damaged("its end is missing")
+        file.seek(0)
+        file = io.BytesIO(file.read() + bytes(missing))
+    file.seek(0)
     with no_pixel_limit:
-        image = TiffImageFile(request.file)
+        image = TiffImageFile(file)
         for number in range(64):
             if image.tag_v2._offset == page.offset:
                 break
             image.seek(number + 1)
-        image.load()
+        if load_partly(image) and missing <= 0:
+            request.damaged("its pixels are not whole")
     if image.mode in ("I", "F", "LAB"):
         kind = {"LAB": "CIE Lab", "I": "32-bit whole"}.get(image.mode, "floating-point")
         raise UnreadablePhotoError(

@@ -54,7 +54,7 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
             f"{photo.width} × {photo.height}: choose PNG or TIFF"
         )
     notes: list[str] = []
-    if photo.bit_depth == 16 and format not in ("PNG", "TIFF"):
+    if photo.bit_depth == 16 and format not in ("PNG", "TIFF") and not _is_deep(photo, format):
         notes.append(f"{format} holds 8 bits a channel: the photograph's 16 were rounded")
     carried = photo.metadata
     if carried.photoshop and format not in ("JPEG", "TIFF"):
@@ -246,9 +246,15 @@ def _write_bmp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     file.write(image.tobytes("raw", "BGR" if channels == 3 else "BGRA", stride, -1))
 
 
+def _is_deep(photo: Photo, format: Format) -> bool:
+    """Tell whether a photograph is written as a JPEG 2000 of 16 bits: Pillow has gray alone."""
+    return format == "JPEG2000" and photo.gray.itemsize == 2 and _channels(photo) == 1
+
+
 def _write_jpeg2000(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     encoded = io.BytesIO()
-    image = _image(photo)
+    deep = _is_deep(photo, "JPEG2000")
+    image = Image.fromarray(photo.gray) if deep else _image(photo)
     # Reversible: every pixel is kept.
     image.save(encoded, "JPEG2000", irreversible=False, mct=int(photo.colors is not None))
     file.write(jpeg2000.with_boxes(encoded.getvalue(), photo.metadata))
