@@ -248,15 +248,14 @@ def side_by_side(original: Photo, colored: Photo) -> Photo:
     """
     import numpy as np
 
-    from tintype.cli.sheet import thumbnail
-    from tintype.photo import Photo
+    from tintype.cli.sheet import own_picture, thumbnail
 
     share = min(1.0, (_COMPARED / (original.width * original.height)) ** 0.5)
     size = [max(1, int(side * share)) for side in (original.width, original.height)]
     # The longest side that every format can hold, twice of which are side by side.
     size = [min(side, _LONGEST_COMPARED) for side in size]
     halves = [np.asarray(thumbnail(photo.rgb(), size)) for photo in (original, colored)]
-    return Photo.from_array(np.concatenate(halves, axis=1))
+    return own_picture(np.concatenate(halves, axis=1))
 
 
 def _done(tasks: Sequence[Task]) -> set[Task]:
