@@ -380,13 +380,21 @@ def test_an_exif_table_cut_short_turns_the_picture_once() -> None:
         assert Photo.open(saved(photo, format)).gray.shape == (40, 24)
 
 
-def test_colours_of_another_space_are_said() -> None:
+def test_colours_of_another_space_are_converted_or_said() -> None:
     data = encoded("PNG")
-    hdr = Photo.open(data[:33] + chunk(b"cICP", bytes([9, 16, 0, 1])) + data[33:])
-    assert "its colours are of BT.2020 and PQ (HDR): read as sRGB" in hdr.notes
-    assert Photo.open(data[:33] + chunk(b"cICP", bytes([1, 13, 0, 1])) + data[33:]).notes == ()
+
+    def png(*numbers: int) -> Photo:
+        return Photo.open(data[:33] + chunk(b"cICP", bytes([*numbers, 0, 1])) + data[33:])
+
+    assert "its colours are of PQ (HDR): read as sRGB" in png(9, 16).notes
+    assert "its colours are of DCI-P3: read as sRGB" in png(11, 13).notes
+    for primaries, transfer in ((1, 13), (2, 2), (1, 1), (6, 6)):
+        assert (png(primaries, transfer).notes, png(1, 13).profile) == ((), None)
+    assert png(1, 8).profile == "sRGB, gamma 1.0"
     avif = bytearray(encoded("AVIF"))
     at = avif.index(b"colrnclx") + 8
     assert Photo.open(bytes(avif)).notes == ()
     avif[at : at + 4] = struct.pack(">2H", 9, 18)
-    assert "its colours are of BT.2020 and HLG (HDR): read as sRGB" in Photo.open(bytes(avif)).notes
+    assert "its colours are of HLG (HDR): read as sRGB" in Photo.open(bytes(avif)).notes
+    avif[at : at + 4] = struct.pack(">2H", 9, 4)
+    assert Photo.open(bytes(avif)).profile == "BT.2020, gamma 2.2"

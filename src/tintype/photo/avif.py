@@ -7,7 +7,7 @@ import struct
 from typing import BinaryIO
 
 from tintype.photo.boxes import missing_bytes
-from tintype.photo.decode import Decoded, ReadRequest, note_space, plain_metadata
+from tintype.photo.decode import Decoded, ReadRequest, plain_metadata, space_profile
 from tintype.photo.encoding import Encoding
 
 _HEAD_BYTES = 1 << 16  # within which a file describes its pictures
@@ -27,10 +27,10 @@ def decode_avif(request: ReadRequest) -> Decoded:
     request.check_size(*image.size)
     request.refuse_frames(image)
     image.load()
-    note_space(request, _avif_space(request.file))
     if is_high_bit_depth_avif(request.file):
         request.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
-    return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
+    icc = image.info.get("icc_profile") or space_profile(request, *_avif_space(request.file))
+    return Decoded(image, False, icc, plain_metadata(image), Encoding())
 
 
 def _avif_space(file: BinaryIO) -> tuple[int, int]:

@@ -28,9 +28,9 @@ _READ_ELSEWHERE = {
     "APP2": (b"ICC_PROFILE\0",),
     "APP14": (b"Adobe",),
 }
-# Of H.273, those that look unlike sRGB.
-_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
-_TRANSFERS = {8: "a linear curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
+# Of H.273, those that look unlike sRGB and are not converted from.
+_UNREAD_PRIMARIES = {4: "NTSC (1953)", 8: "film", 10: "XYZ", 11: "DCI-P3"}
+_UNREAD_TRANSFERS = {9: "a log curve", 10: "a log curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
 _MAX_FRAMES = 100  # of an animation, until they are not counted any more
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
@@ -217,8 +217,6 @@ def decode_png(request: ReadRequest) -> Decoded:
         request.damaged(contents.damage)
     if contents.beyond:
         request.leave_out(f"{contents.beyond:,} bytes behind the picture's end are left out")
-    if contents.space is not None:
-        note_space(request, contents.space)
     if contents.dropped:
         request.leave_out(f"{contents.dropped} damaged or too long texts are left out")
     file = request.file if contents.plain else png.rebuilt(request.file, contents)
@@ -249,19 +247,21 @@ def decode_png(request: ReadRequest) -> Decoded:
         dpi=image.info.get("dpi"),
         chunks=contents.kept,
     )
-    return Decoded(pixels, False, _png_profile(image), carried, Encoding())
+    return Decoded(pixels, False, _png_profile(request, image, contents.space), carried, Encoding())
 
 
-def _png_profile(image: Image.Image) -> bytes | None:
-    """Return the profile of a PNG, or one that stands for the gamma it gives instead."""
+def _png_profile(
+    request: ReadRequest, image: Image.Image, space: tuple[int, int] | None
+) -> bytes | None:
+    """Return the profile of a PNG, or one that stands for the space or the gamma it names."""
     icc = image.info.get("icc_profile")
     gamma = image.info.get("gamma")
-    if icc or not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
-        return icc
-    if not _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA:
-        return None  # no picture's
-    space = "GRAY" if image.mode in ("1", "L", "LA", "I;16") else "RGB "
-    return profiles.make_profile(f"gamma {gamma:.4g}", space, (1 / gamma,))
+    if icc or space:
+        return icc or space_profile(request, *(space or ()))
+    if not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
+        return None
+    # Beyond these it is no picture's.
+    return profiles.gamma_profile(1 / gamma) if _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA else None
 
 
 def decode_webp(request: ReadRequest) -> Decoded:
@@ -289,14 +289,14 @@ def decode_webp(request: ReadRequest) -> Decoded:
     )
 
 
-def note_space(request: ReadRequest, space: tuple[int, int]) -> None:
-    """Note a colour space (ITU-T H.273) that is not converted from."""
-    primaries, transfer = space
-    names = [
-        name for name in (_PRIMARIES.get(primaries), _TRANSFERS.get(transfer)) if name is not None
-    ]
-    if names:
-        request.notes.append(f"its colours are of {' and '.join(names)}: read as sRGB")
+def space_profile(request: ReadRequest, primaries: int, transfer: int) -> bytes | None:
+    """Return a profile for a colour space by its numbers in H.273; note one that has none."""
+    unread = [_UNREAD_PRIMARIES.get(primaries), _UNREAD_TRANSFERS.get(transfer)]
+    if any(unread):
+        names = " and ".join(name for name in unread if name)
+        request.notes.append(f"its colours are of {names}: read as sRGB")
+        return None
+    return profiles.h273_profile(primaries, transfer)
 
 
 def decode_bmp(request: ReadRequest) -> Decoded:
