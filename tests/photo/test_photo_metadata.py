@@ -530,3 +530,36 @@ def test_xmp_is_true_of_the_picture_that_is_written() -> None:
     assert b'ColorMode="3"' in colored
     assert b'ConvertToGrayscale="False"' in colored
     assert b"<xmp:Rating>5</xmp:Rating>" in colored
+
+
+def test_a_makers_note_keeps_its_offset_in_a_tiff_too() -> None:
+    block = Block().data
+    source = encoded("JPEG", exif=b"Exif\0\0" + block)
+    at = block.index(MAKER_NOTE)
+    first, second, last = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Photo.open(source).save(first, format="TIFF")
+    photo = Photo.open(first.getvalue())
+    photo.save(second)
+    photo.save(last, format="JPEG")
+    assert first.getvalue().index(MAKER_NOTE) == second.getvalue().index(MAKER_NOTE) == at
+    exif = Photo.open(last.getvalue()).metadata.exif
+    assert exif
+    assert exif.index(MAKER_NOTE) == at
+    np.testing.assert_array_equal(Photo.open(second.getvalue()).gray, photo.gray)
+    for file in (first, second):
+        with Image.open(file) as image:
+            assert image.getexif().get_ifd(0x8769)[0x927C] == MAKER_NOTE
+
+
+def test_a_makers_note_far_back_in_a_tiff_is_moved_and_said() -> None:
+    first, second = io.BytesIO(), io.BytesIO()
+    source = Photo.open(encoded("JPEG", exif=b"Exif\0\0" + Block().data))
+    source.save(first, format="TIFF")
+    data = bytearray(first.getvalue()) + bytes(70000) + MAKER_NOTE
+    place = data.index(struct.pack("<HHI", 0x927C, 7, len(MAKER_NOTE))) + 8
+    struct.pack_into("<I", data, place, len(data) - len(MAKER_NOTE))
+    photo = Photo.open(bytes(data))
+    assert "maker's note is moved" in photo.left_out[0]
+    photo.save(second)
+    assert MAKER_NOTE in second.getvalue()
+    assert len(second.getvalue()) < 70000

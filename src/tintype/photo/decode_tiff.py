@@ -40,6 +40,9 @@ def decode_tiff(request: ReadRequest) -> Decoded:
     request.check_size(width, height)
     _check_values(request, page)
     carried = _metadata(page)
+    note = page.maker_note()
+    if note and not ifd.is_near(note):
+        request.leave_out("the maker's note is moved, and what it says of places in it gets wrong")
     entry = page.entries.get(tiff.ICC)
     icc = entry.value if entry else None
     encoding = Encoding(compression=page.number(tiff.COMPRESSION, tiff.NONE))

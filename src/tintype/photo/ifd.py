@@ -15,11 +15,15 @@ from typing import BinaryIO, NamedTuple
 EXIF_POINTER = 0x8769
 GPS_POINTER = 0x8825
 INTEROP_POINTER = 0xA005
+MAKER_NOTE = 0x927C
 POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROP_POINTER)
 # Which directories may hold which: a file that points elsewhere cannot lead round in circles.
 CHILDREN = {None: (EXIF_POINTER, GPS_POINTER), EXIF_POINTER: (INTEROP_POINTER,)}
 
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_SHORT, SIGNED_LONG = 1, 3, 4, 5, 7, 8, 9
+
+# A maker's note that stands further back is moved.
+_MAX_NOTE_OFFSET = 1 << 16
 
 # 129 is UTF-8 text (Exif 3.0).
 _TYPE_SIZES = {
@@ -41,11 +45,16 @@ _NUMBER_FORMATS = {
 
 
 class Entry(NamedTuple):
-    """A tag's value: its TIFF type, how many values, and their bytes in the directory's order."""
+    """A tag's value: its TIFF type, how many values, and their bytes in the directory's order.
+
+    A maker's note knows where it stands, and must be written there: offsets in it count from the
+    beginning of the file, and nobody else can correct them.
+    """
 
     type: int
     length: int
     value: bytes
+    at: int | None = None
 
 
 @dataclass
@@ -106,6 +115,21 @@ class Directory:
     def set_bytes(self, tag: int, kind: int, value: bytes) -> None:
         """Set a tag to bytes, as BYTE or UNDEFINED."""
         self.entries[tag] = Entry(kind, len(value), value)
+
+    def maker_note(self) -> Entry | None:
+        """Return the maker's note that must stand at its place; None where there is none."""
+        below = self.children.get(EXIF_POINTER)
+        note = below.entries.get(MAKER_NOTE) if below else None
+        return note if note and note.at is not None else None
+
+    def with_moved_note(self) -> Directory:
+        """Return a copy whose maker's note may stand anywhere."""
+        note = self.maker_note()
+        if note is None:
+            return self
+        below = self.children[EXIF_POINTER]
+        below = replace(below, entries={**below.entries, MAKER_NOTE: note._replace(at=None)})
+        return replace(self, children={**self.children, EXIF_POINTER: below})
 
     def without(self, tags: frozenset[int]) -> Directory:
         """Return a copy that lacks some tags."""
@@ -182,7 +206,7 @@ def read_directory(
     for start in range(0, count * (entry_size + inline), entry_size + inline):
         name, kind, length = struct.unpack_from(order + entry_format, table, start)
         value = table[start + entry_size : start + entry_size + inline]
-        size = _TYPE_SIZES.get(kind, 0) * length
+        size, at = _TYPE_SIZES.get(kind, 0) * length, None
         if name in POINTERS:
             wide = "Q" if big and kind in (16, 18) else "I"
             (pointers[name],) = struct.unpack_from(order + wide, value)
@@ -195,7 +219,8 @@ def read_directory(
             file.seek(at)
             value = file.read(size)
         if size:
-            directory.entries.setdefault(name, Entry(kind, length, value[:size]))
+            at = at if name == MAKER_NOTE and tag == EXIF_POINTER else None
+            directory.entries.setdefault(name, Entry(kind, length, value[:size], at))
     if len(table) == table_size:
         (directory.next,) = struct.unpack_from(order + pointer_format, table, table_size - inline)
     for name in CHILDREN.get(tag, ()):
@@ -209,7 +234,10 @@ def read_directory(
 
 
 def build(directory: Directory, base: int) -> bytes:
-    """Lay a directory and its children out as bytes that will stand at the even offset ``base``."""
+    """Lay a directory and its children out as bytes that will stand at the even offset ``base``.
+
+    A maker's note that must stand at its place is not among them.
+    """
     order = directory.order
     tags = sorted({*directory.entries, *directory.children})
     values_at = base + 2 + 12 * len(tags) + 4
@@ -221,8 +249,10 @@ def build(directory: Directory, base: int) -> bytes:
             kind, count, value = LONG, 1, struct.pack(order + "I", at)
             values += build(directory.children[tag], at)
         else:
-            kind, count, value = _classic(directory.entries[tag], order)
-            if len(value) > 4:
+            kind, count, value, pinned = _classic(directory.entries[tag], order)
+            if pinned is not None:
+                value = struct.pack(order + "I", pinned)
+            elif len(value) > 4:
                 values += value
                 value = struct.pack(order + "I", at)
         values += b"\0" * (len(values) % 2)
@@ -245,8 +275,26 @@ def _classic(entry: Entry, order: str) -> Entry:
 
 def build_block(directory: Directory) -> bytes:
     """Lay a directory out as a block of its own: TIFF header and directory, as EXIF is."""
+    directory, start = with_header_room(directory)
     mark = b"II" if directory.order == "<" else b"MM"
-    return mark + struct.pack(directory.order + "HI", 42, 8) + build(directory, 8)
+    head = mark + struct.pack(directory.order + "HI", 42, len(start))
+    return head + start[8:] + build(directory, len(start))
+
+
+def is_near(note: Entry) -> bool:
+    """Tell whether a maker's note stands where any file has room for it."""
+    return note.at is not None and 8 <= note.at <= _MAX_NOTE_OFFSET
+
+
+def with_header_room(directory: Directory) -> tuple[Directory, bytes]:
+    """Return a directory to be written, and the beginning of its file, up to an even offset.
+
+    That is room for a header, and the maker's note if it must stand at its place.
+    """
+    note = directory.maker_note()
+    if note is None or note.at is None or not is_near(note):
+        return directory.with_moved_note(), bytes(8)
+    return directory, bytes(note.at) + note.value + bytes((note.at + len(note.value)) % 2)
 
 
 class Slot(NamedTuple):

@@ -283,8 +283,9 @@ def shrink_exif(exif: bytes, max_bytes: int) -> bytes | None:
     if len(exif) <= max_bytes or directory is None:
         return exif if len(exif) <= max_bytes else None
     small = {tag: entry for tag, entry in directory.entries.items() if len(entry.value) < 4096}
-    block = ifd.build_block(replace(directory, entries=small))
-    return block if len(block) <= max_bytes else None
+    smaller = replace(directory, entries=small)
+    blocks = map(ifd.build_block, (smaller, smaller.with_moved_note()))
+    return next((block for block in blocks if len(block) <= max_bytes), None)
 
 
 def shrink_xmp(xmp: bytes, max_bytes: int) -> bytes | None:

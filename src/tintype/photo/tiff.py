@@ -122,10 +122,11 @@ def write(
     """
     order = tags.order
     mark = b"II" if order == "<" else b"MM"
-    file.write(mark + struct.pack(order + "HI", 42, 0))
+    tags, start = ifd.with_header_room(tags)
+    file.write(mark + struct.pack(order + "HI", 42, 0) + start[8:])
     width, height = size
     predictor = 2 if compression in _PREDICTABLE else 1
-    offsets, sizes, rows, bits, at = [], [], height, 8, 8
+    offsets, sizes, rows, bits, at = [], [], height, 8, len(start)
     for strip in strips:
         bits = 8 * strip.itemsize
         if not offsets:
