@@ -16,10 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 from tintype.errors import UnwritablePhotoError
 from tintype.photo import ifd, jpeg2000, metadata, png, tiff
 from tintype.photo.encoding import Format
+from tintype.photo.jpeg import matching_chroma_table
 from tintype.photo.pillow import no_warnings
 from tintype.photo.planes import Pixels
 from tintype.photo.profiles import srgb_gray_profile, srgb_profile
-from tintype.photo.quantization import matching_chroma_table
 
 if TYPE_CHECKING:
     from tintype.photo.photo import Photo

@@ -8,10 +8,13 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 END = b"\xff\xd9"
@@ -148,6 +151,32 @@ def _changed_share(pixels: NDArray[np.uint8], beginning: bytes, rest: bytes = EN
         changed = np.asarray(other)
     rows = (pixels != changed).reshape(len(pixels), -1).any(axis=1)
     return 1 - int(np.argmax(rows)) / len(pixels) if rows.any() else 0.0
+
+
+def matching_chroma_table(luma: Sequence[int]) -> list[int]:
+    """Return the standard chroma table at the quality that a luma table comes nearest to.
+
+    Args:
+        luma: 64 steps, row by row.
+    """
+
+    def distance(tables: dict[int, list[int]]) -> int:
+        return sum(abs(a - b) for a, b in zip(tables[0], luma, strict=True))
+
+    return min(_standard_tables(), key=distance)[1]
+
+
+@cache
+def _standard_tables() -> list[dict[int, list[int]]]:
+    """Return what libjpeg writes at each quality, the best first."""
+    tables = []
+    for quality in range(100, 0, -1):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+        file.seek(0)
+        with JpegImageFile(file) as image:
+            tables.append(image.quantization)
+    return tables
 
 
 def unread_kind(marker: int, bits: int) -> str | None:
