@@ -8,7 +8,6 @@ written.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
@@ -57,6 +56,15 @@ class Entry(NamedTuple):
     at: int | None = None
 
 
+class Slot(NamedTuple):
+    """Where a tag stands in a file: for changes in place, which leave every offset in it true."""
+
+    tag: int
+    type: int
+    length: int
+    position: int  # of the bytes that hold the value or its offset
+
+
 @dataclass
 class Budget:
     """How many bytes of values may still be read: many tags may point at the same."""
@@ -71,6 +79,7 @@ class Directory:
     Attributes:
         order: byte order of every value, ``"<"`` or ``">"``.
         entries: values by tag, without the pointers to other directories.
+        slots: where each of its tags stands that was read, pointers and repeated ones too.
         children: the EXIF, GPS and interoperability directories by the tag that points to them.
         next: offset of the directory after this one, 0 for the last.
         offset: where it stands itself.
@@ -78,6 +87,7 @@ class Directory:
 
     order: str
     entries: dict[int, Entry] = field(default_factory=dict)
+    slots: list[Slot] = field(default_factory=list)
     children: dict[int, Directory] = field(default_factory=dict)
     next: int = 0
     offset: int = 0
@@ -115,6 +125,10 @@ class Directory:
     def set_bytes(self, tag: int, kind: int, value: bytes) -> None:
         """Set a tag to bytes, as BYTE or UNDEFINED."""
         self.entries[tag] = Entry(kind, len(value), value)
+
+    def with_all_below(self) -> list[Directory]:
+        """Return this directory and those below it."""
+        return [self, *(each for one in self.children.values() for each in one.with_all_below())]
 
     def maker_note(self) -> Entry | None:
         """Return the maker's note that must stand at its place; None where there is none."""
@@ -205,6 +219,8 @@ def read_directory(
         raise ValueError(f"no TIFF directory at byte {offset}")
     for start in range(0, count * (entry_size + inline), entry_size + inline):
         name, kind, length = struct.unpack_from(order + entry_format, table, start)
+        position = offset + counter_size + start + entry_size
+        directory.slots.append(Slot(name, kind, length, position))
         value = table[start + entry_size : start + entry_size + inline]
         size, at = _TYPE_SIZES.get(kind, 0) * length, None
         if name in POINTERS:
@@ -295,22 +311,3 @@ def with_header_room(directory: Directory) -> tuple[Directory, bytes]:
     if note is None or note.at is None or not is_near(note):
         return directory.with_moved_note(), bytes(8)
     return directory, bytes(note.at) + note.value + bytes((note.at + len(note.value)) % 2)
-
-
-class Slot(NamedTuple):
-    """Where a tag stands in a block: for changes in place, which leave every offset in it true."""
-
-    tag: int
-    type: int
-    length: int
-    position: int  # of the four bytes that hold the value or its offset
-
-
-def slots(block: bytes | bytearray, offset: int, order: str) -> Iterator[Slot]:
-    """Yield the entries of the directory at an offset of a block, as far as they are whole."""
-    if offset + 2 > len(block):
-        return
-    (count,) = struct.unpack_from(order + "H", block, offset)
-    for start in range(offset + 2, min(offset + 2 + 12 * count, len(block) - 11), 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", block, start)
-        yield Slot(tag, kind, length, start + 8)

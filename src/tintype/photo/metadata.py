@@ -167,42 +167,35 @@ def normalize_exif(exif: bytes, width: int, height: int, transposed: bool) -> by
     numbers = {ORIENTATION: 1, _COLOR_SPACE: 1}
     numbers |= dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
 
-    def normalize(block: bytearray, first: int, order: str) -> None:
-        directories: list[tuple[int | None, int]] = [(None, first)]
-        for kind, offset in directories:
-            below = _normalize_directory(block, offset, order, numbers, transposed)
-            directories += [(tag, below[tag]) for tag in ifd.CHILDREN.get(kind, ()) if tag in below]
-        _drop_thumbnail(block, first, order)
+    def normalize(block: bytearray, directory: ifd.Directory) -> None:
+        for each in directory.with_all_below():
+            _normalize_directory(block, each, numbers, transposed)
+        _drop_thumbnail(block, directory)
 
     return _edit_exif(exif, normalize)
 
 
-def _edit_exif(exif: bytes, change: Callable[[bytearray, int, str], None]) -> bytes:
+def _edit_exif(exif: bytes, change: Callable[[bytearray, ifd.Directory], None]) -> bytes:
     """Change an EXIF block in place, as far as it is not damaged.
 
     Args:
         exif: the block.
-        change: gets the bytes to change, the offset of the first directory, and the byte order.
+        change: gets the bytes to change, and the first directory in them.
     """
-    block = bytearray(exif)
-    with contextlib.suppress(ValueError, struct.error):
-        order, big, first = ifd.read_header(io.BytesIO(exif))
-        if not big:
-            change(block, first, order)
+    block, directory = bytearray(exif), exif_directory(exif)
+    if directory:
+        with contextlib.suppress(ValueError, struct.error):
+            change(block, directory)
     return bytes(block)
 
 
 def _normalize_directory(
-    block: bytearray, offset: int, order: str, numbers: dict[int, int], transposed: bool
-) -> dict[int, int]:
-    """Normalize one directory of a block in place; returns the offsets of those it points to."""
-    below, resolutions = {}, []
-    for slot in ifd.slots(block, offset, order):
-        if slot.tag in ifd.POINTERS:
-            (at,) = struct.unpack_from(order + "I", block, slot.position)
-            below[slot.tag] = at  # the last one counts, as in `ifd.read_directory`
-        elif slot.tag in numbers:
-            _set_number(block, slot, order, numbers[slot.tag])
+    block: bytearray, directory: ifd.Directory, numbers: dict[int, int], transposed: bool
+) -> None:
+    resolutions = []
+    for slot in directory.slots:
+        if slot.tag in numbers:
+            _set_number(block, slot, directory.order, numbers[slot.tag])
         elif slot.tag in (X_RESOLUTION, Y_RESOLUTION):
             resolutions.append(slot.position)
         elif slot.tag == _INTEROP_INDEX and block[slot.position :][:3] == b"R03":
@@ -211,7 +204,6 @@ def _normalize_directory(
     if transposed and len(resolutions) == 2:
         x, y = (slice(at, at + 4) for at in resolutions)
         block[x], block[y] = block[y], block[x]
-    return below
 
 
 def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> None:
@@ -233,25 +225,21 @@ def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> Non
 def _color_exif(exif: bytes) -> bytes:
     """Make an EXIF block say of a picture in colour that it is one."""
 
-    def set_color(block: bytearray, first: int, order: str) -> None:
-        for slot in ifd.slots(block, first, order):
+    def set_color(block: bytearray, directory: ifd.Directory) -> None:
+        for slot in directory.slots:
             if slot.tag in _COLOR_TAGS:
-                _set_number(block, slot, order, _COLOR_TAGS[slot.tag])
+                _set_number(block, slot, directory.order, _COLOR_TAGS[slot.tag])
 
     return _edit_exif(exif, set_color)
 
 
-def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
-    (count,) = struct.unpack_from(order + "H", block, first)
-    link = first + 2 + 12 * count
-    (second,) = struct.unpack_from(order + "I", block, link)
-    if not second:
+def _drop_thumbnail(block: bytearray, directory: ifd.Directory) -> None:
+    if not directory.next:
         return
-    struct.pack_into(order + "I", block, link, 0)
-    values = {}
-    for slot in ifd.slots(block, second, order):
-        (values[slot.tag],) = struct.unpack_from(order + "I", block, slot.position)
-    at, size = values.get(_THUMBNAIL_AT, 0), values.get(_THUMBNAIL_SIZE, 0)
+    struct.pack_into("<I", block, _table_end(directory) - 4, 0)
+    file, order = io.BytesIO(block), directory.order
+    second = ifd.read_directory(file, directory.next, order, partly=True)
+    at, size = second.number(_THUMBNAIL_AT, 0), second.number(_THUMBNAIL_SIZE, 0)
     # What does not look like a thumbnail may be something else, by a mistake of whoever wrote it.
     if at + size > len(block) or block[at : at + 2] != b"\xff\xd8":
         return
@@ -261,17 +249,22 @@ def _drop_thumbnail(block: bytearray, first: int, order: str) -> None:
         block[at : at + size] = bytes(size)
 
 
+def _table_end(directory: ifd.Directory) -> int:
+    """Return where the table of a directory ends that is whole."""
+    return directory.offset + 2 + 12 * len(directory.slots) + 4
+
+
 def without_orientation(exif: bytes) -> bytes:
     """Take the orientation out of an EXIF block, for a format with a place of its own."""
 
-    def drop(block: bytearray, first: int, order: str) -> None:
-        (count,) = struct.unpack_from(order + "H", block, first)
-        for slot in ifd.slots(block, first, order):
+    def drop(block: bytearray, directory: ifd.Directory) -> None:
+        for slot in directory.slots:
             if slot.tag == ORIENTATION:
                 # The entries behind it and the link to the next directory move up by one.
-                entry, end = slot.position - 8, first + 2 + 12 * count + 4
+                entry, end = slot.position - 8, _table_end(directory)
                 block[entry : end - 12] = block[entry + 12 : end]
-                struct.pack_into(order + "H", block, first, count - 1)
+                count = len(directory.slots) - 1
+                struct.pack_into(directory.order + "H", block, directory.offset, count)
                 break
 
     return _edit_exif(exif, drop)

@@ -144,7 +144,7 @@ def write(
         packed += b"\0" * (len(packed) % 2)
         file.write(packed)
         at += len(packed)
-    directory = ifd.Directory(order, dict(tags.entries), dict(tags.children))
+    directory = ifd.Directory(order, dict(tags.entries), children=dict(tags.children))
     directory.set_numbers(WIDTH, ifd.LONG, width)
     directory.set_numbers(HEIGHT, ifd.LONG, height)
     directory.set_numbers(BITS, ifd.SHORT, *[bits] * channels)
