@@ -12,7 +12,10 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from tintype.photo import Photo, ifd
-from tintype.photo.metadata import exif_directory, normalize_exif, normalize_xmp, with_iptc
+from tintype.photo.exif import normalized as normalize_exif
+from tintype.photo.exif import parse as exif_directory
+from tintype.photo.photoshop import with_iptc
+from tintype.photo.xmp import normalized as normalize_xmp
 
 MAKER_NOTE = bytes(range(200, 256)) * 3
 XMP = (

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from PIL.GifImagePlugin import GifImageFile
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import jpeg, metadata, png, profiles, webp
+from tintype.photo import exif, jpeg, png, profiles, webp
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
 from tintype.photo.pillow import large_png_texts, no_pixel_limit
@@ -157,13 +157,13 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
         request.leave_out(
             f"{contents.beyond:,} bytes behind the picture's end (a film?) are left out"
         )
-    exif = exif_block(image.info.get("exif"))
+    block = exif_block(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
-        exif=exif,
+        exif=block,
         xmp=image.info.get("xmp"),
         photoshop=photoshop or None,
-        dpi=dpi or metadata.resolution(metadata.exif_directory(exif)),
+        dpi=dpi or exif.dpi(block),
         comments=tuple(data for kind, data in image.applist if kind == "COM"),
         segments=tuple(segments),
     )
@@ -326,10 +326,10 @@ def _missing_bmp_bytes(image: ImageFile.ImageFile, file: BinaryIO) -> int:
 
 def plain_metadata(image: Image.Image) -> Metadata:
     """Return the EXIF, XMP and resolution that Pillow gives with an image."""
-    exif = exif_block(image.info.get("exif"))
+    block = exif_block(image.info.get("exif"))
     xmp = image.info.get("xmp")
-    dpi = image.info.get("dpi") or metadata.resolution(metadata.exif_directory(exif))
-    return Metadata(exif=exif, xmp=xmp.encode() if isinstance(xmp, str) else xmp, dpi=dpi)
+    dpi = image.info.get("dpi") or exif.dpi(block)
+    return Metadata(exif=block, xmp=xmp.encode() if isinstance(xmp, str) else xmp, dpi=dpi)
 
 
 def exif_block(block: bytes | None) -> bytes | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import ifd, metadata, tiff
+from tintype.photo import exif, ifd, photoshop, tiff
 from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
@@ -122,12 +122,12 @@ def _metadata(directory: ifd.Directory) -> Metadata:
         return entry.value if entry else None
 
     own = directory.without(tiff.STRUCTURE)
-    photoshop, iptc = value(tiff.PHOTOSHOP), value(tiff.IPTC)
+    resources, iptc = value(tiff.PHOTOSHOP), value(tiff.IPTC)
     return Metadata(
         exif=ifd.build_block(own) if own.entries or own.children else None,
         xmp=value(tiff.XMP),
-        photoshop=metadata.with_iptc(photoshop, iptc) if iptc else photoshop,
-        dpi=metadata.resolution(own),
+        photoshop=photoshop.with_iptc(resources, iptc) if iptc else resources,
+        dpi=exif.resolution(own),
     )
 
 

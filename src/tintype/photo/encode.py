@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tintype.errors import UnwritablePhotoError
-from tintype.photo import ifd, jpeg2000, metadata, png, tiff
+from tintype.photo import exif, ifd, jpeg2000, png, tiff, xmp
 from tintype.photo.encoding import Format
 from tintype.photo.jpeg import matching_chroma_table
 from tintype.photo.pillow import no_warnings
@@ -80,11 +80,11 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
 
 def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     carried, encoding = photo.metadata, photo.encoding
-    exif = metadata.shrink_exif(carried.exif, _MAX_EXIF) if carried.exif else None
-    if carried.exif and exif != carried.exif:
+    block = exif.shrunk(carried.exif, _MAX_EXIF) if carried.exif else None
+    if carried.exif and block != carried.exif:
         notes.append("JPEG holds 64 KB of EXIF: larger parts are left out")
-    xmp = metadata.shrink_xmp(carried.xmp, _MAX_XMP) if carried.xmp else None
-    if carried.xmp and not xmp:
+    packet = xmp.shrunk(carried.xmp, _MAX_XMP) if carried.xmp else None
+    if carried.xmp and not packet:
         notes.append("JPEG holds 64 KB of XMP: the packet is longer and is left out")
     segments = [_segment(0xFE, comment[:_MAX_COMMENT]) for comment in carried.comments]
     photoshop = carried.photoshop or b""
@@ -100,8 +100,8 @@ def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         "JPEG",
         subsampling="4:4:4",
         progressive=encoding.progressive,
-        exif=b"Exif\0\0" + exif if exif else b"",
-        xmp=xmp or b"",
+        exif=b"Exif\0\0" + block if block else b"",
+        xmp=packet or b"",
         dpi=carried.dpi or (0, 0),
         icc_profile=_profile(photo),
         extra=b"".join([*segments, *carried.segments]),
@@ -170,7 +170,7 @@ def _write_webp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         quality=_QUALITY if lossy else 50,
         # Colours under full transparency are part of what was there.
         exact=True,
-        exif=metadata.exif_with_resolution(carried.exif, carried.dpi) or b"",
+        exif=exif.with_resolution(carried.exif, carried.dpi) or b"",
         xmp=carried.xmp or b"",
         icc_profile=srgb_profile(),
     )
@@ -178,8 +178,7 @@ def _write_webp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
 
 def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
-    exif = _parsable_exif(photo, notes)
-    exif = metadata.exif_with_resolution(exif, carried.dpi)
+    block = exif.with_resolution(_parsable_exif(photo, notes), carried.dpi)
     _color_image(photo).save(
         file,
         "AVIF",
@@ -190,7 +189,7 @@ def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         speed=8,
         # One thread gives other bytes than several, and several always the same.
         max_threads=4,
-        exif=metadata.without_orientation(exif) if exif else b"",
+        exif=exif.without_orientation(block) if block else b"",
         xmp=carried.xmp or b"",
         icc_profile=srgb_profile(),
     )
@@ -198,9 +197,9 @@ def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
 
 def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
-    known = metadata.exif_directory(_parsable_exif(photo, notes))
+    known = exif.parse(_parsable_exif(photo, notes))
     tags = known.without(tiff.STRUCTURE) if known else ifd.Directory("<")
-    metadata.set_resolution(tags, carried.dpi)
+    exif.set_resolution(tags, carried.dpi)
     for tag, kind, value in (
         (tiff.XMP, ifd.BYTE, carried.xmp),
         (tiff.PHOTOSHOP, ifd.BYTE, carried.photoshop),
@@ -217,7 +216,7 @@ def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
 
 def _parsable_exif(photo: Photo, notes: list[str]) -> bytes | None:
     """Return the EXIF block, unless it is too damaged for a format that takes it apart."""
-    if photo.metadata.exif and not metadata.exif_directory(photo.metadata.exif):
+    if photo.metadata.exif and not exif.parse(photo.metadata.exif):
         notes.append("the EXIF is damaged and is left out")
         return None
     return photo.metadata.exif

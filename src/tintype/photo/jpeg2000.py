@@ -10,10 +10,11 @@ import numpy as np
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from tintype.errors import UnreadablePhotoError
+from tintype.photo import exif
 from tintype.photo.boxes import box, boxes
 from tintype.photo.decode import Decoded, ReadRequest, exif_block
 from tintype.photo.encoding import Encoding
-from tintype.photo.metadata import Metadata, exif_directory, resolution
+from tintype.photo.metadata import Metadata
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -66,9 +67,9 @@ def decode_jpeg2000(request: ReadRequest) -> Decoded:
         request.leave_out("JPEG 2000 in colour is written at 8 bits a channel")
     elif found.bits > 8:
         request.leave_out("this JPEG 2000 is taken at 8 bits a channel, though it has more")
-    exif = exif_block(found.exif)
-    dpi = image.info.get("dpi") or resolution(exif_directory(exif))
-    carried = Metadata(exif=exif, xmp=found.xmp, dpi=dpi)
+    block = exif_block(found.exif)
+    dpi = image.info.get("dpi") or exif.dpi(block)
+    carried = Metadata(exif=block, xmp=found.xmp, dpi=dpi)
     if image.mode == "I;16":
         samples = np.asarray(image).astype(np.uint16)[..., None]
         samples |= samples >> found.bits if found.bits < 16 else 0
@@ -172,7 +173,7 @@ def _resolution(dpi: tuple[float, float]) -> bytes:
 
 
 def _read_boxes(file: BinaryIO) -> Boxes:
-    icc = xmp = exif = None
+    icc = xmp = block = None
     others: list[str] = []
     file.seek(0)
     if file.read(4) == CODESTREAM:
@@ -190,10 +191,10 @@ def _read_boxes(file: BinaryIO) -> Boxes:
             bits = _bits(file, at)
         elif kind == b"uuid" and (mark := file.read(16)) in (_XMP, _EXIF):
             data = file.read(max(0, size - 16))
-            xmp, exif = (data, exif) if mark == _XMP else (xmp, data)
+            xmp, block = (data, block) if mark == _XMP else (xmp, data)
         elif kind not in _KNOWN:
             others.append(kind.decode("latin-1").strip())
-    return Boxes(icc, xmp, exif, tuple(dict.fromkeys(others)), bits)
+    return Boxes(icc, xmp, block, tuple(dict.fromkeys(others)), bits)
 
 
 def _bits(file: BinaryIO, at: int) -> int:
