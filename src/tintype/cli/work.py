@@ -118,7 +118,7 @@ class Work:
 
     def _check_targets(self, task: Task) -> None:
         """Find out before the work, not after it, that its result cannot be kept."""
-        from tintype.photo.write import check_target
+        from tintype.photo.target import check_target
 
         for path in task.targets:
             if self._keep_existing(path) and path not in task.settings:
@@ -202,7 +202,8 @@ class Work:
 
     def _save_settings(self, path: Path, task: Task, options: Options) -> str:
         """Write what made a result, and return where."""
-        from tintype.photo.write import atomic, check_target
+        from tintype.photo.target import check_target
+        from tintype.photo.write import atomic
         from tintype.runtime.settings import Settings
 
         settings = Settings.of(self.colorizer.card, options, task.hints)
