@@ -9,20 +9,18 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, get_args
+from typing import BinaryIO, get_args
 
 from tintype.errors import UnwritablePhotoError
 from tintype.photo.encode import encode
 from tintype.photo.encoding import Format, requested_format
+from tintype.photo.picture import Picture
 from tintype.photo.target import check_target, is_stream, unwritable_error
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
-
-if TYPE_CHECKING:
-    from tintype.photo.photo import Photo
 
 _LEFTOVER = re.compile(r"\.tintype-[0-9a-f]{16}\.tmp")
 
@@ -31,7 +29,7 @@ _O_BINARY: int = getattr(os, "O_BINARY", 0)
 
 
 def save(
-    photo: Photo,
+    photo: Picture,
     target: str | os.PathLike[str] | BinaryIO | None,
     format: str | None,
     overwrite: bool,
@@ -59,7 +57,7 @@ def save(
     return notes
 
 
-def _save_to_file(photo: Photo, file: BinaryIO, format: Format) -> tuple[str, ...]:
+def _save_to_file(photo: Picture, file: BinaryIO, format: Format) -> tuple[str, ...]:
     if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
         raise UnwritablePhotoError(
             "a photograph is bytes: give save() a path, or a file that is open for writing bytes, "
@@ -80,7 +78,7 @@ def _save_to_file(photo: Photo, file: BinaryIO, format: Format) -> tuple[str, ..
     return notes
 
 
-def _save_to_stream(photo: Photo, path: Path, format: Format) -> tuple[str, ...]:
+def _save_to_stream(photo: Picture, path: Path, format: Format) -> tuple[str, ...]:
     try:
         # What an open file holds already is kept, by appending.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
@@ -90,7 +88,7 @@ def _save_to_stream(photo: Photo, path: Path, format: Format) -> tuple[str, ...]
         return _save_to_file(photo, file, format)
 
 
-def _chosen_format(photo: Photo, path: Path | None, format: str | None) -> Format:
+def _chosen_format(photo: Picture, path: Path | None, format: str | None) -> Format:
     if format is not None:
         upper = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(
             format.upper(), format.upper()
