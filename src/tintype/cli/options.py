@@ -58,8 +58,8 @@ class ColorOptions:
         enlarge: bring the chroma to the photograph's size along the edges of its luminance
             (guided), or without a look at them (bilinear).
         refine: use the second stage of a model that samples.
-        normalise: show the network the tones of a faded photograph stretched; its own lightness
-            stays.
+        normalise: show the network the tones of a faded photograph stretched, and newsprint without
+            its dots; its own lightness stays.
         temperature: of a model that samples: lower is calmer, higher bolder.
         seed: of a model that samples: another seed gives other colours.
         sample: of a model that samples: make the sample of this number, and no other.

@@ -363,9 +363,10 @@ def _paragraphs(path: Path) -> tuple[str, ...]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
+    """Write a file that tells answers for its owner alone, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:

@@ -22,6 +22,7 @@ from tintype.photo.picture import Picture
 from tintype.photo.planes import Pixels, image_to_planes, samples_to_planes
 from tintype.photo.read import errors_translated, read
 from tintype.photo.source import Source, open_source
+from tintype.photo.toning import UNEVEN
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
 DEFAULT_MAX_PIXELS = 250_000_000
@@ -254,6 +255,7 @@ def _build_photo(
         planes = image_to_planes(pixels, decoded.icc, keep, notes)
     else:
         planes = samples_to_planes(pixels, decoded.icc, keep, notes)
+    unsure = (UNEVEN,) if planes.uneven else ()
     height, width = planes.gray.shape
     return Photo(
         gray=_read_only(planes.gray),
@@ -267,8 +269,8 @@ def _build_photo(
         ),
         profile=planes.profile,
         path=path,
-        notes=tuple(notes),
-        left_out=tuple(left_out),
+        notes=(*notes, *unsure),
+        left_out=(*left_out, *unsure),
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
-from tintype.photo.planes import Kind, Pixels
+from tintype.photo.planes import Pixels
+from tintype.photo.toning import Kind
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,6 +15,7 @@ from tintype.errors import SettingError
 from tintype.runtime.hints import CELL, Hint, draw_hints
 from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray, reduce
+from tintype.runtime.screens import descreened
 
 _TOO_LONG = 4  # times its shorter side: beyond it a network that sees a photograph whole errs
 _PURE = 0.97  # share of black and white pixels, beside which there is nothing to color
@@ -40,11 +41,6 @@ class Seen(NamedTuple):
         return gray if self.hints is None else {**gray, "hints": self.hints}
 
 
-def network_inputs(card: Card) -> dict[str, int]:
-    """Return names and ranks of what a model's main graph takes."""
-    return {"gray": 4, "hints": 4} if card.takes_hints else {"gray": 4}
-
-
 def see(
     card: Card, gray: ImageArray, hints: Sequence[Hint] = (), normalise: bool | None = False
 ) -> Seen:
@@ -54,7 +50,8 @@ def see(
         card: of the model.
         gray: luminance at full size, (H, W).
         hints: of the photograph.
-        normalise: whether the tones of a faded one are stretched.
+        normalise: whether the tones of a faded one are stretched, and the dots of a printed one
+            smoothed away.
 
     Raises:
         HintError: a hint lies outside.
@@ -65,7 +62,7 @@ def see(
     windows = card.kind == "chroma" and card.size.shape == "aspect"
     seen = reduce(gray, card.size, windows)
     if normalise:
-        seen = stretched(seen)
+        seen = stretched(descreened(seen))
     notes = _notes(card, gray, windows)
     if not card.takes_hints:
         return Seen(seen, notes=notes)
