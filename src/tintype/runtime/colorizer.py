@@ -19,23 +19,21 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.card import Card
-from tintype.color.bins import ab_bins
 from tintype.color.guided import area_mean
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
-from tintype.errors import CorruptModelError, PhotoError, SettingError
+from tintype.errors import PhotoError, SettingError
 from tintype.photo import Photo
 from tintype.photo.mark import marked
 from tintype.runtime.hints import Hint, pixel
 from tintype.runtime.joining import join
 from tintype.runtime.options import Asked, Options
-from tintype.runtime.registry import find_model, names_of_models
+from tintype.runtime.predictor import Predictor
+from tintype.runtime.registry import find_model
 from tintype.runtime.resize import ImageArray, reduce
 from tintype.runtime.results import Sample, Score, Suggestion
-from tintype.runtime.sampler import Sampler, Samples
-from tintype.runtime.seen import Seen, check_takes_hints, network_inputs, see
-from tintype.runtime.session import Session, checked_chroma, cores
-from tintype.runtime.suggest import correction, peaks
-from tintype.runtime.windows import Tensors, in_windows
+from tintype.runtime.sampler import Sampler
+from tintype.runtime.seen import Seen, check_takes_hints, see
+from tintype.runtime.session import cores
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -72,18 +70,7 @@ class Colorizer:
             raise ValueError(f"threads is a number from 1, not {threads}")
         self.card: Card = find_model(model)
         self.threads = min(threads or cores(), cores())  # more would only be in each other's way
-        self._sampler: Sampler | None = None
-        self._network: Session | None = None
-        self._decoder: Session | None = None
-        self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
-        if self.card.kind == "sampler":
-            self._sampler = Sampler(self.card, self.threads)
-        elif self.card.has("decode"):
-            self._network = Session(self.card, "", network_inputs(self.card), {"bins": 4})
-            needs = {"bins": 4, "vividness": 0}
-            self._decoder = Session(self.card, "decode", needs, {"chroma": 4})
-        else:
-            self._network = Session(self.card, "", network_inputs(self.card), {"chroma": 4})
+        self._predictor = Predictor(self.card, self.threads)
 
     def options(self, **asked: Unpack[Asked]) -> Options:
         """Return the options that hold when these are asked for.
@@ -152,28 +139,15 @@ class Colorizer:
             PhotoError: the photograph cannot be read, or the place or a hint lies outside.
             SettingError: the model predicts no distribution, or takes no hints.
         """
-        if self._decoder is None or self._network is None:
-            able = names_of_models(lambda card: card.has("decode"))
-            raise SettingError(f"{self.card.name} predicts no distribution; {able} does.")
         if type(count) is not int or count < 1:
             raise SettingError(f"count is a number of suggestions from 1, not {count!r}")
         photo = _photo(photo)
         row, column = pixel(photo.gray, x, y)
         options = self.options()
         seen = see(self.card, photo.gray, hints, options.normalise)
-        bins = in_windows(self._network.run, seen.tensors())["bins"]
-        if bins.shape[:2] != (1, len(ab_bins())) or not (bins.size and np.isfinite(bins).all()):
-            raise CorruptModelError(
-                f"{self.card.file()} gives no distribution over {len(ab_bins())} bins; reinstall "
-                "tintype, or export the model again."
-            )
-        height, width = photo.gray.shape
-        at = (row * bins.shape[2] // height, column * bins.shape[3] // width)
+        found = self._predictor.bins(seen)
         vividness = options.vividness or 0.0
-        if vividness not in self._corrections:
-            self._corrections[vividness] = correction(self._decoder, vividness)
-        found = bins[0, :, at[0], at[1]] - self._corrections[vividness]
-        return peaks(found, photo.gray[row : row + 1, column : column + 1], count)
+        return self._predictor.suggest(found, (row, column), photo.gray, count, vividness)
 
     def sample(
         self,
@@ -198,18 +172,18 @@ class Colorizer:
             PhotoError: it cannot be read, or a hint lies outside.
             SettingError: an option is out of range, or the model takes no hints or does not sample.
         """
-        sampler = self._sampling()
+        self._sampling()
         options = options or self.options(**asked)
         if count < 1:
             raise SettingError(f"count is a number of samples from 1, not {count}")
         photo = _photo(photo)
         seen = see(self.card, photo.gray, hints, options.normalise)
-        samples = _drawn(sampler, seen, options, count)
+        samples = self._predictor.draw(seen, options, count)
         bits = samples.bits
 
         def made() -> Iterator[Sample]:
             for k in np.argsort(bits, kind="stable"):
-                chroma = self._finished(seen, samples.chroma[k : k + 1], options)
+                chroma = self._predictor.finished(seen, samples.chroma[k : k + 1], options)
                 colored = self._painted(photo, seen, chroma, options)
                 yield Sample(colored, int(k) + 1, float(samples.nats[k]), float(bits[k]))
 
@@ -291,36 +265,16 @@ class Colorizer:
         return join(self.card, gray, chroma, options, self.threads)
 
     def _sampling(self) -> Sampler:
-        if self._sampler is None:
+        if self._predictor.sampler is None:
             raise SettingError(
                 f"{self.card.name} gives one coloring and no likelihood; name a model that "
                 "samples, as tint_sampler does"
             )
-        return self._sampler
+        return self._predictor.sampler
 
     def _chroma(self, seen: Seen, options: Options) -> NDArray[np.float32]:
         """Chroma (2, h, w) of what the network is given."""
-        if self._sampler is not None:
-            drawn = _drawn(self._sampler, seen, options, 1, (options.sample or 1) - 1)
-            return self._finished(seen, drawn.chroma, options)
-
-        def look(tensors: Tensors) -> Tensors:
-            assert self._network is not None
-            found = self._network.run(tensors)
-            if self._decoder is not None:
-                found["vividness"] = np.array(options.vividness, np.float32)
-                found = self._decoder.run(found)
-            return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
-
-        return in_windows(look, seen.tensors())["chroma"][0]
-
-    def _finished(
-        self, seen: Seen, chroma: NDArray[np.float32], options: Options
-    ) -> NDArray[np.float32]:
-        """Chroma (2, h, w) of a sample (1, 2, h, w), by the second stage where it is wanted."""
-        if self._sampler is not None and options.refine:
-            chroma = self._sampler.refine(seen.gray, chroma)
-        return checked_chroma(self.card, chroma)
+        return self._predictor.decode(self._predictor.look(seen, options), options)
 
     def _painted(
         self, photo: Photo, seen: Seen, chroma: NDArray[np.float32], options: Options
@@ -332,15 +286,6 @@ class Colorizer:
             held = colored.metadata
             colored = replace(colored, metadata=replace(held, xmp=marked(held.xmp, maker)))
         return replace(colored, notes=(*photo.notes, *seen.notes))
-
-
-def _drawn(sampler: Sampler, seen: Seen, options: Options, count: int, first: int = 0) -> Samples:
-    """Samples of a photograph by the options that hold."""
-    assert options.seed is not None
-    assert options.temperature is not None
-    features = sampler.features(seen.gray, seen.hints)
-    temperature = options.temperature
-    return sampler.sample(features, count, seed=options.seed, temperature=temperature, first=first)
 
 
 def _photo(source: Photo | Source) -> Photo:
