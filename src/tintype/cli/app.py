@@ -13,6 +13,7 @@ from tintype.cli.evaluate import evaluate
 from tintype.cli.export import export
 from tintype.cli.models import models
 from tintype.cli.score import score
+from tintype.cli.studio import studio
 from tintype.cli.study import study
 from tintype.cli.train import train
 
@@ -32,7 +33,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 _COMMANDS: tuple[Callable[..., Any] | App, ...] = (
-    *(colorize, score, models, evaluate, study, train, export, doctor),
+    *(colorize, studio, score, models, evaluate, study, train, export, doctor),
 )
 for _order, _command in enumerate(_COMMANDS):
     if isinstance(_command, App):

@@ -53,6 +53,7 @@ class Colorizer:
     Attributes:
         card: of the model.
         threads: how many there are.
+        predictor: its graphs.
 
     Raises:
         UnknownModelError: no such model.
@@ -70,9 +71,9 @@ class Colorizer:
             raise ValueError(f"threads is a number from 1, not {threads}")
         self.card: Card = find_model(model)
         self.threads = min(threads or cores(), cores())  # more would only be in each other's way
-        self._predictor = Predictor(self.card, self.threads)
+        self.predictor = Predictor(self.card, self.threads)
 
-    def options(self, **asked: Unpack[Asked]) -> Options:
+    def options(self, /, **asked: Unpack[Asked]) -> Options:
         """Return the options that hold when these are asked for.
 
         Raises:
@@ -87,6 +88,14 @@ class Colorizer:
             SettingError: it does not; the message names installed models that do.
         """
         check_takes_hints(self.card)
+
+    def check_samples(self) -> None:
+        """Refuse a model that does not sample.
+
+        Raises:
+            SettingError: it does not.
+        """
+        self._sampling()
 
     def colorize(
         self,
@@ -145,9 +154,9 @@ class Colorizer:
         row, column = pixel(photo.gray, x, y)
         options = self.options()
         seen = see(self.card, photo.gray, hints, options.normalise)
-        found = self._predictor.bins(seen)
+        found = self.predictor.bins(seen)
         vividness = options.vividness or 0.0
-        return self._predictor.suggest(found, (row, column), photo.gray, count, vividness)
+        return self.predictor.suggest(found, (row, column), photo.gray, count, vividness)
 
     def sample(
         self,
@@ -178,12 +187,12 @@ class Colorizer:
             raise SettingError(f"count is a number of samples from 1, not {count}")
         photo = _photo(photo)
         seen = see(self.card, photo.gray, hints, options.normalise)
-        samples = self._predictor.draw(seen, options, count)
+        samples = self.predictor.draw(seen, options, count)
         bits = samples.bits
 
         def made() -> Iterator[Sample]:
             for k in np.argsort(bits, kind="stable"):
-                chroma = self._predictor.finished(seen, samples.chroma[k : k + 1], options)
+                chroma = self.predictor.finished(seen, samples.chroma[k : k + 1], options)
                 colored = self._painted(photo, seen, chroma, options)
                 yield Sample(colored, int(k) + 1, float(samples.nats[k]), float(bits[k]))
 
@@ -265,16 +274,16 @@ class Colorizer:
         return join(self.card, gray, chroma, options, self.threads)
 
     def _sampling(self) -> Sampler:
-        if self._predictor.sampler is None:
+        if self.predictor.sampler is None:
             raise SettingError(
                 f"{self.card.name} gives one coloring and no likelihood; name a model that "
                 "samples, as tint_sampler does"
             )
-        return self._predictor.sampler
+        return self.predictor.sampler
 
     def _chroma(self, seen: Seen, options: Options) -> NDArray[np.float32]:
         """Chroma (2, h, w) of what the network is given."""
-        return self._predictor.decode(self._predictor.look(seen, options), options)
+        return self.predictor.decode(self.predictor.look(seen, options), options)
 
     def _painted(
         self, photo: Photo, seen: Seen, chroma: NDArray[np.float32], options: Options

@@ -42,6 +42,13 @@ class WorkError(TintypeError):
         self.kind = kind
 
 
+def named(error: BaseException | None, name: str) -> WorkError:
+    """Return an error of work whose sentence names what the work was on."""
+    said = str(error)
+    kind = error.kind if isinstance(error, WorkError) else "bug"
+    return WorkError(said if name in said else f"{name}: {said}", kind)
+
+
 class QueueFullError(TintypeError):
     """More tasks wait than may."""
 
