@@ -25,6 +25,7 @@ from tintype.color.guided import GuidedCoefficients
 from tintype.errors import TintypeError
 from tintype.photo import Photo
 from tintype.photo.encoding import EXTENSIONS, Format
+from tintype.photo.write import atomic
 from tintype.runtime.colorizer import Colorizer
 from tintype.runtime.hints import pixel
 from tintype.runtime.joining import fit, lay
@@ -130,7 +131,8 @@ class Engine:
             image.save(folder / out, "JPEG", quality=_QUALITY)
         if thumbnail:
             image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-            image.save(folder / "thumbnail.jpg", "JPEG", quality=_QUALITY)
+            with atomic(folder / "thumbnail.jpg") as file:  # it may be asked for meanwhile
+                image.save(file, "JPEG", quality=_QUALITY)
 
     def suggest(
         self, folder: Path, say: Say, settings: dict[str, Any], x: float, y: float, count: int

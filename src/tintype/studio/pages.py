@@ -35,7 +35,7 @@ from tintype.studio.engine import write_entry
 from tintype.studio.folder import WorkFolder
 from tintype.studio.limits import Limits
 from tintype.studio.session import Picture, Session
-from tintype.web.workers import WorkerPool
+from tintype.web.workers import WorkerPool, WorkError
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -155,7 +155,7 @@ class Pages:
         path = self._session.folder(self._session.picture(id)) / "thumbnail.jpg"
         if not path.exists():
             raise HTTPException(404, "it is not coloured yet")
-        return FileResponse(path, media_type="image/jpeg")
+        return Response(path.read_bytes(), media_type="image/jpeg")
 
     async def show(self, request: Request, id: str) -> Response:
         """Return a part of a photograph to look at, in color or as it was."""
@@ -288,7 +288,11 @@ class Pages:
 
     async def _done(self, picture: Picture, task: dict[str, Any], urgency: int) -> Any:
         """Wait for something small, which is done also when nobody waits any more."""
-        return await asyncio.wrap_future(self._pool.submit(task, urgency=urgency))
+        try:
+            return await asyncio.wrap_future(self._pool.submit(task, urgency=urgency))
+        except WorkError:
+            self._session.picture(picture.id)  # it may have been removed meanwhile
+            raise
 
     async def _colored(self, request: Request, picture: Picture) -> tuple[Path, dict[str, Any]]:
         out = f"result-{secrets.token_hex(8)}"

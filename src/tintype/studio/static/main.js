@@ -158,10 +158,11 @@ class Studio {
   /** Takes settings for good. */
   async change(settings) {
     const {id} = this;
-    this.draft = settings;
+    this.draft = settings.options ? settings : null;
+    const draft = this.draft;
     const taken = await this.attempt(() => server.choose(id, settings));
     if (id !== this.id) return;
-    if (this.draft === settings) this.draft = null;
+    if (this.draft === draft) this.draft = null;
     if (taken) this.take(taken);
     this.dots.draw();
     this.panel.draw();

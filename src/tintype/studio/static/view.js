@@ -80,7 +80,7 @@ export class View extends EventTarget {
     const middle = {x: pane.x + pane.width / 2, y: pane.y + pane.height / 2};
     const at = point ?? middle;
     const before = this.toPhoto(at);
-    this.scale = Math.min(NEAREST, Math.max(this.fitting / 2, scale));
+    this.scale = Math.min(NEAREST, Math.max(Math.min(this.fitting, 1 / this.ratio) / 2, scale));
     this.center = {
       x: before.x - (at.x - middle.x) / this.scale,
       y: before.y - (at.y - middle.y) / this.scale,
