@@ -15,6 +15,7 @@ from tintype.runtime.resize import ImageArray
 
 PREVIEW_PIXELS = 1_000_000
 TILE = 512  #: pixels of a tile's side
+_LONGEST = 8000  # side of the preview, which a browser can draw
 
 Gray = NDArray[np.uint8]
 
@@ -34,7 +35,7 @@ def write_levels(folder: Path, gray: ImageArray) -> int:
         image = image.reduce(2)
         save_array(folder / f"level-{count}.npy", np.asarray(image))
         count += 1
-    share = math.sqrt(min(1, PREVIEW_PIXELS / eight.size))
+    share = min(1, math.sqrt(PREVIEW_PIXELS / eight.size), _LONGEST / max(eight.shape))
     size = [max(1, int(side * share)) for side in (eight.shape[1], eight.shape[0])]
     preview = image.resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3)
     save_array(folder / "level-preview.npy", np.asarray(preview))
