@@ -201,7 +201,7 @@ def test_the_look_is_chosen_with_sliders_and_taken_back(hands: Hands) -> None:
         "plain.small takes no colours from you: choose tint.small"
         in hands.texts("#palette-note")[0]
     )
-    assert not hands.find("#free").is_enabled()
+    assert not hands.find("#free").is_displayed()
 
 
 def test_one_of_eight_other_colourings_is_chosen(hands: Hands) -> None:

@@ -116,9 +116,7 @@ export class Dots {
     const note = document.getElementById("palette-note");
     note.textContent = able ? "" : this.studio.hintsNote();
     note.hidden = able;
-    for (const control of [this.free, document.getElementById("pick"), document.getElementById("gray")]) {
-      control.disabled = !able;
-    }
+    document.getElementById("choices").hidden = !able;
     document.getElementById("delete-dot").hidden = index < 0;
     if (index >= 0) this.free.value = this.hints[index].color;
     const used = document.getElementById("used");
@@ -183,6 +181,12 @@ export class Dots {
     const {offsetWidth: width, offsetHeight: height} = this.palette;
     const room = {width: this.view.width, height: this.view.height};
     const left = desk.x + 18 + width < room.width ? desk.x + 18 : desk.x - 18 - width;
+    if (room.width < 2 * width) {  // a phone: below the place or above it
+      const below = desk.y + 24 + height < room.height;
+      this.palette.style.left = `${(room.width - width) / 2}px`;
+      this.palette.style.top = `${below ? desk.y + 24 : Math.max(4, desk.y - 24 - height)}px`;
+      return;
+    }
     this.palette.style.left = `${Math.max(4, Math.min(left, room.width - width - 4))}px`;
     this.palette.style.top = `${Math.max(4, Math.min(desk.y - height / 2, room.height - height - 4))}px`;
   }
