@@ -1,4 +1,4 @@
-"""The graphs of a model: from what it sees to bins, to chroma, to suggestions.
+"""What a model predicts: from what it sees to bins, to chroma, to suggestions.
 
 What the network itself gives can be kept: choosing another vividness then runs the decoding alone.
 """
@@ -8,49 +8,35 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tintype.card import Card
 from tintype.color.bins import ab_bins
 from tintype.errors import CorruptModelError, SettingError
+from tintype.runtime.model import Model
 from tintype.runtime.options import Options
 from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray
 from tintype.runtime.results import Suggestion
-from tintype.runtime.sampler import Sampler, Samples
-from tintype.runtime.seen import Seen, network_inputs
-from tintype.runtime.session import Session, checked_chroma
+from tintype.runtime.sampler import Samples
+from tintype.runtime.seen import Seen
+from tintype.runtime.session import checked_chroma
 from tintype.runtime.suggest import correction, peaks
 from tintype.runtime.windows import Tensors, in_windows, is_long
 
 
 class Predictor:
-    """The loaded graphs of a model.
+    """What a model predicts.
 
     Args:
-        card: of the model.
-        threads: for samples.
+        model: loaded.
 
     Attributes:
         card: of the model.
         sampler: where it is one.
-
-    Raises:
-        CorruptModelError: a file is damaged, or no such graph.
     """
 
-    def __init__(self, card: Card, threads: int) -> None:
-        self.card = card
-        self.sampler: Sampler | None = None
-        self._network: Session | None = None
-        self._decoder: Session | None = None
+    def __init__(self, model: Model) -> None:
+        self.card, self.sampler = model.card, model.sampler
+        self._network, self._decoder = model.network, model.decoder
         self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
-        if card.kind == "sampler":
-            self.sampler = Sampler(card, threads)
-        elif card.has("decode"):
-            self._network = Session(card, "", network_inputs(card), {"bins": 4})
-            needs = {"bins": 4, "vividness": 0}
-            self._decoder = Session(card, "decode", needs, {"chroma": 4})
-        else:
-            self._network = Session(card, "", network_inputs(card), {"chroma": 4})
 
     def gives_bins(self, seen: Seen) -> bool:
         """Tell whether `look` gives bins, which hold for every vividness.
