@@ -28,7 +28,7 @@ class StudyPainter(Painter):
 @pytest.fixture
 def photos(painter: type[Painter], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine colour photographs in a folder of the current one."""
-    monkeypatch.setattr("tintype.study.systems.Colorizer", StudyPainter)
+    monkeypatch.setattr("tintype.runtime.named.Colorizer", StudyPainter)
     monkeypatch.delenv("TINTYPE_STUDY_DATABASE", raising=False)
     Path("photos").mkdir()
     for k in range(9):

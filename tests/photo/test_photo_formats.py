@@ -17,7 +17,7 @@ from PIL import Image
 
 from tintype.errors import PhotoError, UnreadablePhotoError
 from tintype.photo import Photo
-from tintype.photo.decode import is_high_bit_depth_avif
+from tintype.photo.avif import is_high_bit_depth_avif
 
 LOSSLESS: list[tuple[str, dict[str, Any]]] = [
     ("PNG", {}),

@@ -16,7 +16,8 @@ app = App(
 )
 #: Each is a function of its own name in a file of its own name; ``import`` is Python's own word.
 _COMMANDS = (
-    *("colorize", "score", "models", "evaluate", "study", "train", "export", "import_", "doctor"),
+    *("colorize", "studio", "score", "models", "evaluate", "study", "train", "export", "import_"),
+    "doctor",
 )
 for _order, _name in enumerate(_COMMANDS):
     app.command(f"tintype.cli.{_name}:{_name}", name=_name.rstrip("_"), sort_key=_order)

@@ -25,6 +25,16 @@ Json = Annotated[
     bool,
     Parameter(negative="", show_default=False, help="print one JSON object on standard output."),
 ]
+Recursive = Annotated[
+    bool,
+    Parameter(
+        alias="-r",
+        negative="",
+        show_default=False,
+        help="look into the subfolders of folders.",
+    ),
+]
+Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 Whole = Annotated[int, Parameter(converter=whole)]
 FromZero = Annotated[int, Parameter(converter=whole, validator=Number(gte=0))]
 Count = Annotated[int, Parameter(converter=whole, validator=Number(gte=1))]

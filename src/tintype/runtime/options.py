@@ -69,7 +69,7 @@ class Options:
     normalise: bool | None = None
 
     @classmethod
-    def resolve(cls, card: Card, **asked: Unpack[Asked]) -> Options:
+    def resolve(cls, card: Card, /, **asked: Unpack[Asked]) -> Options:
         """Return the options that hold for a model when these are asked for.
 
         Raises:
