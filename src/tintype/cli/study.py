@@ -207,7 +207,7 @@ def serve(
                 _say(
                     f"anyone who reaches this machine on {host} can take part, and nothing is "
                     "encrypted: for raters outside your network put a reverse proxy with HTTPS "
-                    "before it (docs/study.md)"
+                    "before it (docs/howto/run-a-study.md)"
                 )
 
         serve_study(
