@@ -20,7 +20,7 @@ from tintype.runtime.registry import list_untrained, parse_model_option
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "src" / "tintype" / "weights"
-_MARKED = re.compile(r"(<!-- table: (\w+)([\w ]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- table: (\w+)([\w/ ]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _FIGURES = (  # key on the card, heading, decimals
     ("ab_rmse", "ab error ↓", 2),
     ("rmse_vs_gray", "of gray ↓", 3),
@@ -94,28 +94,39 @@ def _label(model: str) -> str:
     )
 
 
-def _models() -> Iterator[str]:
-    """Every model in a line."""
+def _overview(folder: str) -> Iterator[str]:
+    """Every model in a line, with two scores beside gray's; their pages lie in a folder."""
+    shipped = _cards()
+    dataset, truth = (shipped[0].scores[key] for key in ("dataset", "true_colorful"))
     rows = []
-    for card in _cards():
-        size = sum((WEIGHTS / file).stat().st_size for file in card.files) / 1e6
-        ours = card.paper or "our own"
-        rows.append([_link(card.system), card.description, ours, f"`{card.name}`, {size:.1f} MB"])
+    for card in shipped:
+        scores = card.scores if card.scores.get("dataset") == dataset else {"rows": []}
+        figures = {row["model"]: row for row in scores["rows"]}
+        if not rows and "gray" in figures:
+            rows.append(["", "nothing done: gray", "", *_pair(figures["gray"])])
+        link = f"[{card.system}]({folder}{card.system}.md)"
+        size = f"{_megabytes(card):.1f} MB"
+        rows.append([link, card.description, size, *_pair(figures.get(card.system))])
     for model in list_untrained():
-        paper = model_class(model.name).paper
-        rows.append([_link(model.name), model.description, paper, "none yet"])
-    yield from _table(["model", "what it is", "paper", "weights that ship"], rows)
+        link = f"[{model.name}]({folder}{model.name}.md)"
+        rows.append([link, model.description, "none yet", *_pair(None)])
+    yield from _table(["model", "what it is", "weights", "ab error", "colorfulness"], rows, "lllrr")
+    yield from ("", f"ab error: as a share of gray's. {dataset[0].upper()}{dataset[1:]}; the truth")
+    yield f"has a colorfulness of {truth:.1f}."
 
 
-def _link(system: str) -> str:
-    return f"[{system}]({system}.md)"
+def _pair(row: dict[str, float] | None) -> tuple[str, str]:
+    return (f"{row['rmse_vs_gray']:.3f}", f"{row['colorful']:.1f}") if row else ("–", "–")
+
+
+def _megabytes(card: Card) -> float:
+    return sum((WEIGHTS / file).stat().st_size for file in card.files) / 1e6
 
 
 def _card(system: str) -> Iterator[str]:
     """What a reader wants to know of the weights that ship, and how they were made."""
     for card in _cards(system):
         training = card.training
-        size = sum((WEIGHTS / file).stat().st_size for file in card.files) / 1e6
         options = ", ".join(f"`{name}` {_value(value)}" for name, value in card.options.items())
         commands = "<br>".join(
             f"`{line}`" if line.startswith("tintype ") else line for line in training["commands"]
@@ -124,7 +135,7 @@ def _card(system: str) -> Iterator[str]:
         yield from _table(
             [f"`{card.name}`", ""],
             [
-                ["size", f"{size:.1f} MB in {len(card.files)} files"],
+                ["size", f"{_megabytes(card):.1f} MB in {len(card.files)} files"],
                 ["sees a photograph at", seen],
                 ["chroma", f"{card.space}, enlarged: {card.enlarge}"],
                 ["options, with defaults", options or "none"],
@@ -162,7 +173,7 @@ def _value(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-TABLES = {"scores": _scores, "models": _models, "card": _card, "presets": _presets}
+TABLES = {"scores": _scores, "overview": _overview, "card": _card, "presets": _presets}
 
 
 if __name__ == "__main__":
