@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
+_COMMANDS = "<!-- commands -->"
 #: Pages that lie outside docs/, and their names in the site.
 PAGES = {
     "README.md": "index.md",
@@ -29,12 +31,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=text))
     licence = (ROOT / "LICENSE").read_bytes()
     files.append(File.generated(config, "LICENSE", content=licence))
-    files.append(File.generated(config, "reference/command-line.md", content=command_line()))
     return files
 
 
-def command_line() -> str:
-    """Return the reference of the command line, written by its parser."""
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the reference of the command line, written by its parser, where a page asks for it."""
+    if _COMMANDS not in markdown:
+        return markdown
     from tintype.cli.app import app
 
-    return app.generate_docs(output_format="markdown").replace("# tintype", "# Command line", 1)
+    _, _, commands = app.generate_docs(output_format="markdown").partition("\n## tintype ")
+    return markdown.replace(_COMMANDS, f"## tintype {commands}")

@@ -94,7 +94,7 @@ def _label(model: str) -> str:
     )
 
 
-def _overview(folder: str) -> Iterator[str]:
+def _overview(folder: str = "") -> Iterator[str]:
     """Every model in a line, with two scores beside gray's; their pages lie in a folder."""
     shipped = _cards()
     dataset, truth = (shipped[0].scores[key] for key in ("dataset", "true_colorful"))
@@ -135,7 +135,7 @@ def _card(system: str) -> Iterator[str]:
         yield from _table(
             [f"`{card.name}`", ""],
             [
-                ["size", f"{_megabytes(card):.1f} MB in {len(card.files)} files"],
+                ["size", f"{_megabytes(card):.1f} MB, {len(card.files)} ONNX file{'s'[:len(card.files) != 1]}"],
                 ["sees a photograph at", seen],
                 ["chroma", f"{card.space}, enlarged: {card.enlarge}"],
                 ["options, with defaults", options or "none"],
