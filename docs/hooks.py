@@ -29,8 +29,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = text.replace(f"]({other}", f"]({name}")
         text = re.sub(r"(\]\(|src=\")docs/", r"\1", text)
         files.append(File.generated(config, page, content=text))
-    licence = (ROOT / "LICENSE").read_bytes()
-    files.append(File.generated(config, "LICENSE", content=licence))
+    for name in ("LICENSE", "CITATION.cff"):
+        files.append(File.generated(config, name, content=(ROOT / name).read_bytes()))
     return files
 
 

@@ -135,7 +135,7 @@ def _card(system: str) -> Iterator[str]:
         yield from _table(
             [f"`{card.name}`", ""],
             [
-                ["size", f"{_megabytes(card):.1f} MB, {len(card.files)} ONNX file{'s'[:len(card.files) != 1]}"],
+                ["size", f"{_megabytes(card):.1f} MB; ONNX files: {len(card.files)}"],
                 ["sees a photograph at", seen],
                 ["chroma", f"{card.space}, enlarged: {card.enlarge}"],
                 ["options, with defaults", options or "none"],
