@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from unittest import mock
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -40,5 +41,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return markdown
     from tintype.cli.app import app
 
-    _, _, commands = app.generate_docs(output_format="markdown").partition("\n## tintype ")
+    with mock.patch("sys.argv", ["tintype"]):  # else usage begins with the command that builds this
+        text = app.generate_docs(output_format="markdown")
+    _, _, commands = text.partition("\n## tintype ")
     return markdown.replace(_COMMANDS, f"## tintype {commands}")

@@ -26,8 +26,8 @@ _FIGURES = (  # key on the card, heading, decimals
     ("rmse_vs_gray", "of gray ↓", 3),
     ("psnr", "PSNR ↑", 1),
     ("colorful", "colorfulness", 1),
-    ("hist_a", "histogram a ↑", 2),
-    ("hist_b", "histogram b ↑", 2),
+    ("hist_a", "hist. a ↑", 2),
+    ("hist_b", "hist. b ↑", 2),
 )
 _REFERENCES = {"gray": "gray: nothing done", "ceiling": "ceiling: true chroma"}
 
