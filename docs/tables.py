@@ -103,7 +103,7 @@ def _overview(folder: str = "") -> Iterator[str]:
         scores = card.scores if card.scores.get("dataset") == dataset else {"rows": []}
         figures = {row["model"]: row for row in scores["rows"]}
         if not rows and "gray" in figures:
-            rows.append(["", "nothing done: gray", "", *_pair(figures["gray"])])
+            rows.append(["gray", "Nothing done.", "", *_pair(figures["gray"])])
         link = f"[{card.system}]({folder}{card.system}.md)"
         size = f"{_megabytes(card):.1f} MB"
         rows.append([link, card.description, size, *_pair(figures.get(card.system))])
