@@ -21,7 +21,7 @@ def main() -> None:
     for name in PHOTOGRAPHS:
         photo = tintype.Photo.open(ROOT / "examples" / f"{name}.jpg")
         both = (photo.to_pil().convert("RGB"), colorizer.colorize(photo).to_pil())
-        squares = [ImageOps.fit(image, (SIDE, SIDE), Image.Resampling.LANCZOS) for image in both]
+        squares = [np.asarray(ImageOps.fit(image, (SIDE, SIDE))) for image in both]
         pair = Image.fromarray(np.hstack(squares))
         pair.save(ROOT / "docs" / "images" / f"{name}.jpg", quality=85)
 
