@@ -112,7 +112,8 @@ def run_line(line, monkeypatch):
             with contextlib.ExitStack() as stack:
                 if ">" in words:
                     words, (_, output) = words[:-2], words[-2:]
-                    stack.enter_context(contextlib.redirect_stdout(open(output, "w")))
+                    file = stack.enter_context(open(output, "w"))
+                    stack.enter_context(contextlib.redirect_stdout(file))
                 patch.setattr(sys, "argv", words)
                 assert main(shortened(words[1:])) == 0, line
         else:
