@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from tintype.runtime.registry import list_models
     from tintype.runtime.suggest import Suggestion
 
-    __version__: str
-
+__version__ = "0.1.0.dev0"
 __all__ = [
     "Colorizer",
     "Hint",
@@ -67,10 +66,6 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_HOME[name]), name)
     elif name == "errors":
         value = importlib.import_module("tintype.errors")
-    elif name == "__version__":
-        from importlib.metadata import version
-
-        value = version("tintype")
     else:
         raise AttributeError(f"module 'tintype' has no attribute {name!r}")
     globals()[name] = value

@@ -1,8 +1,6 @@
 """``python -m tintype``: the same command as ``tintype``."""
 
-import sys
-
-from tintype.cli import main
+from tintype.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

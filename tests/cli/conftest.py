@@ -55,6 +55,6 @@ def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
 def painter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Painter]:
     """The model, in the place of the colorizer, and an empty current directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", Painter)
+    Painter.install(monkeypatch)
     Painter.made, Painter.asked = [], []
     return Painter

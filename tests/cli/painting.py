@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tintype.errors import UnknownModelError
@@ -33,6 +34,16 @@ class Painter:
         if model != "tint":
             raise UnknownModelError(f"No model is called {model!r}; there are: tint")
         self.made.append((model, threads))
+
+    @classmethod
+    def install(cls, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put it in the place of every model and colorizer."""
+
+        def colorizer(model: Painter | str, threads: int | None = None) -> Painter:
+            return cls(model, threads) if isinstance(model, str) else model
+
+        monkeypatch.setattr("tintype.runtime.model.Model", cls)
+        monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", colorizer)
 
     def options(self, **asked: Any) -> Options:
         return Options.resolve(self.card, **asked)

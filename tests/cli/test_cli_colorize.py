@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 from cli.painting import Painter, files, is_red, photograph
 from PIL import Image
 
+from tintype.cli.outputs import Task
+from tintype.cli.work import Reader
+from tintype.errors import UnreadablePhotoError
 from tintype.photo import Photo
 from tintype.runtime.options import Options
 
@@ -430,3 +434,20 @@ def test_no_exception_of_one_photograph_ends_the_others(run: Any, monkeypatch: A
     assert "Traceback" not in result.err
     assert [failed["error_class"] for failed in result.json["failed"]] == ["ZeroDivisionError"]
     assert is_red("b.colorized.png")
+
+
+def test_a_photograph_that_is_opened_ahead_fails_in_its_turn() -> None:
+    broken = Task(Path("a.jpg"), None)
+    Path("a.jpg").write_bytes(b"no photograph")
+    reader = Reader(max_pixels=None, in_place=False, strict=False, page=None)
+    with ThreadPoolExecutor(1) as pool:
+        reader.begin(broken, pool)
+    with pytest.raises(UnreadablePhotoError, match=r"a\.jpg is not a photograph"):
+        reader.open(broken)
+    assert reader.open(Task(photograph("b.png"), None)).width == 8
+
+
+def test_a_pipe_is_not_opened_ahead() -> None:
+    os.mkfifo("pipe.jpg")
+    with ThreadPoolExecutor(1) as pool:  # which would wait for whoever writes to it
+        Reader(None, False, False, None).begin(Task(Path("pipe.jpg"), None), pool)

@@ -52,7 +52,7 @@ class Several(Painter):
 
 @pytest.fixture(autouse=True)
 def several(painter: type[Painter], monkeypatch: pytest.MonkeyPatch) -> type[Several]:
-    monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", Several)
+    Several.install(monkeypatch)
     return Several
 
 
@@ -129,7 +129,7 @@ def test_several_pictures_do_not_fit_into_standard_output(run: Any) -> None:
 def test_a_model_that_does_not_sample_is_wrong_usage(
     run: Any, painter: type[Painter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tintype.runtime.colorizer.Colorizer", Painter)
+    Painter.install(monkeypatch)
     photograph("a.png")
     for words in (("colorize", "a.png", "--samples", "2"), ("score", "a.png")):
         result = run(*words, "-m", "tint")

@@ -1,42 +1,25 @@
-"""The commands. Their modules are thin: each imports what it works with only when it runs."""
+"""The commands. The module of each is imported when it is used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from cyclopts import App
 
-from tintype.cli.colorize import colorize
-from tintype.cli.doctor import doctor
-from tintype.cli.evaluate import evaluate
-from tintype.cli.export import export
-from tintype.cli.models import models
-from tintype.cli.score import score
-from tintype.cli.study import study
-from tintype.cli.train import train
-
-
-def _version() -> str:
-    import tintype
-
-    return tintype.__version__
-
+from tintype import __version__
 
 app = App(
     name="tintype",
     help="Turn black-and-white photographs into colour.",
     help_format="plaintext",  # the default imports a Markdown parser
-    version=_version,
+    version=__version__,
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
-_COMMANDS: tuple[Callable[..., Any] | App, ...] = (
-    *(colorize, score, models, evaluate, study, train, export, doctor),
-)
-for _order, _command in enumerate(_COMMANDS):
-    if isinstance(_command, App):
-        _command.sort_key = _order
-        app.command(_command)
-    else:
-        app.command(_command, sort_key=_order)
+_COMMANDS = ("colorize", "score", "models", "evaluate", "study", "train", "export", "doctor")
+for _order, _name in enumerate(_COMMANDS):
+    app.command(f"tintype.cli.{_name}:{_name}", name=_name, sort_key=_order)
+
+
+def load_all() -> None:
+    """Import every command, which the help that lists them describes by their docstrings."""
+    for name in _COMMANDS:
+        app[name]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from tintype.cli import UsageError
+from tintype.cli import UsageError, collecting_no_garbage
 from tintype.cli.console import Progress
 from tintype.cli.hints import HintOptions, asked
 from tintype.cli.inputs import Inputs, Skipped, find_photos
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
 from tintype.cli.outputs import Task, plan_outputs
 from tintype.cli.report import Report, reported
-from tintype.cli.work import Work
+from tintype.cli.work import Reader, Work
 from tintype.errors import SettingError
 
 if TYPE_CHECKING:
@@ -24,14 +25,41 @@ if TYPE_CHECKING:
     from tintype.runtime.options import Options
     from tintype.runtime.settings import Settings
 
-_NO_OPTIONS = ColorOptions()
-_NO_HINTS = HintOptions()
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """Which photographs are taken.
+
+    Args:
+        recursive: look into the subfolders of folders, except the one of --output.
+        strict: refuse damaged photographs of which something can be read.
+        page: take this page of a TIFF, from 1; without, the first is taken and the others are said.
+        max_pixels: refuse photographs with more pixels than this.
+    """
+
+    recursive: Annotated[Flag, Parameter(alias="-r")] = False
+    strict: Flag = False
+    page: Count | None = None
+    max_pixels: Annotated[Count | None, Parameter(show_default=lambda _: "250 million")] = None
 
 
-def colorize(
-    photos: Annotated[list[str], Parameter(negative="", allow_leading_hyphen=True)],
-    /,
-    *,
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What is written, and where.
+
+    Args:
+        samples: write so many different colourings of each photograph, NAME.sample-1.EXT and so on
+            by their numbers, and NAME.samples.EXT with all of them, the likeliest first, which
+            is often the calmest; for models that sample.
+        compare: write NAME.compare.EXT too, a picture of before and after side by side.
+        overwrite: replace results that exist.
+        skip_existing: leave results alone that exist, and photographs that have all of theirs.
+        in_place: replace the photographs themselves, except those in colour and those whose files
+            hold more than would be written back, or are damaged.
+    """
+
     output: Annotated[
         str | None,
         Parameter(
@@ -41,22 +69,46 @@ def colorize(
             help="a file; a folder if it exists, ends in /, or there are several photographs; "
             "or - for standard output.",
         ),
-    ] = None,
+    ] = None
+    samples: Samples | None = None
+    compare: Flag = False
+    overwrite: Flag = False
+    skip_existing: Flag = False
+    in_place: Flag = False
+
+    def check(self) -> None:
+        """Refuse what makes no sense together.
+
+        Raises:
+            UsageError: it does not.
+        """
+        if self.in_place and self.output is not None:
+            raise UsageError("--in-place replaces the photographs: leave out --output")
+        if self.samples is not None and (self.in_place or self.compare):
+            raise UsageError(
+                "--samples gives several pictures, and a sheet of them beside the photograph: "
+                "leave out --in-place and --compare"
+            )
+        if self.skip_existing and (self.overwrite or self.in_place):
+            raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
+
+
+_NO_OPTIONS, _NO_HINTS = ColorOptions(), HintOptions()
+_ALL_INPUTS, _USUAL_OUTPUTS = InputOptions(), OutputOptions()
+
+
+def colorize(
+    photos: Annotated[list[str], Parameter(negative="", allow_leading_hyphen=True)],
+    /,
+    *,
+    to: OutputOptions = _USUAL_OUTPUTS,
     model: Annotated[
         str | None, Parameter(alias="-m", show_default=lambda _: "tint; for samples, tint_sampler")
     ] = None,
     options: ColorOptions = _NO_OPTIONS,
     hints: HintOptions = _NO_HINTS,
-    samples: Samples | None = None,
-    compare: Flag = False,
-    recursive: Annotated[Flag, Parameter(alias="-r")] = False,
-    overwrite: Flag = False,
-    skip_existing: Flag = False,
-    in_place: Flag = False,
-    strict: Flag = False,
-    page: Count | None = None,
+    taken: InputOptions = _ALL_INPUTS,
     threads: Threads = None,
-    max_pixels: Annotated[Count | None, Parameter(show_default=lambda _: "250 million")] = None,
     json: Json = False,
 ) -> int:
     """Colour black-and-white photographs.
@@ -69,49 +121,43 @@ def colorize(
     Args:
         photos: files, folders, patterns like "*.jpg", or - for standard input.
         model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
-        samples: write so many different colourings of each photograph, NAME.sample-1.EXT and so on
-            by their numbers, and NAME.samples.EXT with all of them, the likeliest first, which
-            is often the calmest; for models that sample.
-        compare: write NAME.compare.EXT too, a picture of before and after side by side.
-        recursive: look into the subfolders of folders, except the one of --output.
-        overwrite: replace results that exist.
-        skip_existing: leave results alone that exist, and photographs that have all of theirs.
-        in_place: replace the photographs themselves, except those in colour and those whose files
-            hold more than would be written back, or are damaged.
-        strict: refuse damaged photographs of which something can be read.
-        page: take this page of a TIFF, from 1; without, the first is taken and the others are said.
-        max_pixels: refuse photographs with more pixels than this.
     """
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _check_words(photos if output is None else [*photos, output])
-    _check_together(options, samples, output, compare, overwrite, skip_existing, in_place)
-    sampling = samples is not None or options.sample is not None
+    _check_words(photos if to.output is None else [*photos, to.output])
+    to.check()
+    if to.samples is not None and options.sample is not None:
+        raise UsageError("give either --samples, for several, or --sample, for the one of a number")
+    sampling = to.samples is not None or options.sample is not None
     model_or_default = model or ("tint_sampler" if sampling else "tint")
     report = Report(model_or_default, options.asked())
     with reported(report, json), Progress() as progress:
         saved = hints.saved()
         if saved is not None and model is None:
             report.model = model_or_default = saved.model
-        inputs = find_photos(photos, recursive, output)
+        inputs = find_photos(photos, taken.recursive, to.output)
         tasks = plan_outputs(
-            photos, inputs.photos, output, in_place, compare, samples, hints.save_settings
+            photos,
+            inputs.photos,
+            to.output,
+            to.in_place,
+            to.compare,
+            to.samples,
+            hints.save_settings,
         )
         _check_pipes(tasks, json)
         tasks, unmatched = hints.give(tasks, inputs.photos, saved)
         report.merge(inputs)
-        if skip_existing:
+        if to.skip_existing:
             tasks = report.without_existing(tasks)
         _say(inputs, report, unmatched, progress)
         if tasks:
             progress.show(0, len(tasks), "loading the model")
-            colorizer, held = _load(
-                model_or_default, threads, asked(options.asked(), saved), samples, report
-            )
+            reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
+            colorizer = _load(model_or_default, threads, reader, tasks[0])
+            held = _held(colorizer, asked(options.asked(), saved), to.samples, report)
             _check_model(colorizer, tasks, saved, progress)
-            work = Work(
-                colorizer, held, max_pixels, overwrite, in_place, skip_existing, strict, page
-            )
+            work = Work(colorizer, held, reader, to.overwrite, to.skip_existing)
             work.do_all(tasks, report, progress)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")
@@ -137,42 +183,27 @@ def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress:
     report.skipped += unmatched
 
 
-def _check_together(
-    options: ColorOptions,
-    samples: int | None,
-    output: str | None,
-    compare: bool,
-    overwrite: bool,
-    skip_existing: bool,
-    in_place: bool,
-) -> None:
-    """Refuse options that make no sense together."""
-    if in_place and output is not None:
-        raise UsageError("--in-place replaces the photographs: leave out --output")
-    if samples is not None and (in_place or compare):
-        raise UsageError(
-            "--samples gives several pictures, and a sheet of them beside the photograph: leave "
-            "out --in-place and --compare"
-        )
-    if samples is not None and options.sample is not None:
-        raise UsageError("give either --samples, for several, or --sample, for the one of a number")
-    if skip_existing and (overwrite or in_place):
-        raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
+def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Colorizer:
+    """The model; while its graphs load, the rest is imported and the first photograph opened."""
+    with collecting_no_garbage():
+        from concurrent.futures import ThreadPoolExecutor
+
+        from tintype.runtime.model import Model
+        from tintype.runtime.ort import load_onnxruntime
+
+        with ThreadPoolExecutor(2) as pool:
+            loading = pool.submit(Model, model, threads)
+            load_onnxruntime()  # before what the model need not wait for
+            reader.begin(first, pool)
+            from tintype.runtime.colorizer import Colorizer
+
+            return Colorizer(loading.result())
 
 
-def _load(
-    model: str,
-    threads: int | None,
-    options: Mapping[str, Any],
-    samples: int | None,
-    report: Report,
-) -> tuple[Colorizer, Options]:
-    """The model and the options that hold for it; both are in the report from then on."""
-    from dataclasses import asdict
-
-    from tintype.runtime.colorizer import Colorizer
-
-    colorizer = Colorizer(model, threads=threads)
+def _held(
+    colorizer: Colorizer, options: Mapping[str, Any], samples: int | None, report: Report
+) -> Options:
+    """The options that hold for the model; both are in the report from then on."""
     report.model = colorizer.card.name
     try:
         held = colorizer.options(**options)
@@ -184,7 +215,7 @@ def _load(
             "--model tint_sampler"
         )
     report.options = asdict(held)
-    return colorizer, held
+    return held
 
 
 def _check_model(

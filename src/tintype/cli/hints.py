@@ -46,9 +46,11 @@ class HintOptions:
         Raises:
             SettingError: the file cannot be read, or holds none.
         """
+        if self.settings is None:
+            return None
         from tintype.runtime.settings import read_settings
 
-        return None if self.settings is None else read_settings(self.settings)
+        return read_settings(self.settings)
 
     def give(
         self, tasks: Sequence[Task], photos: Sequence[Input], saved: Settings | None

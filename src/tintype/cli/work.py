@@ -6,8 +6,9 @@ import io
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from tintype.cli.termination import interruption_behind
 from tintype.errors import TintypeError, UnreadablePhotoError, UnwritablePhotoError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from tintype.photo import Photo
     from tintype.runtime.colorizer import Colorizer
     from tintype.runtime.options import Options
@@ -28,18 +31,73 @@ _COMPARED = 4_000_000  # pixels of each half of a comparison
 _LONGEST_COMPARED = 8000  # and its longer side: WebP's longest is 16,383
 
 
+class Reader:
+    """Opens photographs.
+
+    Args:
+        max_pixels: refuse larger ones.
+        in_place: refuse those of which replacing them would lose something.
+        strict: refuse damaged ones.
+        page: of a TIFF.
+    """
+
+    def __init__(
+        self, max_pixels: int | None, in_place: bool, strict: bool, page: int | None
+    ) -> None:
+        self.max_pixels = max_pixels
+        self.in_place = in_place
+        self._strict = strict
+        self._page = page
+        self._ahead: tuple[Task, Future[Photo]] | None = None
+
+    def begin(self, task: Task, pool: Executor) -> None:
+        """Begin to open a photograph in another thread; what fails there fails in `open`."""
+        # What may never come to its end, like a pipe, is left for the thread that can be stopped.
+        if task.source is not None and os.path.isfile(task.source):
+            self._ahead = task, pool.submit(self._opening(task))
+
+    def open(self, task: Task) -> Photo:
+        """Return the photograph.
+
+        Raises:
+            PhotoError: it cannot be read, or something of it would be lost.
+        """
+        ahead, self._ahead = self._ahead, None
+        photo = ahead[1].result() if ahead and ahead[0] is task else self._opening(task)()
+        lost = None
+        if photo.kind == "color":
+            lost = "is in colour, and its own colours would be lost"
+        elif photo.left_out:
+            lost = f"holds more than would be written back ({photo.left_out[0]})"
+        if lost and self.in_place:
+            raise UnwritablePhotoError(
+                f"{task.name} {lost}: leave out --in-place, or name another --output"
+            )
+        return photo
+
+    def _opening(self, task: Task) -> Callable[[], Photo]:
+        from tintype.photo import DEFAULT_MAX_PIXELS, Photo
+
+        return partial(
+            Photo.open,
+            sys.stdin.buffer.read() if task.source is None else task.source,
+            max_pixels=self.max_pixels or DEFAULT_MAX_PIXELS,
+            # Only what shows the colors that were there needs them, and they take memory.
+            keep_colors=task.compare is not None or task.sheet is not None,
+            strict=self._strict,
+            page=self._page,
+        )
+
+
 @dataclass(frozen=True)
 class Work:
     """How each photograph is colored and written."""
 
     colorizer: Colorizer
     options: Options
-    max_pixels: int | None
+    reader: Reader
     overwrite: bool
-    in_place: bool
     skip_existing: bool
-    strict: bool = False
-    page: int | None = None
 
     def do_all(self, tasks: Sequence[Task], report: Report, progress: Progress) -> None:
         """Do every task; one that fails is reported and stops no other."""
@@ -47,7 +105,8 @@ class Work:
 
         for folder in {Path(os.path.realpath(path)).parent for t in tasks for path in t.targets}:
             remove_leftovers(folder)
-        done = set() if self.skip_existing or self.overwrite or self.in_place else _done(tasks)
+        replacing = self.overwrite or self.reader.in_place
+        done = set() if self.skip_existing or replacing else _done(tasks)
         try:
             for number, task in enumerate(tasks):
                 progress.show(number, len(tasks), task.name)
@@ -78,7 +137,7 @@ class Work:
         """Color one photograph, write the results, and report on it."""
         started = time.perf_counter()
         self._check_targets(task)
-        original = self._open(task)
+        original = self.reader.open(task)
         for path in task.targets:  # not before: a name mistyped makes no folders
             path.parent.mkdir(parents=True, exist_ok=True)
         entry: dict[str, Any] = {"input": task.name, "output": None, "compare": None}
@@ -125,7 +184,7 @@ class Work:
                 continue
             if not path.parent.exists():
                 continue
-            in_place = self.in_place and path is task.output
+            in_place = self.reader.in_place and path is task.output
             # Settings go with their result: an old one's are not kept beside a new one.
             overwrite = self.overwrite or (self.skip_existing and path in task.settings)
             check_target(path, task.source, overwrite=overwrite, in_place=in_place)
@@ -134,33 +193,11 @@ class Work:
         """Whether a result is there that an earlier run wrote before it was cut off."""
         return self.skip_existing and path.exists()
 
-    def _open(self, task: Task) -> Photo:
-        """The photograph, unless replacing it would lose something of it."""
-        from tintype.photo import DEFAULT_MAX_PIXELS, Photo
-
-        source = sys.stdin.buffer.read() if task.source is None else task.source
-        limit = self.max_pixels or DEFAULT_MAX_PIXELS
-        # Only what shows the colors that were there needs them, and they take memory.
-        shown = task.compare is not None or task.sheet is not None
-        photo = Photo.open(
-            source, max_pixels=limit, keep_colors=shown, strict=self.strict, page=self.page
-        )
-        lost = None
-        if photo.kind == "color":
-            lost = "is in colour, and its own colours would be lost"
-        elif photo.left_out:
-            lost = f"holds more than would be written back ({photo.left_out[0]})"
-        if lost and self.in_place:
-            raise UnwritablePhotoError(
-                f"{task.name} {lost}: leave out --in-place, or name another --output"
-            )
-        return photo
-
     def _result(self, path: Path, original: Photo) -> Photo:
         """What an earlier run made of a photograph."""
         from tintype.photo import Photo
 
-        result = Photo.open(path, max_pixels=self.max_pixels)
+        result = Photo.open(path, max_pixels=self.reader.max_pixels)
         if result.gray.shape != original.gray.shape:
             raise UnreadablePhotoError(
                 f"{path} is {result.width} × {result.height} pixels and the photograph "
@@ -228,7 +265,7 @@ class Work:
             path,
             format=_format(task, path, photo),
             overwrite=self.overwrite,
-            in_place=self.in_place,
+            in_place=self.reader.in_place,
         )
 
     def _compare(self, task: Task, original: Photo, colored: Photo, target: Path) -> None:

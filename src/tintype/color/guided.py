@@ -28,7 +28,7 @@ _EPS = 0.004
 _BACK_PROJECTIONS = 3
 _GUIDE_PIXELS_PER_CELL = 4
 
-_BLOCK_PIXELS = 16384  # the float32 planes of a block stay in the processor's cache
+_BLOCK_PIXELS = 1 << 16  # as in `gamut`
 _BLOCK_COLUMNS = 256  # columns summed at once, which bounds the memory of float64 sums
 
 

@@ -7,6 +7,7 @@ scanner around it, or the paper that shows in a tear.
 from __future__ import annotations
 
 import numpy as np
+import numpy.ma  # else loaded by the first percentile, and not while a model loads
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]

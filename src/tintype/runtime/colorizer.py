@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tintype.card import Card
+from tintype import __version__
 from tintype.color.bins import ab_bins
 from tintype.color.guided import area_mean
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
@@ -27,13 +26,14 @@ from tintype.photo import Photo
 from tintype.photo.mark import marked
 from tintype.runtime.hints import Hint, pixel
 from tintype.runtime.joining import join
+from tintype.runtime.model import Model
 from tintype.runtime.options import Asked, Options
-from tintype.runtime.registry import find_model, names_of_models
+from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray, reduce
 from tintype.runtime.results import Sample, Score, Suggestion
 from tintype.runtime.sampler import Sampler, Samples
-from tintype.runtime.seen import Seen, check_takes_hints, network_inputs, see
-from tintype.runtime.session import Session, checked_chroma, cores
+from tintype.runtime.seen import Seen, check_takes_hints, see
+from tintype.runtime.session import checked_chroma
 from tintype.runtime.suggest import correction, peaks
 from tintype.runtime.windows import Tensors, in_windows
 
@@ -48,7 +48,8 @@ class Colorizer:
     """A model, loaded once and used for any number of photographs.
 
     Args:
-        model: a name (``"tint"``, ``"tint.small"``), or the path of a card or weights file.
+        model: a name (``"tint"``, ``"tint.small"``), the path of a card or weights file, or a model
+            that is loaded, with its threads.
         threads: for the work at full size and for samples; by default, and at most, every core
             there is. The colors are the same whatever the number.
 
@@ -67,23 +68,13 @@ class Colorizer:
         >>> colorizer.colorize(Photo.open("grandmother.jpg")).save("grandmother-color.jpg")
     """
 
-    def __init__(self, model: str | os.PathLike[str] = "tint", threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads is a number from 1, not {threads}")
-        self.card: Card = find_model(model)
-        self.threads = min(threads or cores(), cores())  # more would only be in each other's way
-        self._sampler: Sampler | None = None
-        self._network: Session | None = None
-        self._decoder: Session | None = None
+    def __init__(
+        self, model: str | os.PathLike[str] | Model = "tint", threads: int | None = None
+    ) -> None:
+        loaded = model if isinstance(model, Model) else Model(model, threads)
+        self.card, self.threads = loaded.card, loaded.threads
+        self._sampler, self._network, self._decoder = loaded.sampler, loaded.network, loaded.decoder
         self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
-        if self.card.kind == "sampler":
-            self._sampler = Sampler(self.card, self.threads)
-        elif self.card.has("decode"):
-            self._network = Session(self.card, "", network_inputs(self.card), {"bins": 4})
-            needs = {"bins": 4, "vividness": 0}
-            self._decoder = Session(self.card, "decode", needs, {"chroma": 4})
-        else:
-            self._network = Session(self.card, "", network_inputs(self.card), {"chroma": 4})
 
     def options(self, **asked: Unpack[Asked]) -> Options:
         """Return the options that hold when these are asked for.
@@ -328,7 +319,7 @@ class Colorizer:
         """The photograph in these colors, with what there is to say of what was seen."""
         colored = photo.with_rgb(self.join(photo.gray, chroma, options))
         if options.mark:
-            maker = f"tintype {version('tintype')}, {self.card.name}"
+            maker = f"tintype {__version__}, {self.card.name}"
             held = colored.metadata
             colored = replace(colored, metadata=replace(held, xmp=marked(held.xmp, maker)))
         return replace(colored, notes=(*photo.notes, *seen.notes))

@@ -34,7 +34,7 @@ from tintype.color.spaces import (
 from tintype.runtime.options import Options
 from tintype.runtime.resize import ImageArray
 
-_STRIP_PIXELS = 1 << 18  # per strip: its arrays stay in the processor's cache
+_STRIP_PIXELS = 1 << 19  # per strip: ten megabytes for each thread
 _WARMEST = 10.0  # what a warmth of 1 adds to b
 # Chroma up to which a color counts as gray and keeps its b, and from which it moves by all of it.
 _GRAY, _COLORED = 4.0, 8.0

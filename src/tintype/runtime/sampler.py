@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from tintype.card import Card
 from tintype.errors import CorruptModelError
-from tintype.runtime.seen import network_inputs
-from tintype.runtime.session import Session
+from tintype.runtime.session import Session, network_inputs
 
 Chroma: TypeAlias = NDArray[np.float32]  # (n, 2, h, w), or its log-likelihood in nats
 

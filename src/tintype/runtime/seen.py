@@ -40,11 +40,6 @@ class Seen(NamedTuple):
         return gray if self.hints is None else {**gray, "hints": self.hints}
 
 
-def network_inputs(card: Card) -> dict[str, int]:
-    """Return names and ranks of what a model's main graph takes."""
-    return {"gray": 4, "hints": 4} if card.takes_hints else {"gray": 4}
-
-
 def see(
     card: Card, gray: ImageArray, hints: Sequence[Hint] = (), normalise: bool | None = False
 ) -> Seen:

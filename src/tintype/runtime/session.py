@@ -45,6 +45,11 @@ def verify(card: Card) -> None:
         _verified(card, name)
 
 
+def network_inputs(card: Card) -> dict[str, int]:
+    """Return names and ranks of what a model's main graph takes."""
+    return {"gray": 4, "hints": 4} if card.takes_hints else {"gray": 4}
+
+
 class Session:
     """One loaded graph of a model.
 
@@ -74,21 +79,22 @@ class Session:
         gives: Mapping[str, int],
         may: Mapping[str, int] | None = None,
     ) -> None:
-        onnxruntime = load_onnxruntime()
         self.path = card.file(part)
         if _verified(card, self.path.name, _names_other_files):
             raise self._error("names files outside itself, for which no checksum answers")
+        onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: warnings are for whoever exports
         options.enable_mem_pattern = False  # it keeps as much memory again for a second run
         levels = onnxruntime.GraphOptimizationLevel
         by_row = part in ("above", "row", "cache")
-        # A graph that runs once a photograph starts in half the time as it is; those of a
-        # sampler's rows run hundreds of times. Their numbers of threads are fixed: sums depend on
-        # them, and the colors must not.
+        # A graph that runs once a photograph starts in half the time as it is, and keeps no memory
+        # for a next run; those of a sampler's rows run hundreds of times. Their numbers of threads
+        # are fixed: sums depend on them, and the colors must not.
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if by_row else levels.ORT_DISABLE_ALL
         )
+        options.enable_cpu_mem_arena = by_row
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = 1 if by_row else 2
         # Threads that wait by spinning take the cores that decode and join the photograph.

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tintype import __version__
 from tintype.card import Card, is_model_name
 from tintype.errors import SettingError
 from tintype.runtime.hints import Hint, hint_from_json
@@ -41,8 +42,6 @@ class Settings:
     @classmethod
     def of(cls, card: Card, options: Options, hints: tuple[Hint, ...]) -> Settings:
         """Return those of a result."""
-        from tintype import __version__
-
         held = {name: value for name, value in asdict(options).items() if value is not None}
         return cls(__version__, card.name, card.files, held, hints)
 
