@@ -39,8 +39,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Put the reference of the command line, written by its parser, where a page asks for it."""
     if _COMMANDS not in markdown:
         return markdown
-    from tintype.cli.app import app
+    from tintype.cli.app import app, load_all
 
+    load_all()
     with mock.patch("sys.argv", ["tintype"]):  # else usage begins with the command that builds this
         text = app.generate_docs(output_format="markdown")
     _, _, commands = text.partition("\n## tintype ")
