@@ -165,7 +165,8 @@ def _presets(system: str) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_value, value)) or "none"
+        pairs = any(isinstance(item, (list, tuple)) for item in value)
+        return ("; " if pairs else ", ").join(map(_value, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

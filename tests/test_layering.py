@@ -11,7 +11,18 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "tintype"
 HEAVY = {"numpy", "onnxruntime", "torch", "PIL", "fastapi", "jinja2", "sqlalchemy", "uvicorn"}
-WITHOUT_TORCH = ("errors", "card", "color", "photo", "runtime", "evaluation", "web", "study", "cli")
+WITHOUT_TORCH = (
+    "errors",
+    "card",
+    "color",
+    "photo",
+    "runtime",
+    "evaluation",
+    "web",
+    "study",
+    "studio",
+    "cli",
+)
 
 
 def loaded_by(code: str) -> set[str]:
@@ -33,6 +44,7 @@ def loaded_by(code: str) -> set[str]:
         "from tintype.cli import main; main(['colorize', '--help'])",
         "from tintype.cli import main; main(['train', '--help'])",
         "from tintype.cli import main; main(['study', '--help'])",
+        "from tintype.cli import main; main(['studio', '--help'])",
         "from tintype.cli import main; main(['study', 'serve', '--help'])",
     ],
 )

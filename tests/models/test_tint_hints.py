@@ -40,5 +40,5 @@ def test_an_exported_tint_takes_hints_and_tells_its_prior_correction(tmp_path: P
 
     (safe, vivid), vividness = model.decoding.prior_correction, 0.3
     expected = (safe + vividness * (vivid - safe)) * model.corrected_weights.log().numpy()
-    found = correction(colorizer._decoder, vividness)
+    found = correction(colorizer.predictor._decoder, vividness)
     np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=1e-2)

@@ -18,24 +18,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tintype import __version__
-from tintype.color.bins import ab_bins
 from tintype.color.guided import area_mean
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
-from tintype.errors import CorruptModelError, PhotoError, SettingError
+from tintype.errors import PhotoError, SettingError
 from tintype.photo import Photo
 from tintype.photo.mark import marked
 from tintype.runtime.hints import Hint, pixel
 from tintype.runtime.joining import join
 from tintype.runtime.model import Model
 from tintype.runtime.options import Asked, Options
-from tintype.runtime.registry import names_of_models
+from tintype.runtime.predictor import Predictor
 from tintype.runtime.resize import ImageArray, reduce
 from tintype.runtime.results import Sample, Score, Suggestion
-from tintype.runtime.sampler import Sampler, Samples
+from tintype.runtime.sampler import Sampler
 from tintype.runtime.seen import Seen, check_takes_hints, see
-from tintype.runtime.session import checked_chroma
-from tintype.runtime.suggest import correction, peaks
-from tintype.runtime.windows import Tensors, in_windows
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -56,6 +52,7 @@ class Colorizer:
     Attributes:
         card: of the model.
         threads: how many there are.
+        predictor: its graphs.
 
     Raises:
         UnknownModelError: no such model.
@@ -73,10 +70,9 @@ class Colorizer:
     ) -> None:
         loaded = model if isinstance(model, Model) else Model(model, threads)
         self.card, self.threads = loaded.card, loaded.threads
-        self._sampler, self._network, self._decoder = loaded.sampler, loaded.network, loaded.decoder
-        self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
+        self.predictor = Predictor(loaded)
 
-    def options(self, **asked: Unpack[Asked]) -> Options:
+    def options(self, /, **asked: Unpack[Asked]) -> Options:
         """Return the options that hold when these are asked for.
 
         Raises:
@@ -91,6 +87,14 @@ class Colorizer:
             SettingError: it does not; the message names installed models that do.
         """
         check_takes_hints(self.card)
+
+    def check_samples(self) -> None:
+        """Refuse a model that does not sample.
+
+        Raises:
+            SettingError: it does not.
+        """
+        self._sampling()
 
     def colorize(
         self,
@@ -143,28 +147,15 @@ class Colorizer:
             PhotoError: the photograph cannot be read, or the place or a hint lies outside.
             SettingError: the model predicts no distribution, or takes no hints.
         """
-        if self._decoder is None or self._network is None:
-            able = names_of_models(lambda card: card.has("decode"))
-            raise SettingError(f"{self.card.name} predicts no distribution; {able} does.")
         if type(count) is not int or count < 1:
             raise SettingError(f"count is a number of suggestions from 1, not {count!r}")
         photo = _photo(photo)
         row, column = pixel(photo.gray, x, y)
         options = self.options()
         seen = see(self.card, photo.gray, hints, options.normalise)
-        bins = in_windows(self._network.run, seen.tensors())["bins"]
-        if bins.shape[:2] != (1, len(ab_bins())) or not (bins.size and np.isfinite(bins).all()):
-            raise CorruptModelError(
-                f"{self.card.file()} gives no distribution over {len(ab_bins())} bins; reinstall "
-                "tintype, or export the model again."
-            )
-        height, width = photo.gray.shape
-        at = (row * bins.shape[2] // height, column * bins.shape[3] // width)
+        found = self.predictor.bins(seen)
         vividness = options.vividness or 0.0
-        if vividness not in self._corrections:
-            self._corrections[vividness] = correction(self._decoder, vividness)
-        found = bins[0, :, at[0], at[1]] - self._corrections[vividness]
-        return peaks(found, photo.gray[row : row + 1, column : column + 1], count)
+        return self.predictor.suggest(found, (row, column), photo.gray, count, vividness)
 
     def sample(
         self,
@@ -189,18 +180,18 @@ class Colorizer:
             PhotoError: it cannot be read, or a hint lies outside.
             SettingError: an option is out of range, or the model takes no hints or does not sample.
         """
-        sampler = self._sampling()
+        self._sampling()
         options = options or self.options(**asked)
         if count < 1:
             raise SettingError(f"count is a number of samples from 1, not {count}")
         photo = _photo(photo)
         seen = see(self.card, photo.gray, hints, options.normalise)
-        samples = _drawn(sampler, seen, options, count)
+        samples = self.predictor.draw(seen, options, count)
         bits = samples.bits
 
         def made() -> Iterator[Sample]:
             for k in np.argsort(bits, kind="stable"):
-                chroma = self._finished(seen, samples.chroma[k : k + 1], options)
+                chroma = self.predictor.finished(seen, samples.chroma[k : k + 1], options)
                 colored = self._painted(photo, seen, chroma, options)
                 yield Sample(colored, int(k) + 1, float(samples.nats[k]), float(bits[k]))
 
@@ -282,36 +273,16 @@ class Colorizer:
         return join(self.card, gray, chroma, options, self.threads)
 
     def _sampling(self) -> Sampler:
-        if self._sampler is None:
+        if self.predictor.sampler is None:
             raise SettingError(
                 f"{self.card.name} gives one coloring and no likelihood; name a model that "
                 "samples, as tint_sampler does"
             )
-        return self._sampler
+        return self.predictor.sampler
 
     def _chroma(self, seen: Seen, options: Options) -> NDArray[np.float32]:
         """Chroma (2, h, w) of what the network is given."""
-        if self._sampler is not None:
-            drawn = _drawn(self._sampler, seen, options, 1, (options.sample or 1) - 1)
-            return self._finished(seen, drawn.chroma, options)
-
-        def look(tensors: Tensors) -> Tensors:
-            assert self._network is not None
-            found = self._network.run(tensors)
-            if self._decoder is not None:
-                found["vividness"] = np.array(options.vividness, np.float32)
-                found = self._decoder.run(found)
-            return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
-
-        return in_windows(look, seen.tensors())["chroma"][0]
-
-    def _finished(
-        self, seen: Seen, chroma: NDArray[np.float32], options: Options
-    ) -> NDArray[np.float32]:
-        """Chroma (2, h, w) of a sample (1, 2, h, w), by the second stage where it is wanted."""
-        if self._sampler is not None and options.refine:
-            chroma = self._sampler.refine(seen.gray, chroma)
-        return checked_chroma(self.card, chroma)
+        return self.predictor.decode(self.predictor.look(seen, options), options)
 
     def _painted(
         self, photo: Photo, seen: Seen, chroma: NDArray[np.float32], options: Options
@@ -323,15 +294,6 @@ class Colorizer:
             held = colored.metadata
             colored = replace(colored, metadata=replace(held, xmp=marked(held.xmp, maker)))
         return replace(colored, notes=(*photo.notes, *seen.notes))
-
-
-def _drawn(sampler: Sampler, seen: Seen, options: Options, count: int, first: int = 0) -> Samples:
-    """Samples of a photograph by the options that hold."""
-    assert options.seed is not None
-    assert options.temperature is not None
-    features = sampler.features(seen.gray, seen.hints)
-    temperature = options.temperature
-    return sampler.sample(features, count, seed=options.seed, temperature=temperature, first=first)
 
 
 def _photo(source: Photo | Source) -> Photo:

@@ -55,19 +55,55 @@ def join(
         options: saturation, warmth, enlargement and filter are applied here.
         threads: how many work at once; the result is the same.
     """
-    height, width = gray.shape
+    return lay(card, fit(card, gray, chroma, options), gray, threads)
+
+
+def fit(
+    card: Card, gray: ImageArray, chroma: NDArray[np.float32], options: Options
+) -> GuidedCoefficients:
+    """Return chroma as lines in the luminance, saturation and warmth applied.
+
+    Args:
+        card, gray, chroma, options: as in `join`.
+    """
     neutral = np.float32(0.5 if card.space == "ycbcr" else 0)
     chroma = chroma * np.float32(options.saturation)
     if options.warmth:
         chroma = warmed(chroma, gray, card.space, options.warmth)
-    fitted = _fit(card, np.moveaxis(chroma + neutral, 0, -1), gray, options)
+    return _fit(card, np.moveaxis(chroma + neutral, 0, -1), gray, options)
+
+
+def lay(
+    card: Card,
+    fitted: GuidedCoefficients,
+    gray: ImageArray,
+    threads: int,
+    full: tuple[int, int] | None = None,
+    at: tuple[int, int] = (0, 0),
+) -> ImageArray:
+    """Return full-size colors (H, W, 3) from luminance (H, W) and what `fit` gave.
+
+    Args:
+        card: of the model.
+        fitted: from `fit`, of the same picture at any size.
+        gray: luminance, of the whole picture or a part.
+        threads: how many work at once; the result is the same.
+        full: size of the picture that `gray` is a part of, (height, width).
+        at: row and column of the part in it.
+    """
+    height, width = gray.shape
+    full = full or (height, width)
     rgb = np.empty((height, width, 3), gray.dtype)
     rows, columns = max(1, _STRIP_PIXELS // width), min(width, _STRIP_PIXELS)
 
     def part(first: tuple[int, int]) -> None:
         down = slice(first[0], min(first[0] + rows, height))
         across = slice(first[1], min(first[1] + columns, width))
-        enlarged = enlarge(fitted, gray[down, across], down, (height, width), across)
+        whole_down, whole_across = (
+            slice(part.start + start, part.stop + start)
+            for part, start in zip((down, across), at, strict=True)
+        )
+        enlarged = enlarge(fitted, gray[down, across], whole_down, full, whole_across)
         if card.space == "lab":
             join_lab(gray[down, across], enlarged, out=rgb[down, across])
         else:

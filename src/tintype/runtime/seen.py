@@ -15,6 +15,7 @@ from tintype.errors import SettingError
 from tintype.runtime.hints import CELL, Hint, draw_hints
 from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray, reduce
+from tintype.runtime.screens import descreened
 
 _TOO_LONG = 4  # times its shorter side: beyond it a network that sees a photograph whole errs
 _PURE = 0.97  # share of black and white pixels, beside which there is nothing to color
@@ -40,8 +41,17 @@ class Seen(NamedTuple):
         return gray if self.hints is None else {**gray, "hints": self.hints}
 
 
+def reduced(card: Card, gray: ImageArray) -> NDArray[np.float32]:
+    """Return luminance (H, W) at the size at which a model sees it, in [0, 1]."""
+    return reduce(gray, card.size, _windows(card))
+
+
 def see(
-    card: Card, gray: ImageArray, hints: Sequence[Hint] = (), normalise: bool | None = False
+    card: Card,
+    gray: ImageArray,
+    hints: Sequence[Hint] = (),
+    normalise: bool | None = False,
+    small: NDArray[np.float32] | None = None,
 ) -> Seen:
     """Return what a model is given of a photograph.
 
@@ -49,7 +59,9 @@ def see(
         card: of the model.
         gray: luminance at full size, (H, W).
         hints: of the photograph.
-        normalise: whether the tones of a faded one are stretched.
+        normalise: whether the tones of a faded one are stretched, and the dots of a printed one
+            smoothed away.
+        small: what `reduced` gave of it, where that was kept.
 
     Raises:
         HintError: a hint lies outside.
@@ -57,21 +69,24 @@ def see(
     """
     if hints:
         check_takes_hints(card)
-    windows = card.kind == "chroma" and card.size.shape == "aspect"
-    seen = reduce(gray, card.size, windows)
+    seen = reduced(card, gray) if small is None else small
     if normalise:
-        seen = stretched(seen)
-    notes = _notes(card, gray, windows)
+        seen = stretched(descreened(seen))
+    notes = _notes(card, gray)
     if not card.takes_hints:
         return Seen(seen, notes=notes)
     drawn, said = draw_hints(hints, gray, (seen.shape[0] // CELL, seen.shape[1] // CELL))
     return Seen(seen, drawn, [*notes, *said])
 
 
-def _notes(card: Card, gray: ImageArray, windows: bool) -> list[str]:
+def _windows(card: Card) -> bool:
+    return card.kind == "chroma" and card.size.shape == "aspect"
+
+
+def _notes(card: Card, gray: ImageArray) -> list[str]:
     """What there is to say of a photograph in which a model sees little, or that takes no color."""
     notes = []
-    if not windows and max(gray.shape) > _TOO_LONG * min(gray.shape):
+    if not _windows(card) and max(gray.shape) > _TOO_LONG * min(gray.shape):
         notes.append(
             f"the photograph is so long that {card.name} sees it small or squeezed; tint sees long "
             "ones in parts"

@@ -81,25 +81,34 @@ def read_settings(path: Path) -> Settings:
     """
     record = _read_table(path)
     try:
-        if surplus := sorted(record.keys() - _KEYS.keys()):
-            raise SettingError(f"there is nothing called {printable(surplus[0])} in settings")
-        for key, (kind, words) in _KEYS.items():
-            if key in record and not isinstance(record[key], kind):
-                raise SettingError(f"{key} is {words}")
-        if not is_model_name(record.get("model")):
-            raise SettingError("model is the name of one, as tint.small")
-        options = dict(record.get("options", {}))
-        if record.get("sample") is not None:
-            options["sample"] = record["sample"]
-        return Settings(
-            version=record.get("tintype", ""),
-            model=record["model"],
-            files=record.get("files", {}),
-            options=options,
-            hints=_hints(record.get("hints", [])),
-        )
+        return settings_from_json(record)
     except SettingError as error:
         raise SettingError(f"{path} holds no settings of tintype: {error}") from error
+
+
+def settings_from_json(record: Mapping[str, Any]) -> Settings:
+    """Return the settings of a table as `Settings.to_json` writes it.
+
+    Raises:
+        SettingError: it holds none.
+    """
+    if surplus := sorted(record.keys() - _KEYS.keys()):
+        raise SettingError(f"there is nothing called {printable(surplus[0])} in settings")
+    for key, (kind, words) in _KEYS.items():
+        if key in record and not isinstance(record[key], kind):
+            raise SettingError(f"{key} is {words}")
+    if not is_model_name(record.get("model")):
+        raise SettingError("model is the name of one, as tint.small")
+    options = dict(record.get("options", {}))
+    if record.get("sample") is not None:
+        options["sample"] = record["sample"]
+    return Settings(
+        version=record.get("tintype", ""),
+        model=record["model"],
+        files=record.get("files", {}),
+        options=options,
+        hints=_hints(record.get("hints", [])),
+    )
 
 
 _KEYS: dict[str, tuple[Any, str]] = {

@@ -19,6 +19,11 @@ LONG = 2.5
 _WINDOW = 2  # times the shorter side
 
 
+def is_long(plane: NDArray[Any]) -> bool:
+    """Tell whether a picture (H, W) is seen in windows."""
+    return max(plane.shape) > LONG * min(plane.shape)
+
+
 def in_windows(run: Callable[[Tensors], Tensors], tensors: Tensors) -> Tensors:
     """Return what a graph gives of its inputs: of long ones window by window, blended.
 
@@ -30,7 +35,7 @@ def in_windows(run: Callable[[Tensors], Tensors], tensors: Tensors) -> Tensors:
     """
     height, width = tensors["gray"].shape[2:]
     length, window = max(height, width), _WINDOW * min(height, width)
-    if length <= LONG * min(height, width):
+    if not is_long(tensors["gray"][0, 0]):
         return run(tensors)
     axis = 2 if height > width else 3
     step = window // 2

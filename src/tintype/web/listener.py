@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -58,6 +60,7 @@ def serve(
     *,
     proxy: bool = False,
     limits: ConnectionLimits | None = None,
+    on_stop: Callable[[], None] | None = None,
 ) -> None:
     """Serve an application until a signal ends the process.
 
@@ -66,6 +69,7 @@ def serve(
         listener: from `listen`.
         proxy: trust the forwarded headers of a reverse proxy on this machine.
         limits: of its connections; there are fewer where the process may open few files.
+        on_stop: called at the signal, before open requests are waited for.
     """
     limits = limits or ConnectionLimits()
     limits = replace(limits, connections=max(8, min(limits.connections, _spare_files())))
@@ -86,10 +90,19 @@ def serve(
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
     )
-    _Server(config).run(sockets=[listener])
+    server = _Server(config)
+    server.on_stop = on_stop
+    server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
+    on_stop: Callable[[], None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.on_stop is not None:
+            self.on_stop()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():  # asyncio accepts as many at once as it lets wait

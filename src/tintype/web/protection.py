@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable, Mapping
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tintype.web.limiter import RateLimiter
@@ -33,7 +35,8 @@ _HEADERS = {
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _MAX_HEADER_BYTES = 16 * 1024
-_BODY_SECONDS = 20.0
+_BODY_SECONDS = 20.0  # of a body; of an upload, from one part of it to the next
+_UPLOAD_SECONDS = 600.0
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 
@@ -48,6 +51,10 @@ class ProtectionMiddleware:
         own_names_only: answer only to names that nobody else can own: addresses, names without a
             dot, .localhost. A page of another site could else have its own name lead here, and
             read what is meant for this machine (DNS rebinding).
+        uploads: the longest body of a path under which bodies are not read beforehand, but by the
+            application as they come; an `HTTPException` is raised there where one is too long or
+            too slow.
+        refusal: makes the response of a sentence, a status and headers.
     """
 
     def __init__(
@@ -57,11 +64,15 @@ class ProtectionMiddleware:
         *,
         max_body_bytes: int,
         own_names_only: bool = False,
+        uploads: Mapping[str, int] | None = None,
+        refusal: Callable[[str, int, dict[str, str]], Response] = PlainTextResponse,
     ) -> None:
         self._app = app
         self._requests = requests
         self._max_body_bytes = max_body_bytes
         self._own_names_only = own_names_only
+        self._uploads = uploads or {}
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reject or forward a request; responses get the security headers either way."""
@@ -77,6 +88,14 @@ class ProtectionMiddleware:
             await send(message)
 
         refusal = self._rejection(scope)
+        longest = self._uploads.get(scope["path"])
+        if refusal is None and longest is not None and scope["method"] not in _SAFE_METHODS:
+            declared = Headers(scope=scope).get("content-length", "")
+            if declared.isdecimal() and int(declared) > longest:
+                refusal = self._refusal(_too_large(longest), 413, {})
+            else:
+                await self._app(scope, _limited(receive, longest), send_protected)
+                return
         body = b""
         if refusal is None and scope["method"] not in _SAFE_METHODS:
             body, refusal = await self._read_body(receive)
@@ -94,24 +113,25 @@ class ProtectionMiddleware:
 
         await self._app(scope, receive_body, send_protected)
 
-    def _rejection(self, scope: Scope) -> PlainTextResponse | None:
+    def _rejection(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         if not self._requests.allow(client_address(scope)):
             again = {"Retry-After": "2"}
-            return PlainTextResponse("Too many requests; wait a moment.", 429, again)
+            return self._refusal("Too many requests; wait a moment.", 429, again)
         if sum(len(name) + len(value) for name, value in headers.raw) > _MAX_HEADER_BYTES:
-            return PlainTextResponse("The head of the request is too large.", 431)
+            return self._refusal("The head of the request is too large.", 431, {})
         if not _is_host(headers.get("host", ""), self._own_names_only):
-            return PlainTextResponse(
+            return self._refusal(
                 "This server does not go by that name. Behind a reverse proxy it is started with "
                 "--proxy.",
                 421,
+                {},
             )
         if scope["method"] not in _SAFE_METHODS and not _is_same_origin(headers):
-            return PlainTextResponse("This form was sent from another site.", 403)
+            return self._refusal("This form was sent from another site.", 403, {})
         return None
 
-    async def _read_body(self, receive: Receive) -> tuple[bytes, PlainTextResponse | None]:
+    async def _read_body(self, receive: Receive) -> tuple[bytes, Response | None]:
         """Read the body of a request; return it, or the response to one too long or too slow."""
         body = b""
         with anyio.move_on_after(_BODY_SECONDS):
@@ -121,10 +141,38 @@ class ProtectionMiddleware:
                     return b"", None
                 body += message.get("body", b"")
                 if len(body) > self._max_body_bytes:
-                    return b"", PlainTextResponse("The request is too large.", 413)
+                    return b"", self._refusal("The request is too large.", 413, {})
                 if not message.get("more_body"):
                     return body, None
-        return b"", PlainTextResponse("The request takes too long.", 408)
+        return b"", self._refusal("The request takes too long.", 408, {})
+
+
+def _limited(receive: Receive, longest: int) -> Receive:
+    """Receive a body that is neither too long nor too slow."""
+    received, end = 0, anyio.current_time() + _UPLOAD_SECONDS
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        if received < 0:
+            return await receive()
+        message = None
+        with anyio.CancelScope(deadline=min(end, anyio.current_time() + _BODY_SECONDS)):
+            message = await receive()
+        if message is None:
+            raise HTTPException(408, "The request takes too long.")
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > longest:
+                raise HTTPException(413, _too_large(longest))
+            if not message.get("more_body"):
+                received = -1  # what comes now is the client's going away
+        return message
+
+    return receive_limited
+
+
+def _too_large(longest: int) -> str:
+    return f"The request is too large: at most {longest >> 20} MiB are taken."
 
 
 def client_address(scope: Scope) -> str:

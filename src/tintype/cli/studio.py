@@ -1,0 +1,72 @@
+"""``tintype studio``: color photographs in the browser, and by HTTP; needs ``web``."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from tintype.cli.console import Progress, needs_extra, print_line
+from tintype.cli.inputs import find_photos
+from tintype.cli.options import Count, Flag, whole
+
+_PACKAGES = ("fastapi", "jinja2", "pydantic", "python_multipart", "starlette", "uvicorn")
+
+
+def studio(
+    photos: Annotated[list[str] | None, Parameter(negative="", show_default=False)] = None,
+    /,
+    *,
+    port: Annotated[
+        int | None,
+        Parameter(
+            converter=whole, validator=Number(gte=0, lte=65535), show_default=lambda _: "8017"
+        ),
+    ] = None,
+    host: str = "127.0.0.1",
+    no_browser: Flag = False,
+    token: str | None = None,
+    keep: Path | None = None,
+    workers: Annotated[Count | None, Parameter(show_default=lambda _: "one per core")] = None,
+) -> int:
+    """Colour photographs in the browser, and correct a colour by clicking it, until Ctrl-C.
+
+    The same is an HTTP API; the address and /api/v1/openapi.json describe it.
+
+    Args:
+        photos: files, folders, patterns like "*.jpg", to begin with.
+        port: the port; 0 for any that is free.
+        host: the address to listen on; 0.0.0.0 for every network this machine is in.
+        no_browser: open no browser; the address is printed anyway.
+        token: what everybody has to know who opens it; one is made if --host lets other machines
+            in.
+        keep: a folder in which the session stays after the end; without, it is gone.
+        workers: how many photographs are worked on at once.
+    """
+    inputs = find_photos(photos) if photos else None
+    progress = Progress()
+    for line in [*inputs.notes, *(one.error for one in inputs.failed)] if inputs else ():
+        progress.say(f"tintype: {line}")
+    with needs_extra("web", "the studio", _PACKAGES):
+        from tintype.studio.serve import serve_studio
+
+        def ready(address: str, said: str | None) -> None:
+            for line in (said or "").splitlines():
+                progress.say(f"tintype: {line}")
+            print_line(f"{address} is the studio; Ctrl-C ends it")
+            if not no_browser:
+                webbrowser.open(address)
+
+        serve_studio(
+            [item.path for item in inputs.photos if item.path] if inputs else (),
+            host=host,
+            port=port,
+            token=token,
+            keep=keep,
+            workers=workers,
+            on_ready=ready,
+        )
+    return 0

@@ -1,0 +1,142 @@
+"""What a model predicts: from what it sees to bins, to chroma, to suggestions.
+
+What the network itself gives can be kept: choosing another vividness then runs the decoding alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tintype.color.bins import ab_bins
+from tintype.errors import CorruptModelError, SettingError
+from tintype.runtime.model import Model
+from tintype.runtime.options import Options
+from tintype.runtime.registry import names_of_models
+from tintype.runtime.resize import ImageArray
+from tintype.runtime.results import Suggestion
+from tintype.runtime.sampler import Samples
+from tintype.runtime.seen import Seen
+from tintype.runtime.session import checked_chroma
+from tintype.runtime.suggest import correction, peaks
+from tintype.runtime.windows import Tensors, in_windows, is_long
+
+
+class Predictor:
+    """What a model predicts.
+
+    Args:
+        model: loaded.
+
+    Attributes:
+        card: of the model.
+        sampler: where it is one.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.card, self.sampler = model.card, model.sampler
+        self._network, self._decoder = model.network, model.decoder
+        self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
+
+    def gives_bins(self, seen: Seen) -> bool:
+        """Tell whether `look` gives bins, which hold for every vividness.
+
+        Of a long photograph windows are blended once they are decoded, and it gives chroma.
+        """
+        return self._decoder is not None and not is_long(seen.gray)
+
+    def look(self, seen: Seen, options: Options) -> NDArray[np.float32]:
+        """Return what the network gives: bins (1, 313, h, w), or chroma (1, 2, h, w).
+
+        Raises:
+            CorruptModelError: the model gives something else.
+        """
+        if self.sampler is not None:
+            drawn = self.draw(seen, options, 1, (options.sample or 1) - 1)
+            return self.finished(seen, drawn.chroma, options)[None]
+        if self.gives_bins(seen):
+            return self.bins(seen)
+
+        def run(tensors: Tensors) -> Tensors:
+            assert self._network is not None
+            found = self._network.run(tensors)
+            if self._decoder is not None:
+                return {"chroma": self.decode(found["bins"], options)[None]}
+            return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
+
+        return in_windows(run, seen.tensors())["chroma"]
+
+    def decode(self, looked: NDArray[np.float32], options: Options) -> NDArray[np.float32]:
+        """Return the chroma (2, h, w) of what `look` gave.
+
+        Raises:
+            CorruptModelError: the model gives none.
+        """
+        if looked.shape[1] != 2 and self._decoder is not None:
+            vividness = np.array(options.vividness or 0.0, np.float32)
+            looked = self._decoder.run({"bins": looked, "vividness": vividness})["chroma"]
+        return checked_chroma(self.card, looked)
+
+    def bins(self, seen: Seen) -> NDArray[np.float32]:
+        """Return the log-probabilities of the ab bins, (1, 313, h, w).
+
+        Raises:
+            SettingError: the model predicts no distribution.
+            CorruptModelError: it gives something else.
+        """
+        if self._decoder is None or self._network is None:
+            able = names_of_models(lambda card: card.has("decode"))
+            raise SettingError(f"{self.card.name} predicts no distribution; {able} does.")
+        bins = in_windows(self._network.run, seen.tensors())["bins"]
+        if bins.shape[:2] != (1, len(ab_bins())) or not (bins.size and np.isfinite(bins).all()):
+            raise CorruptModelError(
+                f"{self.card.file()} gives no distribution over {len(ab_bins())} bins; reinstall "
+                "tintype, or export the model again."
+            )
+        return bins
+
+    def suggest(
+        self,
+        bins: NDArray[np.float32],
+        place: tuple[int, int],
+        gray: ImageArray,
+        count: int,
+        vividness: float,
+    ) -> list[Suggestion]:
+        """Return the peaks of bins at a place, the likeliest first.
+
+        Args:
+            bins: (1, 313, h, w).
+            place: row and column of the photograph.
+            gray: luminance of the photograph, (H, W).
+            count: how many at most.
+            vividness: whose rebalancing is taken out of the bins.
+        """
+        assert self._decoder is not None
+        (row, column), (height, width) = place, gray.shape
+        at = (row * bins.shape[2] // height, column * bins.shape[3] // width)
+        if vividness not in self._corrections:
+            self._corrections[vividness] = correction(self._decoder, vividness)
+        found = bins[0, :, at[0], at[1]] - self._corrections[vividness]
+        return peaks(found, gray[row : row + 1, column : column + 1], count)
+
+    def draw(self, seen: Seen, options: Options, count: int, first: int = 0) -> Samples:
+        """Return samples by the options that hold; number `first` + 1 is the first of them."""
+        assert self.sampler is not None
+        assert options.seed is not None
+        assert options.temperature is not None
+        return self.sampler.sample(
+            self.sampler.features(seen.gray, seen.hints),
+            count,
+            seed=options.seed,
+            temperature=options.temperature,
+            first=first,
+        )
+
+    def finished(
+        self, seen: Seen, chroma: NDArray[np.float32], options: Options
+    ) -> NDArray[np.float32]:
+        """Return the chroma (2, h, w) of a sample (1, 2, h, w), refined where that is wanted."""
+        if self.sampler is not None and options.refine:
+            chroma = self.sampler.refine(seen.gray, chroma)
+        return checked_chroma(self.card, chroma)

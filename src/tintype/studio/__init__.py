@@ -1,0 +1,1 @@
+"""The studio: photographs colored in the browser, and the same by HTTP."""

@@ -1,0 +1,298 @@
+"""The HTTP API: a photograph in, the photograph in color out; jobs for long work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+
+from tintype.card import Card
+from tintype.errors import SettingError
+from tintype.runtime.registry import list_models
+from tintype.studio.answers import outcome, problem, problem_of
+from tintype.studio.asked import record_of, record_of_form, settings_of
+from tintype.studio.documentation import JOB_ID, described
+from tintype.studio.engine import PHOTO, ending_of
+from tintype.studio.folder import WorkFolder
+from tintype.studio.limits import Limits
+from tintype.studio.session import shown_name
+from tintype.web.workers import Work, WorkerPool, WorkError, named
+
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "JPEG2000": "image/jp2",
+    "ZIP": "application/zip",
+}
+_KEPT_SECONDS = 3600.0  # of a job that is done
+_MOST_SAMPLES = 64
+_RESULT = "result"
+
+
+@dataclass
+class Order:
+    """A photograph that is to be colored, in a folder of its own."""
+
+    folder: Path
+    name: str
+    task: dict[str, Any]
+
+    def discard(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass
+class Job:
+    """Work that goes on without its client."""
+
+    order: Order
+    work: Work
+    created: float = field(default_factory=time.monotonic)
+
+    @property
+    def state(self) -> str:
+        """``"waiting"``, ``"working"``, ``"done"``, ``"failed"`` or ``"cancelled"``."""
+        if self.work.cancelled():
+            return "cancelled"
+        if not self.work.done():
+            return "working" if self.work.running() else "waiting"
+        error = self.work.exception()
+        if error is None:
+            return "done"
+        return (
+            "cancelled" if isinstance(error, WorkError) and error.kind == "cancelled" else "failed"
+        )
+
+    @property
+    def error(self) -> WorkError:
+        """Why it failed."""
+        return named(self.work.exception(), self.order.name)
+
+    def to_json(self, id: str) -> dict[str, Any]:
+        """Return what its client is told."""
+        state = self.state
+        record = {"id": id, "photo": self.order.name, "state": state, "stage": self.work.stage}
+        if state == "done":
+            return record | {"notes": self.work.result()["notes"]}
+        return record | ({"error": str(self.error)} if state == "failed" else {})
+
+
+class Api:
+    """The handlers of /api/v1.
+
+    Args:
+        pool: the workers.
+        folder: of the studio.
+        limits: of the studio.
+
+    Attributes:
+        router: the routes.
+        jobs: by their ids.
+    """
+
+    def __init__(self, pool: WorkerPool, folder: WorkFolder, limits: Limits) -> None:
+        self._pool, self._folder, self._limits = pool, folder, limits
+        self.jobs: dict[str, Job] = {}
+        self.router = APIRouter(prefix="/api/v1")
+        for path, method, handler in (
+            ("/models", "GET", self.models),
+            ("/colorize", "POST", self.colorize),
+            ("/jobs", "POST", self.create_job),
+            ("/jobs/{id}", "GET", self.job),
+            ("/jobs/{id}", "DELETE", self.cancel_job),
+            ("/jobs/{id}/events", "GET", self.events),
+            ("/jobs/{id}/result", "GET", self.result),
+        ):
+            self.router.add_api_route(
+                path,
+                handler,
+                methods=[method],
+                response_model=None,
+                response_class=Response,
+                **described(handler.__name__, limits),
+            )
+
+    def models(self) -> Response:
+        """Return the models there are, and the options they take with their defaults."""
+        return JSONResponse({"models": [model_record(card) for card in list_models()]})
+
+    async def colorize(self, request: Request) -> Response:
+        """Color a photograph; with samples, a ZIP of several colorings."""
+        order = await self._order(request)
+        try:
+            work = self._pool.submit(order.task)
+            found = await outcome(request, work, order.name)
+        except BaseException:
+            order.discard()
+            raise
+        return _picture(order, found, BackgroundTask(order.discard))
+
+    async def create_job(self, request: Request) -> Response:
+        """Color a photograph while its client does something else."""
+        self._forget_old()
+        if len(self.jobs) >= self._limits.jobs:
+            detail = f"{self._limits.jobs} jobs are kept: delete some, or try again in an hour"
+            return problem(detail, 429, {"Retry-After": "60"})
+        order = await self._order(request)
+        try:
+            work = self._pool.submit(order.task)
+        except BaseException:
+            order.discard()
+            raise
+        id = secrets.token_urlsafe(16)
+        self.jobs[id] = Job(order, work)
+        place = {"Location": f"/api/v1/jobs/{id}"}
+        return JSONResponse(self.jobs[id].to_json(id), 202, place)
+
+    def job(self, id: JOB_ID) -> Response:
+        """Return how far a job is."""
+        return JSONResponse(self._job(id).to_json(id))
+
+    async def cancel_job(self, id: JOB_ID) -> Response:
+        """Stop a job, and forget it and its result."""
+        job = self._job(id)
+        del self.jobs[id]
+        job.work.abandon()
+        # A worker that is being ended may still have files of it.
+        job.work.add_done_callback(lambda _: job.order.discard())
+        return Response(status_code=204)
+
+    async def events(self, id: JOB_ID) -> Response:
+        """Send server-sent events of a job's state, the last when it is over."""
+        job = self._job(id)
+
+        async def events() -> AsyncIterator[str]:
+            told = None
+            while True:
+                record = job.to_json(id)
+                if record != told:
+                    yield f"data: {json.dumps(record)}\n\n"
+                    told = record
+                if job.work.done():
+                    return
+                await asyncio.sleep(0.05)
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    def result(self, id: JOB_ID) -> Response:
+        """Return the picture that a job made."""
+        job = self._job(id)
+        if job.state != "done":
+            if job.state == "failed":
+                return problem_of(job.error)
+            return problem(f"the job is {job.state}: it has no result", 409)
+        return _picture(job.order, job.work.result())
+
+    def _job(self, id: str) -> Job:
+        if id not in self.jobs:
+            raise HTTPException(404, "there is no such job")
+        return self.jobs[id]
+
+    def _forget_old(self) -> None:
+        """Forget jobs that were done an hour ago."""
+        for id, job in list(self.jobs.items()):
+            if job.work.done() and time.monotonic() - job.created > _KEPT_SECONDS:
+                del self.jobs[id]
+                job.order.discard()
+
+    async def _order(self, request: Request) -> Order:
+        """Read a form into a folder of its own.
+
+        Raises:
+            HTTPException: it is none.
+            TintypeError: its settings cannot be.
+        """
+        if self._pool.waiting >= self._limits.waiting:
+            busy = f"{self._limits.waiting} photographs wait already; try again in a minute"
+            raise HTTPException(503, busy, {"Retry-After": "10"})
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "multipart/form-data":
+            raise HTTPException(415, "send multipart/form-data, with the file in its field photo")
+        async with request.form(max_files=1, max_fields=40, max_part_size=1 << 20) as form:
+            photo = form.get("photo")
+            if not isinstance(photo, UploadFile):
+                raise HTTPException(422, "the field photo is missing, or no file")
+            fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
+            task, name = self._task(dict(fields), shown_name(photo.filename or ""))
+            folder = self._folder.new()
+            await asyncio.to_thread(_copy, photo, folder / PHOTO)
+        return Order(folder, name, {**task, "folder": str(folder), "name": name})
+
+    def _task(self, fields: dict[str, str], name: str) -> tuple[dict[str, Any], str]:
+        """What a worker is to do, and the photograph's name."""
+        samples = fields.pop("samples", None)
+        record = record_of_form(fields.items())
+        task = {"do": "colorize", "out": _RESULT, "pixels": self._limits.pixels}
+        if samples is not None:
+            if not (samples.isdecimal() and 1 <= int(samples[:9]) <= _MOST_SAMPLES):
+                raise SettingError(f"samples is a number from 1 to {_MOST_SAMPLES}")
+            task |= {"do": "sample", "count": int(samples), "stem": name.rpartition(".")[0] or name}
+            record.setdefault("model", "tint_sampler")
+        card, settings = settings_of(record)
+        if samples is not None and card.kind != "sampler":
+            raise SettingError(
+                f"{card.name} gives one colouring: samples are of a model that samples"
+            )
+        return {**task, "settings": record_of(settings)}, name
+
+
+def model_record(card: Card) -> dict[str, Any]:
+    """Return what a client is told of a model."""
+    return {
+        "name": card.name,
+        "description": card.description,
+        "paper": card.paper,
+        "licence": card.licence,
+        "kind": card.kind,
+        "hints": card.takes_hints,
+        "suggestions": card.has("decode"),
+        "options": record_of(settings_of({"model": card.name})[1])["options"],
+    }
+
+
+def result_name(name: str, format: str) -> str:
+    """Return NAME.colorized.EXT."""
+    stem, dot, ending = name.rpartition(".")
+    if format == "ZIP":
+        return f"{stem or name}.samples.zip"
+    return f"{stem or name}.colorized{ending_of(format, dot + ending)}"  # type: ignore[arg-type]
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Return the header that makes a browser save a file under a name."""
+    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+
+
+def _picture(order: Order, found: dict[str, Any], after: BackgroundTask | None = None) -> Response:
+    headers = attachment(result_name(order.name, found["format"]))
+    # JSON is in ASCII, as headers are.
+    headers["Tintype-Notes"] = json.dumps(found["notes"])
+    media_type = MEDIA_TYPES.get(found["format"], "application/octet-stream")
+    path = order.folder / _RESULT
+    return FileResponse(path, headers=headers, media_type=media_type, background=after)
+
+
+def _copy(photo: UploadFile, target: Path) -> None:
+    with target.open("wb") as file:
+        shutil.copyfileobj(photo.file, file, 1 << 20)
+    with suppress(ValueError):
+        photo.file.close()

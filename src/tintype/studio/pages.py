@@ -1,0 +1,328 @@
+"""The page, and what its scripts ask for: photographs, pictures to look at, choices, results."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import zipfile
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    Response,
+    StreamingResponse,
+)
+
+import tintype
+from tintype.errors import SettingError
+from tintype.runtime.hints import is_number
+from tintype.runtime.registry import list_models
+from tintype.studio.answers import outcome
+from tintype.studio.api import MEDIA_TYPES, attachment, model_record, result_name
+from tintype.studio.asked import record_of, settings_of
+from tintype.studio.engine import write_entry
+from tintype.studio.folder import WorkFolder
+from tintype.studio.limits import Limits
+from tintype.studio.session import Picture, Session
+from tintype.web.workers import WorkerPool, WorkError
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_OTHERS = 8
+_SUGGESTIONS = 6
+#: Urgency of tasks: what somebody waits for before what is colored meanwhile.
+_NOW, _SOON = 3, 2
+
+
+class Pages:
+    """The handlers of the page.
+
+    Args:
+        session: of the page.
+        pool: the workers.
+        folder: of the studio.
+        limits: of the studio.
+
+    Attributes:
+        router: the routes.
+    """
+
+    def __init__(
+        self, session: Session, pool: WorkerPool, folder: WorkFolder, limits: Limits
+    ) -> None:
+        self._session, self._pool, self._folder, self._limits = session, pool, folder, limits
+        templates = Environment(
+            loader=PackageLoader("tintype.studio"), autoescape=True, undefined=StrictUndefined
+        )
+        self._page = templates.get_template("studio.html").render(
+            version=tintype.__version__, limits=limits, others=_OTHERS
+        )
+        self._static = {
+            file.name: file.read_bytes() for file in (files("tintype.studio") / "static").iterdir()
+        }
+        self.router = APIRouter(include_in_schema=False)
+        one = "/session/photos/{id}"
+        for path, method, handler in (
+            ("/", "GET", self.page),
+            ("/static/{name}", "GET", self.static),
+            ("/session", "GET", self.everything),
+            ("/session/events", "GET", self.events),
+            ("/session/photos", "POST", self.add),
+            ("/session/archive.zip", "GET", self.archive),
+            (one, "DELETE", self.remove),
+            (f"{one}/cancel", "POST", self.cancel),
+            (f"{one}/again", "POST", self.again),
+            (f"{one}/thumbnail", "GET", self.thumbnail),
+            (f"{one}/show", "POST", self.show),
+            (f"{one}/suggest", "POST", self.suggest),
+            (f"{one}/others", "POST", self.others),
+            (f"{one}/settings", "POST", self.choose),
+            (f"{one}/undo", "POST", self.undo),
+            (f"{one}/redo", "POST", self.redo),
+            (f"{one}/copy", "POST", self.copy),
+            (f"{one}/result", "GET", self.result),
+            (f"{one}/settings.json", "GET", self.settings),
+        ):
+            self.router.add_api_route(path, handler, methods=[method], response_model=None)
+
+    async def page(self) -> Response:
+        """Return the page."""
+        return HTMLResponse(self._page)
+
+    async def static(self, name: str) -> Response:
+        """Return a script, a style sheet or the icon."""
+        if name not in self._static:
+            raise HTTPException(404, "there is no such file")
+        return Response(self._static[name], media_type=_TYPES[Path(name).suffix])
+
+    async def everything(self) -> Response:
+        """Return the photographs, the colors chosen and the models."""
+        models = [model_record(card) for card in list_models()]
+        default = settings_of({})[1].model
+        return JSONResponse({**self._session.to_json(), "models": models, "default": default})
+
+    async def events(self) -> Response:
+        """Send what changes, as server-sent events."""
+
+        async def events() -> AsyncIterator[str]:
+            with self._session.listening() as changes:
+                yield ": listening\n\n"
+                while (change := await changes.get()) is not None:
+                    yield f"data: {json.dumps(change)}\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    async def add(self, request: Request, name: str = "photograph") -> Response:
+        """Take a photograph, whose file is the body."""
+        with self._session.added(name) as (picture, path):
+            file = await asyncio.to_thread(path.open, "wb")
+            with file:
+                async for piece in request.stream():
+                    await asyncio.to_thread(file.write, piece)
+        return JSONResponse(picture.to_json(), 201)
+
+    def remove(self, id: str) -> Response:
+        """Remove a photograph from the session."""
+        self._session.remove(self._session.picture(id))
+        return Response(status_code=204)
+
+    def cancel(self, id: str) -> Response:
+        """Stop the work on a photograph."""
+        self._session.cancel(self._session.picture(id))
+        return Response(status_code=204)
+
+    def again(self, id: str) -> Response:
+        """Read a photograph once more."""
+        self._session.start(self._session.picture(id))
+        return Response(status_code=204)
+
+    def thumbnail(self, id: str) -> Response:
+        """Return the small picture of the filmstrip."""
+        path = self._session.folder(self._session.picture(id)) / "thumbnail.jpg"
+        if not path.exists():
+            raise HTTPException(404, "it is not coloured yet")
+        return Response(path.read_bytes(), media_type="image/jpeg")
+
+    async def show(self, request: Request, id: str) -> Response:
+        """Return a part of a photograph to look at, in color or as it was."""
+        picture = self._ready(id)
+        asked = await _table(request)
+        settings = asked.get("settings")
+        if settings is not None:
+            settings = record_of(settings_of(settings)[1])
+        level, box, longest = asked.get("level"), asked.get("box"), asked.get("longest")
+        if level is not None and not (type(level) is int and 0 <= level < picture.facts["levels"]):
+            raise SettingError("there is no such level")
+        if box is not None and not (
+            isinstance(box, list)
+            and len(box) == 4
+            and all(type(number) is int and 0 <= number < 1 << 20 for number in box)
+            and 0 < box[2] <= 2048
+            and 0 < box[3] <= 2048
+        ):
+            raise SettingError("a box is x, y, width and height")
+        if level is not None and box is None:
+            raise SettingError("of a level a part is shown: give a box")
+        if longest is not None and not (type(longest) is int and 0 < longest <= 2048):
+            raise SettingError("longest is a number of pixels")
+        out = f"show-{secrets.token_hex(8)}.jpg"
+        picture_itself = box is None and settings == picture.settings
+        words = {"level": level, "box": box, "longest": longest, "thumbnail": picture_itself}
+        task = self._task(picture, "show", settings=settings, out=out, **words)
+        path = self._session.folder(picture) / out
+        try:
+            # A tile comes after the whole picture.
+            await self._done(picture, task, _NOW if box is None else _SOON)
+            return Response(await asyncio.to_thread(path.read_bytes), media_type="image/jpeg")
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def suggest(self, request: Request, id: str) -> Response:
+        """Return the colors that a model holds possible at a pixel."""
+        picture, asked = self._ready(id), await _table(request)
+        if not (is_number(asked.get("x")) and is_number(asked.get("y"))):
+            raise SettingError("x and y are numbers")
+        settings = record_of(settings_of(asked.get("settings", picture.settings))[1])
+        place = {"x": asked["x"], "y": asked["y"], "count": _SUGGESTIONS}
+        task = self._task(picture, "suggest", settings=settings, **place)
+        return JSONResponse({"suggestions": await self._done(picture, task, _NOW)})
+
+    async def others(self, request: Request, id: str) -> Response:
+        """Draw several colorings; return the settings of each, the likeliest first."""
+        picture, asked = self._ready(id), await _table(request)
+        settings = record_of(settings_of(asked.get("settings", {"sample": 1}))[1])
+        task = self._task(picture, "others", settings=settings, count=_OTHERS)
+        found = await self._done(picture, task, _NOW)
+        others = [{**one, "settings": {**settings, "sample": one["sample"]}} for one in found]
+        return JSONResponse({"others": others})
+
+    async def choose(self, request: Request, id: str) -> Response:
+        """Take new settings for a photograph."""
+        picture = self._session.picture(id)
+        self._session.choose(picture, await _table(request))
+        return JSONResponse(picture.to_json())
+
+    def undo(self, id: str) -> Response:
+        """Take back the last choice."""
+        return self._moved(id, -1)
+
+    def redo(self, id: str) -> Response:
+        """Make the choice again that was taken back."""
+        return self._moved(id, 1)
+
+    def copy(self, id: str) -> Response:
+        """Give a photograph's model and options to all others."""
+        return JSONResponse({"copied": self._session.copy(self._session.picture(id))})
+
+    async def result(self, request: Request, id: str) -> Response:
+        """Return the whole photograph in color, in its own format."""
+        picture = self._ready(id)
+        path, found = await self._colored(request, picture)
+        headers = attachment(result_name(picture.name, found["format"]))
+        headers["Tintype-Notes"] = json.dumps(found["notes"])
+        gone = BackgroundTask(path.unlink, missing_ok=True)
+        media_type = MEDIA_TYPES[found["format"]]
+        return FileResponse(path, headers=headers, media_type=media_type, background=gone)
+
+    def settings(self, id: str) -> Response:
+        """Return NAME.tintype.json."""
+        picture = self._session.picture(id)
+        text = settings_of(picture.settings)[1].to_json()
+        headers = attachment(settings_name(picture.name))
+        return Response(text, media_type="application/json", headers=headers)
+
+    async def archive(self, request: Request) -> Response:
+        """Return a ZIP of all photographs in color, each with its settings."""
+        target = self._folder.new() / "archive.zip"
+        taken: set[str] = set()
+        pictures = [picture for picture in self._session.pictures() if picture.state == "ready"]
+        failed: list[str] = []
+        with zipfile.ZipFile(target, "w") as archive:
+            for picture in pictures:
+                try:
+                    path, found = await self._colored(request, picture)
+                except tintype.errors.TintypeError as error:
+                    if await request.is_disconnected():
+                        raise
+                    failed.append(str(error))
+                    continue
+                name = _free(result_name(picture.name, found["format"]), taken)
+                await asyncio.to_thread(archive.write, path, name)
+                path.unlink(missing_ok=True)
+                text = settings_of(picture.settings)[1].to_json()
+                write_entry(archive, _free(settings_name(picture.name), taken), text.encode())
+            if failed:
+                write_entry(archive, "failed.txt", "\n".join([*failed, ""]).encode())
+        gone = BackgroundTask(shutil.rmtree, target.parent, ignore_errors=True)
+        headers = attachment("tintype.zip")
+        return FileResponse(target, headers=headers, media_type="application/zip", background=gone)
+
+    def _ready(self, id: str) -> Picture:
+        picture = self._session.picture(id)
+        if not picture.facts:
+            raise HTTPException(409, f"{picture.name} is not coloured yet")
+        return picture
+
+    def _moved(self, id: str, steps: int) -> Response:
+        picture = self._session.picture(id)
+        self._session.move(picture, steps)
+        return JSONResponse(picture.to_json())
+
+    def _task(self, picture: Picture, do: str, **words: Any) -> dict[str, Any]:
+        folder = str(self._session.folder(picture))
+        return {"do": do, "folder": folder, "name": picture.name, **words}
+
+    async def _done(self, picture: Picture, task: dict[str, Any], urgency: int) -> Any:
+        """Wait for something small, which is done also when nobody waits any more."""
+        try:
+            return await asyncio.wrap_future(self._pool.submit(task, urgency=urgency))
+        except WorkError:
+            self._session.picture(picture.id)  # it may have been removed meanwhile
+            raise
+
+    async def _colored(self, request: Request, picture: Picture) -> tuple[Path, dict[str, Any]]:
+        out = f"result-{secrets.token_hex(8)}"
+        words = {"settings": picture.settings, "out": out, "pixels": self._limits.pixels}
+        work = self._pool.submit(self._task(picture, "colorize", **words), urgency=_SOON)
+        found = await outcome(request, work, picture.name)
+        return self._session.folder(picture) / out, found
+
+
+def settings_name(name: str) -> str:
+    """Return NAME.tintype.json."""
+    return f"{name.rpartition('.')[0] or name}.tintype.json"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that nothing in the archive has."""
+    stem, dot, ending = name.partition(".")
+    number = 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{stem}-{number}{dot}{ending}"
+    taken.add(name.lower())
+    return name
+
+
+async def _table(request: Request) -> dict[str, Any]:
+    try:
+        record = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise SettingError(f"the request cannot be read as JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise SettingError("the request is a table")
+    return record

@@ -1,0 +1,320 @@
+"""Worker processes with limits of memory and time: what happens in one takes nothing else down.
+
+Tasks and answers are JSON, so that a worker which a hostile file took over can say nothing but
+words; pictures are handed over in files.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, TypeAlias
+
+from tintype.errors import TintypeError
+
+#: Does one task in a worker, having been given a function to report progress with.
+Handler: TypeAlias = "Callable[[dict[str, Any], Callable[[str], None]], Any]"
+
+_LONGEST_MESSAGE = 4 << 20  # bytes
+_START_SECONDS = 60.0
+
+
+class WorkError(TintypeError):
+    """A task failed in its worker.
+
+    Attributes:
+        kind: name of the error's class; ``"died"``, ``"late"`` or ``"memory"`` where a limit ended
+            it.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def named(error: BaseException | None, name: str) -> WorkError:
+    """Return an error of work whose sentence names what the work was on."""
+    said = str(error)
+    kind = error.kind if isinstance(error, WorkError) else "bug"
+    return WorkError(said if name in said else f"{name}: {said}", kind)
+
+
+class QueueFullError(TintypeError):
+    """More tasks wait than may."""
+
+
+class Work(Future[Any]):
+    """A task that is given to the workers: a future that can be cancelled while it runs.
+
+    Attributes:
+        task: what the handler is given.
+        stage: what the handler last reported.
+    """
+
+    def __init__(self, task: dict[str, Any], on_stage: Callable[[str], None] | None) -> None:
+        super().__init__()
+        self.task = task
+        self.stage = ""
+        self.on_stage = on_stage
+        self.stop: Callable[[], None] | None = None  # set while a worker has it
+
+    def abandon(self) -> None:
+        """Drop it where it waits; where it runs, end its worker."""
+        if not self.cancel() and self.stop is not None and not self.done():
+            self.stop()
+
+
+class WorkerPool:
+    """Processes that each do one task at a time; one that ends is replaced.
+
+    Args:
+        setup: called once in each process, returns its handler; it can be pickled.
+        count: of the processes.
+        memory: bytes of data that each may hold, where the system can tell (not on Windows and
+            macOS).
+        seconds: in which a task is done.
+        waiting: how many tasks may wait.
+
+    Attributes:
+        restarts: how many workers were replaced.
+    """
+
+    def __init__(
+        self,
+        setup: Callable[[], Handler],
+        count: int,
+        *,
+        memory: int,
+        seconds: float,
+        waiting: int = 100,
+    ) -> None:
+        self.count, self.restarts = count, 0
+        self._setup, self._memory, self._seconds = setup, memory, seconds
+        self._longest_queue = waiting
+        self._queue: list[tuple[int, int, Work]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._running = 0
+        self._threads = [
+            threading.Thread(target=self._run, name=f"tintype-worker-{k}", daemon=True)
+            for k in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait."""
+        return sum(not work.cancelled() for _, _, work in list(self._queue))
+
+    @property
+    def running(self) -> int:
+        """How many tasks are done at this moment."""
+        return self._running
+
+    def submit(
+        self,
+        task: dict[str, Any],
+        *,
+        urgency: int = 0,
+        on_stage: Callable[[str], None] | None = None,
+    ) -> Work:
+        """Give a task to the workers.
+
+        Args:
+            task: what can be written as JSON.
+            urgency: the higher, the sooner; of equals the first.
+            on_stage: called, in a thread of the pool, with what the handler reports.
+
+        Raises:
+            QueueFullError: too many wait.
+        """
+        work = Work(task, on_stage)
+        with self._changed:
+            if self._closed or self.waiting >= self._longest_queue:
+                raise QueueFullError(
+                    f"{self._longest_queue} photographs wait already; try again in a minute"
+                )
+            heapq.heappush(self._queue, (-urgency, next(self._numbers), work))
+            self._changed.notify()
+        return work
+
+    def close(self) -> None:
+        """Drop what waits, end what runs, and all processes."""
+        with self._changed:
+            self._closed = True
+            for _, _, work in self._queue:
+                work.cancel()
+            self._queue.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _next(self) -> Work | None:
+        """The most urgent task; None when the pool is closed."""
+        with self._changed:
+            while True:
+                while self._queue:
+                    work = heapq.heappop(self._queue)[2]
+                    if work.set_running_or_notify_cancel():
+                        self._running += 1
+                        return work
+                if self._closed:
+                    return None
+                self._changed.wait()
+
+    def _run(self) -> None:
+        """What the thread of each worker does: start it, and again; hand it tasks."""
+        worker = None
+        try:
+            while True:
+                if worker is None:  # a new one stands ready before there is work
+                    worker = _Worker(self._setup, self._memory)
+                work = self._next()
+                if work is None:
+                    return
+                try:
+                    if not worker.do(work, self._seconds, lambda: self._closed):
+                        worker = None
+                        self.restarts += 1
+                finally:
+                    with self._changed:
+                        self._running -= 1
+        finally:
+            if worker is not None:
+                worker.end()
+
+
+class _Worker:
+    """One process, and the pipe to it."""
+
+    def __init__(self, setup: Callable[[], Handler], memory: int) -> None:
+        # Not forked: the server has threads, and the worker wants none of its files.
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, setup, memory), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._ready = False
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def do(self, work: Work, seconds: float, closed: Callable[[], bool]) -> bool:
+        """Do a task; return whether the process can go on. The work has its result either way."""
+        stopped = threading.Event()
+        work.stop = stopped.set
+        try:
+            if not self._ready:
+                self._receive(time.monotonic() + _START_SECONDS, stopped, closed)
+                self._ready = True
+            self._pipe.send_bytes(json.dumps(work.task).encode())
+            end = time.monotonic() + seconds
+            while True:
+                kind, content = self._receive(end, stopped, closed)
+                if kind == "stage":
+                    work.stage = content
+                    if work.on_stage is not None:
+                        work.on_stage(content)
+                elif kind == "done":
+                    work.set_result(content)
+                    return True
+                else:
+                    work.set_exception(WorkError(content, kind))
+                    return kind != "memory"  # its memory is in pieces
+        except TimeoutError:
+            reason = WorkError(
+                f"it took longer than {seconds:.0f} seconds and was stopped: make it smaller",
+                "late",
+            )
+        except InterruptedError:
+            reason = WorkError("it was cancelled", "cancelled")
+        except (EOFError, OSError, ValueError):
+            reason = WorkError(
+                "the process that worked on it ended at once: the file may be damaged, or need "
+                "more memory than there is",
+                "died",
+            )
+        finally:
+            work.stop = None
+        self.end()
+        work.set_exception(reason)
+        return False
+
+    def _receive(
+        self, end: float, stopped: threading.Event, closed: Callable[[], bool]
+    ) -> tuple[str, Any]:
+        while not self._pipe.poll(0.1):
+            if time.monotonic() > end:
+                raise TimeoutError
+            if stopped.is_set() or closed():
+                raise InterruptedError
+        kind, content = json.loads(self._pipe.recv_bytes(_LONGEST_MESSAGE))
+        return str(kind), content
+
+
+def _work(pipe: Connection, setup: Callable[[], Handler], memory: int) -> None:
+    """What a process does: task after task, until the server closes the pipe or is gone."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they are for the server, which ends us
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _limit_memory(memory)
+
+    def say(kind: str, content: Any) -> None:
+        pipe.send_bytes(json.dumps([kind, content]).encode())
+
+    with suppress(EOFError, OSError):
+        handle = setup()
+        say("ready", None)
+        while True:
+            task = json.loads(pipe.recv_bytes())
+            try:
+                say("done", handle(task, lambda stage: say("stage", stage)))
+            except MemoryError:
+                say("memory", "it needs more memory than there is: make it smaller")
+            except TintypeError as error:
+                say(type(error).__name__, str(error))
+            except Exception as error:
+                say("bug", f"this is a bug in tintype ({type(error).__name__}: {error})")
+
+
+def _end_with_parent() -> None:
+    """End also in the middle of a task when the server is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _limit_memory(memory: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    with suppress(OSError, ValueError):
+        # Not of addresses: libraries reserve far more of these than they use.
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+
+
+def memory_for_each(count: int) -> int:
+    """Return bytes for each of so many workers: together three quarters of what there is."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        total = 8 << 30
+    return max(1 << 30, min(8 << 30, total * 3 // 4 // count))

@@ -1,0 +1,79 @@
+"""A studio with small models, whose workers are processes."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra web")
+pytest.importorskip("python_multipart", reason="needs the extra web")
+
+from PIL import Image
+from starlette.testclient import TestClient
+from studio.misbehaving import misbehaving
+from tiny_models import chroma_model, hinted_model, sampler_model
+
+from tintype.runtime.registry import WEIGHTS_VARIABLE
+from tintype.studio.app import Studio
+from tintype.studio.limits import Limits
+
+HOST = "http://localhost"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``tint.small`` and ``tint_sampler.small`` take hints, ``plain.small`` takes none."""
+    folder = tmp_path_factory.mktemp("models")
+    hinted_model(folder, "tint.small")
+    chroma_model(folder)
+    sampler_model(folder, hints=True)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def named(models: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(WEIGHTS_VARIABLE, str(models))
+        yield
+
+
+@pytest.fixture(scope="module")
+def studio(named: None) -> Iterator[Studio]:
+    """A studio whose decoder ends, hangs or allocates for files that say so."""
+    limits = Limits(body=4 << 20, pixels=1_000_000, seconds=5, requests=0, photos=12, jobs=8)
+    studio = Studio(2, limits=limits, setup=misbehaving)
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def client(studio: Studio) -> Iterator[TestClient]:
+    with TestClient(studio.app, HOST) as client:
+        yield client
+        for photo in client.get("/session").json()["photos"]:
+            client.delete(f"/session/photos/{photo['id']}")
+
+
+@pytest.fixture
+def photograph() -> bytes:
+    return encoded()
+
+
+def encoded(format: str = "JPEG", size: tuple[int, int] = (96, 64), **how: Any) -> bytes:
+    file = io.BytesIO()
+    Image.radial_gradient("L").resize(size).save(file, format, **how)
+    return file.getvalue()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
+    """What a condition gives, once it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found

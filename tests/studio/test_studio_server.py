@@ -1,0 +1,148 @@
+"""The studio as a process: started, doubled, interrupted, killed, left by its clients."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from studio.conftest import encoded, until
+from studio.serving import served
+
+from tintype.cli import main
+from tintype.studio.folder import WorkFolder
+
+pytestmark = pytest.mark.slow
+
+
+def ask(address: str, path: str, method: str = "GET", body: Any = None, **headers: str) -> Any:
+    connection = http.client.HTTPConnection(str(urlsplit(address).netloc), timeout=30)
+    connection.request(method, path, body, headers)
+    response: Any = connection.getresponse()
+    response.body = response.read()
+    connection.close()
+    return response
+
+
+def session(address: str) -> Any:
+    return json.loads(ask(address, "/session").body)
+
+
+def folders(temporary: Path) -> list[Path]:
+    return list(temporary.glob("tintype-studio-*"))
+
+
+def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path, models: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded())
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    words = (tmp_path / "a.jpg", tmp_path / "missing.jpg", "--port", "0")
+    with served(*words, temporary=temporary, models=models) as (process, address):
+        assert ask(address, "/healthz").body == b"ok\n"
+        photo = until(lambda: session(address)["photos"][0]["facts"] and session(address))
+        assert photo["photos"][0]["name"] == "a.jpg"
+        assert len(folders(temporary)) == 1
+        listening = http.client.HTTPConnection(str(urlsplit(address).netloc), timeout=30)
+        listening.request("GET", "/session/events")
+        assert listening.getresponse().readline() == b": listening\n"
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        _, said = process.communicate(timeout=20)
+        assert time.monotonic() - started < 4  # who waits for events is let go
+        listening.close()
+    assert process.returncode == 130
+    assert "missing.jpg: No such file" in said.replace("\n", " ")
+    assert "Traceback" not in said
+    assert not folders(temporary)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_what_a_killed_one_left_is_removed_by_the_next_and_a_living_ones_is_not(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served("--port", "0", temporary=tmp_path, models=models) as (process, address):
+        ask(address, "/session/photos?name=a.jpg", "POST", encoded())
+        process.kill()
+        process.wait()
+    assert len(folders(tmp_path)) == 1
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = WorkFolder(), WorkFolder()
+    assert sorted(folders(tmp_path)) == sorted([first.path, second.path])
+    first.close()
+    second.close()
+    assert not folders(tmp_path)
+
+
+def test_a_second_one_takes_another_port_and_says_so(tmp_path: Path, models: Path) -> None:
+    with (
+        served(temporary=tmp_path, models=models) as (_, first),
+        served(temporary=tmp_path, models=models) as (process, second),
+    ):
+        assert first != second
+        port = str(urlsplit(second).port)
+        assert main(["studio", "--no-browser", "--port", port]) == 1  # one that was asked for
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+        assert "takes another" in said
+
+
+def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path, models: Path) -> None:
+    words = ("--port", "0", "--keep", tmp_path / "kept")
+    with served(*words, temporary=tmp_path, models=models) as (process, address):
+        body = encoded()
+        photo = json.loads(ask(address, "/session/photos?name=a.jpg", "POST", body).body)
+        place = f"/session/photos/{photo['id']}"
+        until(lambda: session(address)["photos"][0]["state"] == "ready")
+        choice = {"options": {"vividness": 0.25}, "hints": [{"x": 1, "y": 2, "color": "#8a3324"}]}
+        assert ask(address, f"{place}/settings", "POST", json.dumps(choice)).status == 200
+        process.terminate()
+        process.wait(20)
+    with served(*words, temporary=tmp_path, models=models) as (process, address):
+        found = session(address)
+        assert found["photos"][0]["settings"]["options"]["vividness"] == 0.25
+        assert found["photos"][0]["undo"] == 1
+        assert found["colors"] == ["#8a3324"]
+        assert ask(address, f"{place}/result").status == 200
+        other = served(*words, temporary=tmp_path, models=models)
+        with pytest.raises(AssertionError, match="another studio keeps"), other:
+            pass
+
+
+def test_a_client_that_goes_away_stops_its_work(tmp_path: Path, models: Path) -> None:
+    words = ("--port", "0")
+    with served(*words, temporary=tmp_path, models=models) as (_, address):
+        slow = encoded("PNG", (9000, 6000))
+        form = (
+            b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
+            + slow
+            + b"\r\n--x--\r\n"
+        )
+        connection = http.client.HTTPConnection(str(urlsplit(address).netloc), timeout=30)
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        connection.request("POST", "/api/v1/colorize", form, kind)
+
+        def figure(name: str) -> float:
+            lines = ask(address, "/metrics").body.decode().splitlines()
+            return float(next(line for line in lines if line.startswith(name)).split()[1])
+
+        until(lambda: figure("tintype_tasks_running"))
+        connection.close()
+        until(lambda: not figure("tintype_tasks_running"), 2)
+        assert figure("tintype_worker_restarts_total") == 1
+        assert not list(next(iter(folders(tmp_path))).joinpath("jobs").iterdir())
+
+
+def test_other_machines_need_a_token(tmp_path: Path, models: Path) -> None:
+    words = ("--port", "0", "--host", "0.0.0.0")
+    with served(*words, temporary=tmp_path, models=models) as (_, address):
+        parts = urlsplit(address)
+        assert parts.query.startswith("token=")
+        local = f"http://127.0.0.1:{parts.port}/"
+        assert ask(local, "/").status == 401
+        assert ask(local, f"/?{parts.query}").status == 303
