@@ -7,6 +7,7 @@ those with pipes in a shell.
 """
 
 import contextlib
+import gc
 import importlib.util
 import os
 import re
@@ -54,7 +55,8 @@ def here(tmp_path, monkeypatch):
             image.save(Path("examples", path.name))
     for name in ("photo.jpg", "album/one.jpg", "album/two.jpg"):
         shutil.copy("examples/cat.jpg", name)
-    return tmp_path
+    yield tmp_path
+    gc.unfreeze()  # the command freezes what it imported: of use to a process of its own alone
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
