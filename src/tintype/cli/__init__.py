@@ -36,8 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Python flushes both once more on its way out, which must not fail again.
             for stream in (sys.stdout, sys.stderr):
                 _silence(stream)
-            # Else Python searches all that was imported for cycles before it ends: 20 ms.
-            gc.freeze()
+            # Else Python searches all that was imported for cycles before it ends: 20 ms. Whoever
+            # gives the words goes on afterwards, and keeps a collector that sees everything.
+            if arguments is None:
+                gc.freeze()
 
 
 def _status(arguments: Sequence[str]) -> int:
