@@ -79,6 +79,7 @@ class Tint(BinsModel):
                 heads=2,
                 blocks=(1, 1),
                 decoder=(16, 16, 16),
+                looks=False,  # of sizes that are symbols, twice as many take minutes to export
             ),
             TrainConfig(crop=64, batch=8, steps=20, warmup=5, ema=0.9),
         ),
