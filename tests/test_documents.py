@@ -7,7 +7,6 @@ those with pipes in a shell.
 """
 
 import contextlib
-import gc
 import importlib.util
 import os
 import re
@@ -56,7 +55,6 @@ def here(tmp_path, monkeypatch):
     for name in ("photo.jpg", "album/one.jpg", "album/two.jpg"):
         shutil.copy("examples/cat.jpg", name)
     yield tmp_path
-    gc.unfreeze()  # the command freezes what it imported: of use to a process of its own alone
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
