@@ -54,7 +54,7 @@ def here(tmp_path, monkeypatch):
             image.save(Path("examples", path.name))
     for name in ("photo.jpg", "album/one.jpg", "album/two.jpg"):
         shutil.copy("examples/cat.jpg", name)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
