@@ -164,7 +164,7 @@ def evaluate(
     label_agreement, lpips, fid: with the weights of a network that you bring.
 
     --json and --html have all metrics, 95 % confidence intervals and the scores of
-    each photograph; docs/evaluation.md defines them.
+    each photograph; docs/reference/metrics.md defines them.
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".

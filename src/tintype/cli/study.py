@@ -78,7 +78,7 @@ def serve(
                 Progress().say(
                     f"tintype: anyone who reaches this machine on {host} can take part, and "
                     "nothing is encrypted: for raters outside your network put a reverse proxy "
-                    "with HTTPS before it (docs/study.md)"
+                    "with HTTPS before it (docs/how-to/run-a-study.md)"
                 )
 
         serve_study(

@@ -68,7 +68,7 @@ class Session:
 
     Raises:
         CorruptModelError: the file is missing, damaged, not what ONNX Runtime can load, or not
-            what the contract says (docs/architecture.md).
+            what the contract says (docs/reference/model-files.md).
     """
 
     def __init__(

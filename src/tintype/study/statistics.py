@@ -1,4 +1,4 @@
-"""Statistical methods of a study, as pure functions; docs/study.md has the formulas."""
+"""Statistical methods of a study, as pure functions; docs/reference/studies.md has the formulas."""
 
 from __future__ import annotations
 
