@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 from study.material import small_study
 
 from tintype.study.app import create_app
-from tintype.study.limits import RateLimits
 from tintype.study.manifest import FALSE_COLORS, Study, read_owner_token
 from tintype.study.records import Session
+from tintype.study.site import RateLimits
 from tintype.study.storage import AnswerStore
 from tintype.web.limiter import RateLimiter
 
@@ -385,7 +385,7 @@ def test_what_is_asked_for_in_a_wrong_way_gets_a_page(visitor: Visitor) -> None:
     response = visitor.get("/leave")
     assert response.status_code == 405
     assert response.headers["allow"] == "POST"
-    assert "cannot be asked for in this way" in response.text
+    assert "cannot be opened in this way" in response.text
     assert visitor.get("/consent").url.path == "/"
     assert visitor.head("/").status_code == 200
 

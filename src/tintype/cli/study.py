@@ -65,9 +65,9 @@ def serve(
         rate_limit: requests a second that one address may make; 0 for no limits.
     """
     with needs_extra("web", "a study", PACKAGES):
-        from tintype.study.limits import RateLimits
         from tintype.study.manifest import TOKEN
         from tintype.study.serve import is_public, serve_study
+        from tintype.study.site import RateLimits
 
         def ready(address: str) -> None:
             print_line(
