@@ -141,8 +141,8 @@ class RaterPages:
 
     def picture(self, request: Request, token: str) -> Response:
         """Return one of the two pictures of the rater's current trial."""
-        secret = request.cookies.get(self._site.cookie)
-        pair = self._store.next_pair_by_secret(secret) if secret else None
+        session = self._site.session(request)
+        pair = self._store.next_pair(session) if session is not None else None
         if pair is None:
             raise HTTPException(404, "There is no such picture.")
         true, colorized = self._study.pair_files(pair.trial.photo, pair.trial.system)

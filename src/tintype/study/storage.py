@@ -109,12 +109,6 @@ class AnswerStore:
         with self._engine.connect() as connection:
             return queries.find_session(connection, secret)
 
-    def next_pair_by_secret(self, secret: str) -> Pair | None:
-        """Return the next trial of the session that a cookie's secret belongs to."""
-        with self._engine.connect() as connection:
-            session = queries.find_session(connection, secret)
-            return None if session is None else queries.next_pair(connection, session.id)
-
     def next_pair(self, session: Session) -> Pair | None:
         """Return the next trial, without presenting it; None when all are answered."""
         with self._engine.connect() as connection:
