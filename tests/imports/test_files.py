@@ -141,9 +141,9 @@ def test_archives_that_would_fill_the_memory(tmp_path):
         ([1, 2], "holds list, not a table"),
         ({}, "holds dict, not a table"),
         ({"epoch": 3}, "more than weights: 'epoch' is int"),
-        ({"a": torch.tensor([1, 2])}, "as torch.int64, not as numbers"),
-        ({"a": torch.tensor([1.0, float("nan")])}, "values that are no numbers in 'a'"),
-        ({"a": torch.eye(2).to_sparse()}, "in a form that no network is kept in"),
+        ({"a": torch.tensor([1, 2])}, "as torch.int64, not as floating point"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "values that are not finite in 'a'"),
+        ({"a": torch.eye(2).to_sparse()}, "as a sparse or quantized tensor"),
     ],
 )
 def test_what_is_no_state_dict(tmp_path, content, said):
@@ -166,7 +166,7 @@ def test_a_caffemodel_keeps_its_layers(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\x12\x03\x0a\x01a", "first format"),
+        (b"\x12\x03\x0a\x01a", "format of before 2014"),
         (b"\x0a\x01a", "no layers with weights"),
         (b"\xff" * 40, "shortened or damaged"),
         (b"\xa2\x06\x0c\x3a\x0a\x3a\x02\x08\x05\x2a\x04\x00\x00\x80\x3f", "shortened or damaged"),
