@@ -46,7 +46,7 @@ class Hands:
         return self.driver.execute_script(script, *words)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        waiting = WebDriverWait(self.driver, 30, 0.03, (StaleElementReferenceException,))
+        waiting = WebDriverWait(self.driver, 60, 0.03, (StaleElementReferenceException,))
         return waiting.until(lambda _: condition())
 
     def find(self, selector: str) -> Any:
