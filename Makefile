@@ -8,7 +8,7 @@ DEMO := demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick heavy fuzz lint format bench clean
+.PHONY: help demo test quick heavy fuzz lint format docs tables bench clean
 
 help:  ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -43,6 +43,12 @@ format: $(VENV)/installed  ## put the sources into the house format
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 
+docs: $(VENV)/installed  ## build the documents into site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build
+
+tables: $(VENV)/installed  ## write the tables of the documents anew, from cards and presets
+	$(VENV)/bin/python docs/tables.py
+
 bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement of chroma too
 	$(VENV)/bin/python benchmarks/command.py
 	$(VENV)/bin/python benchmarks/engine.py
@@ -51,7 +57,7 @@ bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement o
 	$(if $(PHOTOS),$(VENV)/bin/python benchmarks/enlarge_chroma.py $(PHOTOS))
 
 clean:  ## remove the environments, caches and results
-	rm -rf $(VENV) $(DEMO_VENV) $(DEMO) dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO) dist site .pytest_cache .ruff_cache .hypothesis
 
 # The stamp files make a second run start at once.
 $(VENV)/installed: pyproject.toml constraints.txt

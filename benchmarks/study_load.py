@@ -29,8 +29,9 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tintype.study.create import create_study
-from tintype.study.manifest import Settings, Study
+from tintype.study.manifest import Study
 from tintype.study.pictures import RgbImage
+from tintype.study.settings import Settings
 from tintype.study.storage import AnswerStore
 
 _STATE = re.compile(r'data-state="([^"]*)"')

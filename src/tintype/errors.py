@@ -9,7 +9,8 @@
     │   └── HintError               a hint lies outside the photograph
     ├── ModelError              a model cannot be found or trusted
     │   ├── UnknownModelError       no card of that name
-    │   └── CorruptModelError       a card or weights file is damaged
+    │   ├── CorruptModelError       a card or weights file is damaged
+    │   └── UnimportableError       a file of others' weights cannot be imported
     ├── DataError               training or evaluation data cannot be used
     ├── SettingError            a configuration or model has no such option, or not that value
     ├── CheckpointError         a training run cannot be resumed or exported
@@ -57,6 +58,10 @@ class UnknownModelError(ModelError):
 
 class CorruptModelError(ModelError):
     """A model card or a weights file is damaged."""
+
+
+class UnimportableError(ModelError):
+    """A file of others' weights is none, is damaged, or is of a network that is not known."""
 
 
 class DataError(TintypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         rows = [Row(name, {"ab_rmse": 1.0}) for name in ("gray", "ceiling")]
         return Table(rows, list(map(str, photos)), {"colorful": 40.0}, skipped=skipped)
 
-    monkeypatch.setattr(Table, "to_text", lambda self: "the table")
+    monkeypatch.setattr(Table, "to_text", lambda self, max_width: "the table")
     monkeypatch.setattr("tintype.evaluation.benchmark.evaluate", measure)
     return asked
 
@@ -51,6 +52,8 @@ def test_the_table_is_printed_and_nothing_else(asked: list[Any], run: Any) -> No
         "samples": 2,
         "threads": 1,
         "memory": True,
+        "networks": None,
+        "on_image": None,
     }
 
 
@@ -126,7 +129,22 @@ def test_feature_networks_need_an_extra(
     monkeypatch.delitem(sys.modules, "tintype.evaluation.features.load", raising=False)
     result = run("evaluate", "a.png", "--classifier", "c.safetensors")
     assert (result.status, asked) == (1, [])
-    assert "pip install '.[eval]'" in result.err
+    assert "pip install '.[features]'" in result.err
+
+
+def test_the_benchmark_needs_an_extra(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    code = (
+        "import sys; sys.modules['skimage'] = None; from tintype.cli import main; "
+        "sys.exit(main(['evaluate', 'a.png']))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "tintype: the benchmark needs packages that are not installed: run  pip install "
+        "'.[evaluate]'  in the folder that tintype was installed from\n"
+    )
 
 
 def test_a_report_is_written_whole_or_refused_before_the_work(

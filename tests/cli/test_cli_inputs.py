@@ -11,6 +11,7 @@ import pytest
 from tintype.cli import UsageError
 from tintype.cli.inputs import Failure, Input, Skipped, find_photos
 from tintype.cli.outputs import Task, plan_outputs
+from tintype.photo.mark import marked
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,7 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    (tmp_path / "a.compare.jpg").write_bytes(marked(None, "tintype 1.0"))
     return tmp_path
 
 
@@ -146,6 +148,18 @@ def test_own_results_are_left_out_where_their_original_is_named_too(album: Path)
         "plate.colorized",
     ]
     assert paths("trip/a.jpg", "a.colorized.jpg") == ["trip/a.jpg", "a.colorized.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a.compare.jpg", "a.samples.jpg"])
+def test_a_picture_of_somebody_elses_is_a_photograph_whatever_its_name(
+    name: str, album: Path
+) -> None:
+    (album / name).write_bytes(b"another program's")
+    assert name in paths(".")
+    assert paths("a.jpg", name) == ["a.jpg", name]
+    (album / "B.compare.BMP").touch()
+    (album / "B.BMP").touch()
+    assert "B.compare.BMP" not in paths(".")
 
 
 def test_own_results_are_left_out_of_patterns() -> None:

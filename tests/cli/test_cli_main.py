@@ -17,7 +17,7 @@ needs_bash = pytest.mark.skipif(
     os.name == "nt" or not shutil.which("bash"), reason="lines of shell"
 )
 
-COMMANDS = ("colorize", "models", "evaluate", "train", "export", "doctor")
+COMMANDS = ("colorize", "models", "evaluate", "train", "export", "import", "doctor")
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -52,7 +52,9 @@ def test_papers_whose_weights_do_not_ship_are_listed_with_how_to_train_them(
     assert any(line.startswith("pixcolor ") and "No weights ship yet" in line for line in lines)
     assert any("tintype train pixcolor --data FOLDER --out RUN" in line for line in lines)
     untrained = run("models", "--json").json["untrained"]
-    assert {"adversarial", "cic", "pixcolor"} == {paper["name"] for paper in untrained}
+    assert {"adversarial", "cic", "letcolor", "pic", "pixcolor"} == {
+        paper["name"] for paper in untrained
+    }
     result = run("models", "pixcolor")
     assert result.status == 1
     assert "no weights ship yet" in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ class StudyPainter(Painter):
 @pytest.fixture
 def photos(painter: type[Painter], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine colour photographs in a folder of the current one."""
-    monkeypatch.setattr("tintype.study.systems.Colorizer", StudyPainter)
+    monkeypatch.setattr("tintype.runtime.named.Colorizer", StudyPainter)
     monkeypatch.delenv("TINTYPE_STUDY_DATABASE", raising=False)
     Path("photos").mkdir()
     for k in range(9):
@@ -133,6 +134,8 @@ def test_the_report_is_written_in_every_form(
     assert (result.status, result.err) == (0, "")
     assert "<title>SIMULATED: True colours</title>" in Path("report.html").read_text()
     assert len(Path("answers.csv").read_text().splitlines()) == 1 + 12 * 7
+    if os.name == "posix":  # they tell which pictures are true
+        assert {Path(name).stat().st_mode & 0o777 for name in words[1::2]} == {0o600}
     failed = run("study", "report", made, "--simulated", "--html", "no/folder/report.html")
     assert failed.status == 1
     assert "cannot be written" in failed.err

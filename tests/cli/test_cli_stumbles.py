@@ -159,10 +159,17 @@ def test_control_characters_in_names_reach_no_terminal(run: Any, monkeypatch: An
 def test_only_what_lies_beside_its_photograph_is_ours(run: Any) -> None:
     for name in ("a.jpg", "a.compare.jpg", "own.compare.jpg", "x.samples.png", "x.sample-3.png"):
         photograph(Path("album", name))
+    taken = ["a.compare.jpg", "a.jpg", "own.compare.jpg", "x.sample-3.png", "x.samples.png"]
+    names = [item.path.name for item in find_photos(["album"]).photos if item.path]
+    assert names == taken
+    assert run("colorize", "album/a.jpg", "--compare", "--no-mark", "--overwrite").status == 0
     inputs = find_photos(["album"])
     names = [item.path.name for item in inputs.photos if item.path]
-    assert names == ["a.jpg", "own.compare.jpg", "x.sample-3.png", "x.samples.png"]
-    assert [item.input for item in inputs.skipped] == ["album/a.compare.jpg"]
+    assert names == taken[1:]
+    assert [item.input for item in inputs.skipped] == [
+        "album/a.colorized.jpg",
+        "album/a.compare.jpg",
+    ]
     assert "by its name" in inputs.skipped[0].reason
 
 
@@ -286,7 +293,7 @@ def test_a_photograph_becomes_a_pillow_image(dtype: Any) -> None:
 
 def test_the_doctor_names_the_extras(run: Any, monkeypatch: Any) -> None:
     extras = run("doctor", "--json").json["extras"]
-    assert {"train", "export", "eval", "web", "postgres"} <= extras.keys()
+    assert {"train", "export", "evaluate", "features", "web", "postgres"} <= extras.keys()
     assert extras["export"] == []
     from importlib.metadata import PackageNotFoundError
 

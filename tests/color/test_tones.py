@@ -50,6 +50,14 @@ def test_what_has_its_whole_range_is_left_alone():
     assert stretched(whole) is whole
 
 
+def test_half_of_the_range_gets_less_of_it_back_where_no_mount_says_that_it_is_a_print():
+    """Fog, night and things of one tone have no more either."""
+    half = (0.2 + 0.5 * scene()).astype(np.float32)
+    mounted = stretched(on_mount(half, "white"))[BORDER:-BORDER, BORDER:-BORDER]
+    ranges = [np.ptp(np.percentile(made, [1, 99])) for made in (half, stretched(half), mounted)]
+    assert ranges[0] + 0.1 < ranges[1] < ranges[2] - 0.1
+
+
 def test_a_sky_is_no_mount():
     gray = scene()
     gray[:40] = 0.98

@@ -117,7 +117,7 @@ class Dice:
 
 
 def test_diversity_is_measured_of_models_that_sample(photos, monkeypatch):
-    monkeypatch.setattr("tintype.evaluation.benchmark.Colorizer", Dice)
+    monkeypatch.setattr("tintype.runtime.named.Colorizer", Dice)
     *_, sampler, other = evaluate(photos[:2], ["dice", "one"], protocol=Protocol(192)).rows
     assert 0 < sampler["ms_ssim"] < 1
     assert sampler["ab_spread"] > 10
@@ -139,7 +139,7 @@ def test_what_a_model_loads_at_first_use_is_in_no_photographs_seconds(photos, mo
             self.ready = True
             return super().colorize(photo, options)
 
-    monkeypatch.setattr("tintype.evaluation.benchmark.Colorizer", Lazy)
+    monkeypatch.setattr("tintype.runtime.named.Colorizer", Lazy)
     assert evaluate(photos[:1], ["one"], protocol=Protocol(64)).rows[2]["seconds"] < 0.9
 
 

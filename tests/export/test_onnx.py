@@ -205,7 +205,9 @@ def test_a_file_that_computes_something_else_is_not_let_through(exported):
 
 
 def test_when_something_fails_nothing_is_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("tintype.export.onnx.write_graph", lambda graph, path: path.write_text("x"))
+    monkeypatch.setattr(
+        "tintype.export.onnx.write_graph", lambda graph, path, half: path.write_text("x")
+    )
 
     def differs(*args):
         raise CheckpointError("differs")

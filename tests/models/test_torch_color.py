@@ -8,6 +8,7 @@ from tintype.models.torch_color import (
     f_to_y,
     gray_to_f,
     gray_to_lightness,
+    lab_to_srgb,
     linear_to_ab,
     linear_to_cbcr,
     linear_to_srgb,
@@ -72,3 +73,10 @@ def test_f_of_y_and_back():
     y = torch.linspace(0, 1, 500)
     torch.testing.assert_close(f_to_y(y_to_f(y)), y, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(gray_to_f(y), y_to_f(srgb_to_linear(y)))
+
+
+def test_lab_to_srgb_agrees_with_numpy():
+    rgb = np.random.default_rng(0).random((50, 3))
+    lab = spaces.rgb_to_lab(rgb)
+    found = lab_to_srgb(torch.from_numpy(lab).T.reshape(1, 3, 50, 1))
+    np.testing.assert_allclose(found[0, :, :, 0].T.numpy(), rgb, atol=2e-5)

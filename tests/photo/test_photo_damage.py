@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import Photo
+from tintype.photo import Photo, ifd, tiff
 
 BROKEN = Path(__file__).parent / "broken"
 END = b"\xff\xd9"
@@ -171,6 +171,119 @@ def test_of_a_jpeg_cut_short_the_upper_part_is_read(mode: str, how: dict[str, An
     np.testing.assert_array_equal(read_and_said(data[:-2], "its end").gray, whole.gray)
 
 
+@pytest.mark.parametrize("restarts", [0, 1])
+@pytest.mark.parametrize(("quality", "optimize"), [(90, False), (20, True), (75, True)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_zeros_in_the_midst_of_a_jpeg_are_seen(
+    mode: str, quality: int, optimize: bool, restarts: int
+) -> None:
+    file, how = io.BytesIO(), {"optimize": optimize, "restart_marker_rows": restarts}
+    with Image.open(SCENE) as scene:
+        scene.convert(mode).resize((512, 512)).save(file, "JPEG", quality=quality, **how)
+    data = bytearray(file.getvalue())
+    whole = Photo.open(bytes(data))
+    at = len(data) * 6 // 10
+    data[at : at + 600] = bytes(600)
+    photo = read_and_said(bytes(data), "a part of its data is zeros")
+    np.testing.assert_array_equal(photo.gray[:200], whole.gray[:200])
+
+
+def test_zeros_in_the_midst_of_a_progressive_jpeg_are_seen() -> None:
+    data = bytearray(encoded("JPEG", (512, 512), progressive=True, quality=90))
+    at = len(data) * 8 // 10
+    data[at : at + 600] = bytes(600)
+    read_and_said(bytes(data), "a part of its data is zeros")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_white_mount_round_a_jpeg_is_no_damage(progressive: bool) -> None:
+    page, file = Image.new("L", (1200, 1200), 255), io.BytesIO()
+    with Image.open(SCENE) as scene:
+        page.paste(scene.resize((500, 500)), (350, 500))
+    page.save(file, "JPEG", quality=40, optimize=True, progressive=progressive)
+    assert progressive or bytes(64) in file.getvalue()
+    assert Photo.open(file.getvalue()).left_out == ()
+
+
+JPEG2000S: list[dict[str, Any]] = [
+    {},
+    {"no_jp2": True},
+    {"irreversible": True, "quality_layers": [40, 10]},
+    {"progression": "PCRL", "mct": 1},
+    {"tile_size": (64, 64)},
+]
+
+
+@pytest.mark.parametrize("how", JPEG2000S)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_of_a_jpeg_2000_cut_short_what_there_is_is_read(mode: str, how: dict[str, Any]) -> None:
+    with Image.open(SCENE) as scene:
+        picture, file = scene.convert(mode).resize((256, 256)), io.BytesIO()
+    picture.save(file, "JPEG2000", **how)
+    data = file.getvalue()
+    whole = Photo.open(data).gray.astype(int)
+    for share, most in ((0.3, 12), (0.6, 8), (0.95, 2)):
+        photo = read_and_said(data[: int(len(data) * share)], "its end is missing")
+        tiled = 256 if "tile_size" not in how else 64 * int(4 * share - 0.2)
+        assert np.abs(photo.gray - whole)[:tiled].mean() < most
+    np.testing.assert_array_equal(read_and_said(data[:-2], "its end").gray, whole)
+    with pytest.raises(UnreadablePhotoError):
+        Photo.open(data[:80])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_of_an_avif_cut_short_the_upper_part_is_read(mode: str) -> None:
+    with Image.open(SCENE) as scene:
+        picture, file = scene.convert(mode).resize((512, 512)), io.BytesIO()
+    picture.save(file, "AVIF", quality=90)
+    data = file.getvalue()
+    whole = Photo.open(data)
+    photo = read_and_said(data[: len(data) * 6 // 10], "its end is missing")
+    np.testing.assert_array_equal(photo.gray[:128], whole.gray[:128])
+    for end in (data.index(b"mdat"), 60):
+        with pytest.raises(UnreadablePhotoError):
+            Photo.open(data[:end])
+
+
+@pytest.mark.parametrize("interlace", [0, 1])
+def test_of_a_gif_cut_short_the_upper_part_is_read(interlace: int) -> None:
+    with Image.open(SCENE) as scene:
+        picture, file = scene.resize((256, 256)), io.BytesIO()
+    picture.save(file, "GIF", interlace=interlace)
+    data = file.getvalue()
+    whole = Photo.open(data)
+    photo = read_and_said(data[: len(data) * 7 // 10], "its end is missing")
+    np.testing.assert_array_equal(photo.gray[:100:8], whole.gray[:100:8])
+
+
+def directory_first(data: bytes) -> bytes:
+    """Put the directory of a TIFF before its pixels, where it survives a cut."""
+    (page,) = tiff.read_directories(io.BytesIO(data))
+    places = zip(page.numbers(tiff.STRIP_OFFSETS), page.numbers(tiff.STRIP_SIZES), strict=True)
+    strips = [data[at : at + size] for at, size in places]
+    at = len(ifd.build_block(page))
+    offsets = [at + sum(map(len, strips[:before])) for before in range(len(strips))]
+    page.set_numbers(tiff.STRIP_OFFSETS, ifd.LONG, *offsets)
+    return ifd.build_block(page) + b"".join(strips)
+
+
+@pytest.mark.parametrize(
+    ("mode", "compression"),
+    [("RGB", "jpeg"), ("1", "group4"), ("1", "raw"), ("P", "raw"), ("P", "tiff_lzw")],
+)
+def test_of_a_tiff_that_pillow_reads_the_upper_part_is_read(mode: str, compression: str) -> None:
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 3
+    with Image.open(SCENE) as scene:
+        picture = scene.convert("RGB").resize((512, 512)).convert(mode)
+    picture.save(file, "TIFF", compression=compression, exif=exif)
+    data = directory_first(file.getvalue())
+    whole = Photo.open(data)
+    assert whole.left_out == ()
+    photo = read_and_said(data[: len(data) * 7 // 10], "its end is missing")
+    np.testing.assert_array_equal(photo.gray[-200:], whole.gray[-200:])
+
+
 def test_flat_pictures_are_whole() -> None:
     for level in (0, 128, 255):
         for progressive in (False, True):
@@ -267,13 +380,21 @@ def test_an_exif_table_cut_short_turns_the_picture_once() -> None:
         assert Photo.open(saved(photo, format)).gray.shape == (40, 24)
 
 
-def test_colours_of_another_space_are_said() -> None:
+def test_colours_of_another_space_are_converted_or_said() -> None:
     data = encoded("PNG")
-    hdr = Photo.open(data[:33] + chunk(b"cICP", bytes([9, 16, 0, 1])) + data[33:])
-    assert "its colours are of BT.2020 and PQ (HDR): read as sRGB" in hdr.notes
-    assert Photo.open(data[:33] + chunk(b"cICP", bytes([1, 13, 0, 1])) + data[33:]).notes == ()
+
+    def png(*numbers: int) -> Photo:
+        return Photo.open(data[:33] + chunk(b"cICP", bytes([*numbers, 0, 1])) + data[33:])
+
+    assert "its colours are of PQ (HDR): read as sRGB" in png(9, 16).notes
+    assert "its colours are of DCI-P3: read as sRGB" in png(11, 13).notes
+    for primaries, transfer in ((1, 13), (2, 2), (1, 1), (6, 6)):
+        assert (png(primaries, transfer).notes, png(1, 13).profile) == ((), None)
+    assert png(1, 8).profile == "sRGB, gamma 1.0"
     avif = bytearray(encoded("AVIF"))
     at = avif.index(b"colrnclx") + 8
     assert Photo.open(bytes(avif)).notes == ()
     avif[at : at + 4] = struct.pack(">2H", 9, 18)
-    assert "its colours are of BT.2020 and HLG (HDR): read as sRGB" in Photo.open(bytes(avif)).notes
+    assert "its colours are of HLG (HDR): read as sRGB" in Photo.open(bytes(avif)).notes
+    avif[at : at + 4] = struct.pack(">2H", 9, 4)
+    assert Photo.open(bytes(avif)).profile == "BT.2020, gamma 2.2"

@@ -71,11 +71,23 @@ def test_a_jpeg_2000_carries_its_metadata() -> None:
     assert again.left_out == ()
 
 
-def test_a_jpeg_2000_of_16_bits_is_read_at_16_and_not_replaced() -> None:
+@pytest.mark.parametrize("container", [True, False])
+def test_a_gray_jpeg_2000_of_16_bits_is_read_and_written_at_16(container: bool) -> None:
     picture = pixels("I;16")
-    photo = Photo.open(encoded(picture, "JPEG2000", irreversible=False))
+    photo = Photo.open(encoded(picture, "JPEG2000", irreversible=False, no_jp2=not container))
     np.testing.assert_array_equal(photo.gray, np.asarray(picture))
-    assert "written at 8" in photo.left_out[0]
+    again = io.BytesIO()
+    assert photo.save(again) == ()
+    np.testing.assert_array_equal(Photo.open(again.getvalue()).gray, photo.gray)
+
+
+def test_the_color_of_a_jpeg_2000_of_16_bits_is_written_at_8_and_said() -> None:
+    photo = Photo.open(encoded(pixels("I;16"), "JPEG2000", irreversible=False))
+    assert photo.left_out == ("JPEG 2000 in colour is written at 8 bits a channel",)
+    colored = photo.with_rgb(np.repeat(photo.gray[..., None], 3, axis=2))
+    assert "8 bits a channel" in colored.save(io.BytesIO())[0]
+    clear = Photo.from_array(np.dstack([photo.gray, photo.gray]))
+    assert "8 bits a channel" in clear.save(io.BytesIO(), format="JP2")[0]
 
 
 def test_boxes_of_other_programs_are_left_out_and_said() -> None:
@@ -98,6 +110,7 @@ def test_a_gif_that_stands_still_is_read_and_written_as_png(
     transparent: bool, tmp_path: Any
 ) -> None:
     gray = RNG.integers(0, 256, (20, 30), dtype=np.uint8)
+    gray[0, 0] = 0
     how = {"transparency": 0} if transparent else {}
     path = tmp_path / "a.gif"
     path.write_bytes(encoded(Image.fromarray(gray), "GIF", **how))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,10 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from tintype.photo import Photo, ifd
-from tintype.photo.metadata import exif_directory, normalize_exif, normalize_xmp, with_iptc
+from tintype.photo.exif import normalized as normalize_exif
+from tintype.photo.exif import parse as exif_directory
+from tintype.photo.photoshop import with_iptc
+from tintype.photo.xmp import normalized as normalize_xmp
 
 MAKER_NOTE = bytes(range(200, 256)) * 3
 XMP = (
@@ -285,14 +287,13 @@ def test_pointers_to_directories_without_end_are_not_all_followed(monkeypatch: A
     pointers = b"".join(struct.pack("<HHII", 0x8769, 4, 1, 8 + 12 * k) for k in range(1000))
     exif = b"II*\0" + struct.pack("<IH", 8, 1000) + pointers + bytes(4)
     walked: list[int] = []
+    read = ifd.read_directory
 
-    def slots(block: bytes, offset: int, order: str) -> Any:
+    def counted(file: io.BytesIO, offset: int, *more: Any, **options: Any) -> Any:
         walked.append(offset)
-        return ifd.slots(block, offset, order)
+        return read(file, offset, *more, **options)
 
-    monkeypatch.setattr(
-        "tintype.photo.metadata.ifd", SimpleNamespace(**{**vars(ifd), "slots": slots})
-    )
+    monkeypatch.setattr(ifd, "read_directory", counted)
     normalize_exif(exif, 1, 1, transposed=False)
     assert 0 < len(walked) <= 4
 
@@ -530,3 +531,36 @@ def test_xmp_is_true_of_the_picture_that_is_written() -> None:
     assert b'ColorMode="3"' in colored
     assert b'ConvertToGrayscale="False"' in colored
     assert b"<xmp:Rating>5</xmp:Rating>" in colored
+
+
+def test_a_makers_note_keeps_its_offset_in_a_tiff_too() -> None:
+    block = Block().data
+    source = encoded("JPEG", exif=b"Exif\0\0" + block)
+    at = block.index(MAKER_NOTE)
+    first, second, last = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    Photo.open(source).save(first, format="TIFF")
+    photo = Photo.open(first.getvalue())
+    photo.save(second)
+    photo.save(last, format="JPEG")
+    assert first.getvalue().index(MAKER_NOTE) == second.getvalue().index(MAKER_NOTE) == at
+    exif = Photo.open(last.getvalue()).metadata.exif
+    assert exif
+    assert exif.index(MAKER_NOTE) == at
+    np.testing.assert_array_equal(Photo.open(second.getvalue()).gray, photo.gray)
+    for file in (first, second):
+        with Image.open(file) as image:
+            assert image.getexif().get_ifd(0x8769)[0x927C] == MAKER_NOTE
+
+
+def test_a_makers_note_far_back_in_a_tiff_is_moved_and_said() -> None:
+    first, second = io.BytesIO(), io.BytesIO()
+    source = Photo.open(encoded("JPEG", exif=b"Exif\0\0" + Block().data))
+    source.save(first, format="TIFF")
+    data = bytearray(first.getvalue()) + bytes(70000) + MAKER_NOTE
+    place = data.index(struct.pack("<HHI", 0x927C, 7, len(MAKER_NOTE))) + 8
+    struct.pack_into("<I", data, place, len(data) - len(MAKER_NOTE))
+    photo = Photo.open(bytes(data))
+    assert "maker's note is moved" in photo.left_out[0]
+    photo.save(second)
+    assert MAKER_NOTE in second.getvalue()
+    assert len(second.getvalue()) < 70000

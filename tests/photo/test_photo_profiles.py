@@ -8,13 +8,13 @@ import zlib
 
 import numpy as np
 import pytest
+from photo.srgb import PHOTO, made, make_profile
 from PIL import Image, ImageCms
 
 from tintype.photo import Photo
 from tintype.photo.profiles import (
     gray_to_srgb_table,
     image_to_srgb,
-    make_profile,
     samples_to_srgb,
     srgb_gray_profile,
     srgb_profile,
@@ -316,3 +316,43 @@ def test_a_profile_of_any_gamma_can_be_made() -> None:
     gray = gray_to_srgb_table(icc, 65536)
     assert gray is not None
     assert gray[32768] == pytest.approx(65535 * srgb_encoded(np.array(0.25)), abs=2)
+
+
+def test_the_written_profiles_are_made_as_they_say() -> None:
+    for name, icc in made().items():
+        assert (PHOTO / name).read_bytes() == icc
+
+
+# Oracle: the conversion to XYZ by the primaries and white of BT.2020 and Display P3, and to sRGB.
+SPACES = {9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+          12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+          1: ((0.64, 0.33), (0.3, 0.6), (0.15, 0.06))}  # fmt: skip
+
+
+def to_xyz(primaries: int) -> np.ndarray:
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in SPACES[primaries]]).T
+    white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+    return columns * np.linalg.solve(columns, white)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(("primaries", "transfer"), [(9, 13), (12, 13), (12, 4), (1, 8)])
+def test_a_png_of_another_space_is_converted(primaries: int, transfer: int, deep: bool) -> None:
+    levels = np.random.default_rng(0).uniform(0.45, 0.6, (16, 16, 3))
+    pixels = np.rint(levels * 65535).astype(np.uint16) if deep else np.rint(levels * 255)
+    photo = Photo.from_array(pixels if deep else pixels.astype(np.uint8))
+    file = io.BytesIO()
+    photo.save(file, format="PNG")
+    data = file.getvalue()
+    at, end = data.index(b"iCCP") - 4, data.index(b"IDAT") - 4
+    chunk = b"cICP" + bytes([primaries, transfer, 0, 1])
+    sized = b"\0\0\0\4" + chunk + struct.pack(">I", zlib.crc32(chunk))
+    read = Photo.open(data[:at] + sized + data[end:])
+    gamma = {4: 2.2, 8: 1.0}.get(transfer)
+    linear = levels**gamma if gamma else ((levels + 0.055) / 1.055) ** 2.4
+    light = linear @ (np.linalg.inv(to_xyz(1)) @ to_xyz(primaries)).T
+    expected = 1.055 * np.clip(light, 0.0031308, 1) ** (1 / 2.4) - 0.055
+    assert read.notes == ()
+    assert (read.profile or "").startswith({9: "BT.2020", 12: "Display P3", 1: "sRGB"}[primaries])
+    white = 65535 if deep else 255
+    np.testing.assert_allclose(read.rgb() / white, expected, atol=0.002 if deep else 0.008)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photo.srgb import make_profile
 from PIL import Image
 
 from tintype.errors import GrayPhotoError, UnreadablePhotoError
 from tintype.photo import Photo, read_reduced
-from tintype.photo.profiles import make_profile
 
 
 def picture(width: int = 340, height: int = 210) -> Image.Image:

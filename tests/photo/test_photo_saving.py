@@ -15,6 +15,7 @@ from PIL import Image
 from tintype.errors import UnwritablePhotoError
 from tintype.photo import Photo, encode, write
 from tintype.photo.encoding import requested_format
+from tintype.photo.target import check_target
 
 PIXELS = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
@@ -412,11 +413,11 @@ def test_a_folder_that_is_write_protected_is_called_so(
 def test_a_target_is_checked_before_the_work_as_it_is_by_saving(
     source: Path, tmp_path: Path
 ) -> None:
-    write.check_target(tmp_path / "result.png", source)
-    write.check_target(source, source, in_place=True)
+    check_target(tmp_path / "result.png", source)
+    check_target(source, source, in_place=True)
     for target in (source, tmp_path, tmp_path / "no" / "folder.png"):
         with pytest.raises(UnwritablePhotoError):
-            write.check_target(target, source, overwrite=True)
+            check_target(target, source, overwrite=True)
 
 
 @pytest.mark.parametrize(("format", "side"), [("JPEG", 65501), ("WEBP", 16384), ("AVIF", 32769)])

@@ -66,20 +66,14 @@ def read_png(data: bytes) -> np.ndarray:
     width, height, depth, color_type = struct.unpack_from(">IIBB", chunks[b"IHDR"])
     assert depth == 16
     channels = {value: key for key, value in COLOR_TYPES.items()}[color_type]
-    pixel, plain = 2 * channels, zlib.decompress(chunks[b"IDAT"])
-    rows: list[list[int]] = [[0] * width * pixel]
+    plain, size = zlib.decompress(chunks[b"IDAT"]), width * 2 * channels
+    rows: list[list[int]] = [[0] * size]
     for y in range(height):
-        line = plain[y * (width * pixel + 1) :][: width * pixel + 1]
-        assert line[0] == 4
-        row: list[int] = []
-        for x, value in enumerate(line[1:]):
-            a = row[x - pixel] if x >= pixel else 0
-            b = rows[-1][x]
-            c = rows[-1][x - pixel] if x >= pixel else 0
-            p = a + b - c
-            nearest = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
-            row.append((value + nearest) % 256)
-        rows.append(row)
+        line = plain[y * (size + 1) :][: size + 1]
+        assert line[0] == 2
+        rows.append(
+            [(value + above) % 256 for value, above in zip(line[1:], rows[-1], strict=True)]
+        )
     packed = np.array(rows[1:], dtype=np.uint8)
     return packed.view(">u2").reshape(height, width, channels).astype(np.uint16)
 

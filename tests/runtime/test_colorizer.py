@@ -232,8 +232,8 @@ def test_chroma_that_is_none_is_never_written(tmp_path, landscape, graph):
 
 
 def test_a_faded_print_gets_the_colors_of_the_whole_one(tmp_path, landscape):
-    low, high = landscape.min(), landscape.max()
-    whole = ((landscape - low) * (255.0 / (high - low))).round().astype(np.uint8)
+    low, high = np.percentile(landscape, (0.5, 99.5))
+    whole = (255 * np.clip((landscape - low) / (high - low), 0, 1)).round().astype(np.uint8)
     faded = (100 + whole * 0.2).round().astype(np.uint8)
     colorizer = Colorizer(bins_model(tmp_path, normalise=True).path)
     wanted = colorizer.chroma(whole)

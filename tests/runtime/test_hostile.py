@@ -46,6 +46,9 @@ GRAPHS = {
     "{ chroma = ConstantOfShape (shape) }",
     "runtime error": f"{TAKES} <int64[4] shape = {{1, 2, 7, 7}}> "
     "{ chroma = Reshape (gray, shape) }",
+    "inner tensors of 5 GB": f"{TAKES} <int64[4] shape = {{1, 2, 25000, 25000}}> "
+    "{ one = ReduceMean <axes = [2, 3]> (gray) many = Expand (one, shape) "
+    "chroma = ReduceMean <axes = [2, 3]> (many) }",
     "10^18 values": f"{TAKES} <int64[4] shape = {{1, 2, 1000000000, 1000000000}}> "
     "{ chroma = ConstantOfShape (shape) }",
 }

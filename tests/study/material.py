@@ -9,7 +9,8 @@ import numpy as np
 from scenes import scene
 
 from tintype.study.create import create_study
-from tintype.study.manifest import Settings, Study
+from tintype.study.manifest import Study
+from tintype.study.settings import Settings
 
 SMALL = Settings(size=32, trials=6, practice_trials=2, catch_trials=2, exposure_ms=300, seed=7)
 

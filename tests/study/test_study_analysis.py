@@ -17,15 +17,15 @@ from study.material import small_study
 from tintype.study.analysis import analyze, exclusion_reasons
 from tintype.study.manifest import FALSE_COLORS, Study
 from tintype.study.presentation import (
-    SIMULATED,
     answers_csv,
     report_csp,
     report_html,
     report_json,
-    report_text,
 )
 from tintype.study.records import Answer, Measurements, Rater
+from tintype.study.report_text import report_text
 from tintype.study.statistics import wilson_interval
+from tintype.study.wording import SIMULATED
 
 SEEN = Measurements(reaction_ms=1000, exposed_ms=300, layout="row")
 
@@ -95,7 +95,7 @@ def test_a_test_that_cannot_be_made_is_no_p_value(tmp_path: Path) -> None:
     assert [(pair.p_raters, pair.p_photos, pair.p, pair.p_holm) for pair in untested] == [
         (None, None, None, None)
     ] * 2
-    text = report_text(study, report)
+    text = report_text(report)
     assert "one and three are not tested over raters (none judged both), nor over" in text
     assert re.search(r"one - three +[+-][\d.]+ +– +– +–\n", text)
     assert "<td>–</td>" in report_html(study, report)
@@ -240,7 +240,7 @@ def test_what_happened_besides_is_told(study: Study) -> None:
         0,
         1,
     )
-    text = report_text(study, report)
+    text = report_text(report)
     assert "1 answers are of pairs that were shown again" in text
     assert "gather 20 or more" in text
 
@@ -251,7 +251,7 @@ def test_every_form_of_a_report_of_a_rehearsal_says_so(study: Study) -> None:
         report = analyze(study, raters, source)
         page = report_html(study, report)
         said = [
-            SIMULATED in report_text(study, report),
+            SIMULATED in report_text(report),
             SIMULATED in page and "SIMULATED: True colours</title>" in page,
             report_json(study, report).get("notice") == SIMULATED,
             report_json(study, report)["simulated"],
@@ -327,7 +327,7 @@ def test_the_page_is_one_file_that_loads_nothing(study: Study) -> None:
 
 def test_a_study_nobody_answered_yet_has_a_report_too(study: Study) -> None:
     report = analyze(study, [], "real")
-    assert "No answers are included yet" in report_text(study, report)
+    assert "No answers are included yet" in report_text(report)
     assert "No answers are included yet" in report_html(study, report)
     assert report_json(study, report)["report"]["systems"] == []
     assert len(table(study, [], report)) == 1

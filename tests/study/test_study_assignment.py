@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tintype.study.assignment import assign_trials, pairs_of_assignment
-from tintype.study.manifest import FALSE_COLORS, Settings, Study, StudyPhoto
+from tintype.study.manifest import FALSE_COLORS, Study, StudyPhoto
+from tintype.study.settings import Settings
 
 
 def a_study(photos: int = 20, systems: int = 3, **changes: int) -> Study:

@@ -27,13 +27,13 @@ from tintype.study.assignment import assign_trials
 from tintype.study.create import create_study
 from tintype.study.manifest import (
     FALSE_COLORS,
-    ExclusionRules,
     Study,
     read_owner_token,
     read_study,
     verify_pictures,
 )
 from tintype.study.pictures import center_square, encode_png, false_colors
+from tintype.study.settings import ExclusionRules
 from tintype.study.simulate import RaterPopulation, default_fooling_rates, simulate_raters
 from tintype.study.storage import AnswerStore
 from tintype.study.systems import FolderSystem, ModelSystem
@@ -283,7 +283,7 @@ class Sampler:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> type[Sampler]:
-    monkeypatch.setattr("tintype.study.systems.Colorizer", Sampler)
+    monkeypatch.setattr("tintype.runtime.named.Colorizer", Sampler)
     Sampler.asked = []
     return Sampler
 

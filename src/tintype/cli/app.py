@@ -14,14 +14,16 @@ app = App(
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
+#: Each is a function of its own name in a file of its own name; ``import`` is Python's own word.
 _COMMANDS = (
-    *("colorize", "studio", "score", "models", "evaluate", "study", "train", "export", "doctor"),
+    *("colorize", "studio", "score", "models", "evaluate", "study", "train", "export", "import_"),
+    "doctor",
 )
 for _order, _name in enumerate(_COMMANDS):
-    app.command(f"tintype.cli.{_name}:{_name}", name=_name, sort_key=_order)
+    app.command(f"tintype.cli.{_name}:{_name}", name=_name.rstrip("_"), sort_key=_order)
 
 
 def load_all() -> None:
     """Import every command, which the help that lists them describes by their docstrings."""
     for name in _COMMANDS:
-        app[name]
+        app[name.rstrip("_")]

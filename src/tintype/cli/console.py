@@ -7,19 +7,27 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tintype.errors import MissingExtraError, TintypeError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+_BAR_AFTER = 1.0  # seconds of work
 
 # Control characters, ends of lines, turns of direction, and what no encoding has.
 _OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Progress:
-    """A progress bar on standard error, drawn only where that is a terminal.
+    """Progress on standard error, drawn only where that is a terminal.
 
-    Whether anything can be written there does not matter to the work.
+    At first it is a number and a name; work that lasts longer gets a bar, by rich, whose import
+    takes as long as a small photograph. Whether anything can be written there does not
+    matter to the work.
 
     Attributes:
         watched: whether it is drawn.
@@ -27,30 +35,50 @@ class Progress:
 
     def __init__(self) -> None:
         self.watched = sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._bar: Bar | None = None
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._clear()
+        if self._bar is not None:
+            with contextlib.suppress(OSError):
+                self._bar.stop()
 
     def show(self, done: int, total: int, label: str) -> None:
-        """Draw the bar: how many of `total` are done, and what is under way."""
+        """Draw how many of `total` are done, and what is under way."""
         if not self.watched:
             return
-        label, width = escaped(label), 24
-        filled = width * done // max(total, 1)
-        text = f"[{'#' * filled}{'.' * (width - filled)}] {done}/{total} {label}"
-        columns = shutil.get_terminal_size().columns
-        self._write("\r" + text[: columns - 1] + "\x1b[K")
+        label = escaped(label)
+        if self._bar is None and time.monotonic() - self._started < _BAR_AFTER:
+            columns = shutil.get_terminal_size().columns
+            self._write("\r" + f"{done}/{total} {label}"[: columns - 1] + "\x1b[K")
+            return
+        with contextlib.suppress(OSError):
+            if self._bar is None:
+                self._clear()
+                self._bar = _start_bar()
+            (task,) = self._bar.task_ids
+            self._bar.update(task, completed=done, total=total, description=label, refresh=True)
 
     def say(self, message: str) -> None:
-        """Print a line on standard error, in the place of the bar."""
-        self._clear()
-        self._write(f"{escaped(message)}\n")
+        """Print a line on standard error, above the bar."""
+        if self._bar is None:
+            self._clear()
+            self._write(f"{escaped(message)}\n")
+            return
+        with contextlib.suppress(OSError):
+            self._bar.console.print(escaped(message), markup=False, emoji=False, soft_wrap=True)
+
+    def note(self, lines: Iterable[str]) -> None:
+        """Print notes on standard error, a line each."""
+        for line in lines:
+            self.say(f"tintype: {line}")
 
     def _clear(self) -> None:
-        if self.watched:
+        if self.watched and self._bar is None:
             self._write("\r\x1b[K")
 
     @staticmethod
@@ -58,6 +86,32 @@ class Progress:
         with contextlib.suppress(OSError):
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def _start_bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    bar = Bar(
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        ),
+        console=Console(stderr=True, highlight=False),
+        auto_refresh=False,  # a thread that draws would be in the way of signals
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    bar.add_task("")
+    bar.start()
+    return bar
 
 
 def escaped(text: str) -> str:
@@ -101,13 +155,19 @@ def print_json(value: Any) -> None:
     print_line(json.dumps(value, indent=2, default=str))
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text in aligned columns."""
-    rows = [[escaped(cell) for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print_line("  ".join(cells).rstrip())
+def terminal_width() -> int | None:
+    """Return the width of the terminal that standard output is; None if it is none."""
+    watched = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if watched else None
+
+
+def print_table(rows: Sequence[Sequence[str]], *, header: bool = False) -> None:
+    """Print rows of text in aligned columns; on a terminal long cells are wrapped."""
+    from tintype.tables import format_table
+
+    width = terminal_width()
+    cells = [[escaped(cell) for cell in row] for row in rows]
+    write_out(format_table(cells, header=header, width=width, styled=width is not None) + "\n")
 
 
 @contextlib.contextmanager
@@ -120,6 +180,6 @@ def needs_extra(extra: str, purpose: str, packages: Sequence[str]) -> Iterator[N
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name in packages:
+        if (error.name or "").partition(".")[0] in packages:
             raise MissingExtraError(extra, purpose) from error
         raise

@@ -26,10 +26,11 @@ _PACKAGES = (
 # What each extra brings, by the packages without which its commands end.
 _EXTRAS = {
     "train": ("torch", "safetensors"),
-    "eval": ("torch", "safetensors"),
+    "evaluate": ("jinja2", "scikit-image"),
+    "features": ("torch", "safetensors"),
     "export": ("torch", "safetensors", "onnx", "onnxscript"),
-    "web": ("fastapi", "jinja2", "sqlalchemy", "uvicorn"),
-    "postgres": ("fastapi", "jinja2", "sqlalchemy", "uvicorn", "psycopg"),
+    "web": ("fastapi", "jinja2", "scipy", "sqlalchemy", "uvicorn"),
+    "postgres": ("fastapi", "jinja2", "scipy", "sqlalchemy", "uvicorn", "psycopg"),
 }
 
 

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tintype.cli import UsageError
-from tintype.cli.console import Progress, needs_extra, print_json, print_line
-from tintype.cli.inputs import Inputs, find_photos
-from tintype.cli.options import Flag, FromZero, Json, Samples, Threads, Whole
+from tintype.cli.console import Progress, needs_extra, print_json, print_line, terminal_width
+from tintype.cli.inputs import find_files
+from tintype.cli.options import (
+    Flag,
+    FromZero,
+    Json,
+    Recursive,
+    Repeated,
+    Samples,
+    Threads,
+    Whole,
+)
 
 if TYPE_CHECKING:
     from tintype.evaluation.networks import FeatureNetworks
+    from tintype.evaluation.protocol import Protocol
+    from tintype.evaluation.report import ThumbnailStore
     from tintype.evaluation.table import Table
+
+_WIDTH = 110  # characters, where no terminal says how many it has
+_PACKAGES = ("jinja2", "skimage")
 
 
 @Parameter(name="*")
@@ -35,23 +51,98 @@ class FeatureWeights:
     fid_weights: Path | None = None
     lpips_weights: Annotated[tuple[Path, ...], Parameter(negative="", show_default=False)] = ()
 
+    def networks(self, threads: int | None) -> FeatureNetworks | None:
+        """Load the networks; None without any weights.
 
-_NO_WEIGHTS = FeatureWeights()
+        Raises:
+            DataError: a file is missing or holds something else.
+            MissingExtraError: torch is not installed.
+        """
+        if not (self.classifier or self.fid_weights or self.lpips_weights):
+            return None
+        with needs_extra("features", "a metric of a feature network", ("torch", "safetensors")):
+            from tintype.evaluation.features.load import load_feature_networks
+
+            return load_feature_networks(
+                classifier=self.classifier,
+                fid=self.fid_weights,
+                lpips_files=self.lpips_weights,
+                threads=threads,
+            )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """The size at which photographs are compared.
+
+    Args:
+        size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
+        crop: with --size: cut out the central square first, so that nothing is distorted.
+    """
+
+    size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None
+    crop: Flag = False
+
+    def protocol(self) -> Protocol:
+        """Return the protocol of that size.
+
+        Raises:
+            UsageError: the options make no sense together.
+        """
+        from tintype.evaluation.protocol import Protocol
+
+        if self.crop and self.size is None:
+            raise UsageError("--crop needs a --size")
+        return Protocol(self.size, self.crop)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The report with pictures.
+
+    Args:
+        html: write a report with pictures, one self-contained file.
+        examples: photographs that the report shows, beside each model's best and worst.
+    """
+
+    html: Path | None = None
+    examples: FromZero = 24
+
+    @contextlib.contextmanager
+    def thumbnails(self) -> Iterator[ThumbnailStore | None]:
+        """Keep the thumbnails of the report, if there is to be one, until it is written."""
+        if self.html is None:
+            yield None
+            return
+
+        from tintype.evaluation.report import ThumbnailStore, check_writable
+
+        check_writable(self.html)
+        with tempfile.TemporaryDirectory(prefix="tintype-") as folder:
+            yield ThumbnailStore(Path(folder))
+
+    def write(self, table: Table, thumbnails: ThumbnailStore | None) -> None:
+        """Write the report, if there is to be one."""
+        if self.html is not None and thumbnails is not None:
+            from tintype.evaluation.report import write_report
+
+            write_report(self.html, table, thumbnails, examples=self.examples)
+
+
+_NO_WEIGHTS, _OWN_SIZE, _NO_PAGE = FeatureWeights(), Compared(), Page()
 
 
 def evaluate(
     photos: list[str],
     /,
     *,
-    model: Annotated[tuple[str, ...], Parameter(alias="-m", negative="", show_default=" ".join)] = (
-        "tint",
-    ),
-    recursive: Annotated[Flag, Parameter(alias="-r")] = False,
-    size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None,
-    crop: Flag = False,
+    model: Annotated[Repeated, Parameter(alias="-m", show_default=" ".join)] = ("tint",),
+    recursive: Recursive = False,
+    compared: Compared = _OWN_SIZE,
     samples: Samples = 2,
-    html: Path | None = None,
-    examples: FromZero = 24,
+    page: Page = _NO_PAGE,
     weights: FeatureWeights = _NO_WEIGHTS,
     threads: Threads = None,
     write_scores: str | None = None,
@@ -73,82 +164,45 @@ def evaluate(
     label_agreement, lpips, fid: with the weights of a network that you bring.
 
     --json and --html have all metrics, 95 % confidence intervals and the scores of
-    each photograph; docs/evaluation.md defines them.
+    each photograph; docs/reference/metrics.md defines them.
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
             filter, NAME@no-refine without its second stage, all for every model there is; may be
             repeated.
-        recursive: look into the subfolders of folders.
-        size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
-        crop: with --size: cut out the central square first, so that nothing is distorted.
         samples: how many samples of each photograph to draw from a model that samples, to measure
             diversity; 1 leaves that out.
-        html: write a report with pictures, one self-contained file.
-        examples: photographs that the report shows, beside each model's best and worst.
         write_scores: write the scores on the models' cards, under this name of the dataset.
     """
     if write_scores == "":
         raise UsageError("--write-scores needs a name for the dataset")
-    if crop and size is None:
-        raise UsageError("--crop needs a --size")
-    inputs = find_photos(photos, recursive)
-    if any(item.path is None for item in inputs.photos):
-        raise UsageError("evaluate reads files and folders, not standard input")
-    options: dict[str, Any] = {"samples": samples, "threads": threads, "memory": True}
-    table = _measure(inputs, model, (size, crop), options, weights, html, examples)
-    if table is None:
-        return 1
+    protocol = compared.protocol()
+    inputs = find_files(photos, recursive, "evaluate")
+    with Progress() as progress, needs_extra("evaluate", "the benchmark", _PACKAGES):
+        progress.note(inputs.remarks)
+        if not inputs.paths:
+            return 1
+
+        from tintype.evaluation.benchmark import evaluate as measure
+
+        networks = weights.networks(threads)
+        with page.thumbnails() as thumbnails:
+            table = measure(
+                inputs.paths,
+                _names(model),
+                protocol=protocol,
+                samples=samples,
+                memory=True,
+                threads=threads,
+                networks=networks,
+                on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
+                on_image=thumbnails.save if thumbnails else None,
+            )
+            progress.note(table.skipped.values())
+            page.write(table, thumbnails)
     _show(table, json, write_scores)
     return 1 if inputs.failed or table.skipped else 0
-
-
-def _measure(
-    inputs: Inputs,
-    model: tuple[str, ...],
-    size: tuple[int | None, bool],
-    options: dict[str, Any],
-    weights: FeatureWeights,
-    html: Path | None,
-    examples: int,
-) -> Table | None:
-    """Measure the models and write the report; None where there is no photograph."""
-    with Progress() as progress, tempfile.TemporaryDirectory(prefix="tintype-") as folder:
-        for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
-            progress.say(f"tintype: {line}")
-        paths = [item.path for item in inputs.photos if item.path]
-        if not paths:
-            return None
-
-        from tintype.evaluation.benchmark import all_models
-        from tintype.evaluation.benchmark import evaluate as measure
-        from tintype.evaluation.protocol import Protocol
-
-        models = [name for asked in model for name in (all_models() if asked == "all" else [asked])]
-        if weights != _NO_WEIGHTS:
-            options["networks"] = _networks(weights, options["threads"])
-        thumbnails = None
-        if html is not None:
-            from tintype.evaluation.report import ThumbnailStore, check_writable
-
-            check_writable(html)
-            thumbnails = ThumbnailStore(Path(folder))
-            options["on_image"] = thumbnails.save
-        table = measure(
-            paths,
-            list(dict.fromkeys(models)),
-            protocol=Protocol(*size),
-            on_photo=lambda done, total: progress.show(done, total, "photographs measured"),
-            **options,
-        )
-        for reason in table.skipped.values():
-            progress.say(f"tintype: {reason}")
-        if html is not None and thumbnails is not None:
-            from tintype.evaluation.report import write_report
-
-            write_report(html, table, thumbnails, examples=examples)
-        return table
 
 
 def _show(table: Table, json: bool, write_scores: str | None) -> None:
@@ -157,7 +211,7 @@ def _show(table: Table, json: bool, write_scores: str | None) -> None:
         if json:
             print_json(table.to_json())
         else:
-            print_line(table.to_text())
+            print_line(table.to_text(terminal_width() or _WIDTH))
     finally:
         if write_scores:
             from tintype.evaluation.table import write_scores_to_cards
@@ -165,13 +219,9 @@ def _show(table: Table, json: bool, write_scores: str | None) -> None:
             write_scores_to_cards(table, write_scores)
 
 
-def _networks(weights: FeatureWeights, threads: int | None) -> FeatureNetworks:
-    with needs_extra("eval", "a metric of a feature network", ("torch", "safetensors")):
-        from tintype.evaluation.features.load import load_feature_networks
+def _names(words: Sequence[str]) -> list[str]:
+    """Return the names of the models, each once; all is every one there is."""
+    from tintype.evaluation.benchmark import all_models
 
-        return load_feature_networks(
-            classifier=weights.classifier,
-            fid=weights.fid_weights,
-            lpips_files=weights.lpips_weights,
-            threads=threads,
-        )
+    names = [name for word in words for name in (all_models() if word == "all" else [word])]
+    return list(dict.fromkeys(names))

@@ -8,9 +8,12 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+
+from tintype.cli import UsageError
 
 COLORIZED = ".colorized"
 COMPARE = ".compare"
@@ -78,6 +81,16 @@ class Inputs:
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files among the photographs."""
+        return [photo.path for photo in self.photos if photo.path]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said before the work: the notes, and why words stand for nothing."""
+        return [*self.notes, *(failure.error for failure in self.failed)]
+
 
 def find_photos(
     arguments: Sequence[str], recursive: bool = False, output: str | None = None
@@ -121,6 +134,17 @@ def find_photos(
     if inputs.left_out:
         inputs.notes.append(_left_out(inputs.left_out))
     return inputs
+
+
+def find_files(arguments: Sequence[str], recursive: bool, command: str) -> Inputs:
+    """Find photographs as `find_photos` does, for a command that does not read standard input.
+
+    Raises:
+        UsageError: it is among the arguments.
+    """
+    if "-" in arguments:
+        raise UsageError(f"{command} reads files and folders, not standard input")
+    return find_photos(arguments, recursive)
 
 
 class _Search:
@@ -237,17 +261,29 @@ def key(path: Path) -> str:
 
 
 def source_of_result(path: Path) -> Path | None:
-    """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other name."""
+    """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other file.
+
+    Names like NAME.compare.EXT are in use elsewhere: there the mark tells, where it has a place.
+    """
     if _OWN.fullmatch(path.suffix):
-        return path.with_suffix("")
-    stem = Path(path.stem)
-    return path.with_name(stem.stem + path.suffix) if _OWN.fullmatch(stem.suffix) else None
+        original, kind = path.with_suffix(""), path.suffix
+    else:
+        stem = Path(path.stem)
+        original, kind = path.with_name(stem.stem + path.suffix), stem.suffix
+    if not _OWN.fullmatch(kind):
+        return None
+    if kind in (COMPARE, SAMPLES) and path.suffix.lower() != ".bmp":
+        from tintype.photo.mark import is_marked
+
+        with suppress(OSError):
+            return original if is_marked(path) else None
+    return original
 
 
 def own_result(path: Path) -> Path | None:
     """Return the photograph beside a file whose name is that of its result; None if there is none.
 
-    Somebody else's IMG.compare.jpg, with no IMG.jpg beside it, is a photograph like any other.
+    Somebody else's IMG.compare.jpg is a photograph like any other.
     """
     from tintype.photo.encoding import READ_ONLY
 

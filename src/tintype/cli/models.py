@@ -64,7 +64,7 @@ def _list(json: bool) -> None:
         return
     rows = [(card.name, f"{_megabytes(card):.1f}", card.description) for card in cards]
     rows += [(paper.name, "–", f"{paper.description} No weights ship yet.") for paper in untrained]
-    print_table([("MODEL", "MB", "DESCRIPTION"), *rows])
+    print_table([("MODEL", "MB", "DESCRIPTION"), *rows], header=True)
     for paper in untrained:
         print_line(f"{paper.name}: train them with: {paper.command}")
 
@@ -90,7 +90,8 @@ def _describe(card: Card) -> None:
         listed: Any = scores.get("rows")
         measured = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
         names = ["model", *(k for k in _FIGURES if measured and all(k in r for r in measured))]
-        print_table([names, *([_figure(row.get(key)) for key in names] for row in measured)])
+        figures = [[_figure(row.get(key)) for key in names] for row in measured]
+        print_table([names, *figures], header=True)
         print_line(f"truth: colorful {_figure(scores.get('true_colorful'))}")
 
 

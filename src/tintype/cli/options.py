@@ -25,6 +25,16 @@ Json = Annotated[
     bool,
     Parameter(negative="", show_default=False, help="print one JSON object on standard output."),
 ]
+Recursive = Annotated[
+    bool,
+    Parameter(
+        alias="-r",
+        negative="",
+        show_default=False,
+        help="look into the subfolders of folders.",
+    ),
+]
+Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 Whole = Annotated[int, Parameter(converter=whole)]
 FromZero = Annotated[int, Parameter(converter=whole, validator=Number(gte=0))]
 Count = Annotated[int, Parameter(converter=whole, validator=Number(gte=1))]
@@ -58,8 +68,8 @@ class ColorOptions:
         enlarge: bring the chroma to the photograph's size along the edges of its luminance
             (guided), or without a look at them (bilinear).
         refine: use the second stage of a model that samples.
-        normalise: show the network the tones of a faded photograph stretched; its own lightness
-            stays.
+        normalise: show the network the tones of a faded photograph stretched, and newsprint without
+            its dots; its own lightness stays.
         temperature: of a model that samples: lower is calmer, higher bolder.
         seed: of a model that samples: another seed gives other colours.
         sample: of a model that samples: make the sample of this number, and no other.

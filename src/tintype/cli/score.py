@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, print_json, print_table
-from tintype.cli.inputs import Failure, find_photos
-from tintype.cli.options import Flag, Json, Threads
+from tintype.cli.inputs import Failure, find_files
+from tintype.cli.options import Json, Recursive, Threads
 from tintype.errors import TintypeError
 
 #: Color space -> its two channels of chroma.
@@ -22,7 +22,7 @@ def score(
     /,
     *,
     model: Annotated[str, Parameter(alias="-m")] = "tint_sampler",
-    recursive: Annotated[Flag, Parameter(alias="-r")] = False,
+    recursive: Recursive = False,
     threads: Threads = None,
     json: Json = False,
 ) -> int:
@@ -35,18 +35,14 @@ def score(
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model that samples.
-        recursive: look into the subfolders of folders.
     """
-    inputs = find_photos(photos, recursive)
-    if any(item.path is None for item in inputs.photos):
-        raise UsageError("score reads files and folders, not standard input")
+    inputs = find_files(photos, recursive, "score")
     scores: list[dict[str, Any]] = []
     failed = list(inputs.failed)
     name, channels = model, ()
     with Progress() as progress:
-        for line in [*inputs.notes, *(failure.error for failure in failed)]:
-            progress.say(f"tintype: {line}")
-        if inputs.photos:
+        progress.note(inputs.remarks)
+        if inputs.paths:
             from tintype.runtime.colorizer import Colorizer
 
             colorizer = Colorizer(model, threads=threads)
@@ -56,15 +52,15 @@ def score(
                     f"{name} does not sample: score with one that does, as tint_sampler"
                 )
             channels = _CHANNELS[colorizer.card.space]
-            for done, item in enumerate(inputs.photos):
-                progress.show(done, len(inputs.photos), str(item.path))
+            for done, photo in enumerate(map(str, inputs.paths)):
+                progress.show(done, len(inputs.paths), photo)
                 try:
-                    found = colorizer.score(str(item.path))
+                    found = colorizer.score(photo)
                 except (TintypeError, OSError, MemoryError) as error:
-                    failed.append(Failure(str(item.path), str(error), type(error).__name__))
+                    failed.append(Failure(photo, str(error), type(error).__name__))
                     progress.say(f"tintype: {error}")
                 else:
-                    scores.append({"photo": str(item.path), **asdict(found)})
+                    scores.append({"photo": photo, **asdict(found)})
     if json:
         print_json({"model": name, "photos": scores, "failed": [asdict(f) for f in failed]})
     elif scores:
@@ -75,5 +71,6 @@ def score(
             names.append("mean")
         head = ["PHOTOGRAPH", "BITS", *(f"BITS {channel.upper()}" for channel in channels)]
         cells = [[f"{bits:.3f}" for bits in row] for row in rows]
-        print_table([head, *([name, *row] for name, row in zip(names, cells, strict=True))])
+        rows = [[name, *row] for name, row in zip(names, cells, strict=True)]
+        print_table([head, *rows], header=True)
     return 1 if failed else 0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tintype.photo import Photo
+from tintype.photo.mark import marked
+from tintype.photo.metadata import Metadata
 
 _SIDE = 320  # of the longer side of each picture, in pixels
 _MARGIN = 8
@@ -42,4 +46,10 @@ def contact_sheet(thumbnails: Sequence[tuple[str, Image.Image]]) -> Photo:
         x, y = _MARGIN + column * across, _MARGIN + row * down
         sheet.paste(image, (x, y))
         draw.text((x, y + height + 2), caption, fill=_INK)
-    return Photo.from_array(np.asarray(sheet))
+    return own_picture(np.asarray(sheet))
+
+
+def own_picture(rgb: NDArray[np.uint8]) -> Photo:
+    """A picture to look at: marked always, by which a later run knows that it is no photograph."""
+    xmp = marked(None, f"tintype {version('tintype')}")
+    return replace(Photo.from_array(rgb), metadata=Metadata(xmp=xmp))

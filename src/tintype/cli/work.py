@@ -177,7 +177,7 @@ class Work:
 
     def _check_targets(self, task: Task) -> None:
         """Find out before the work, not after it, that its result cannot be kept."""
-        from tintype.photo.write import check_target
+        from tintype.photo.target import check_target
 
         for path in task.targets:
             if self._keep_existing(path) and path not in task.settings:
@@ -239,7 +239,8 @@ class Work:
 
     def _save_settings(self, path: Path, task: Task, options: Options) -> str:
         """Write what made a result, and return where."""
-        from tintype.photo.write import atomic, check_target
+        from tintype.photo.target import check_target
+        from tintype.photo.write import atomic
         from tintype.runtime.settings import Settings
 
         settings = Settings.of(self.colorizer.card, options, task.hints)
@@ -285,15 +286,14 @@ def side_by_side(original: Photo, colored: Photo) -> Photo:
     """
     import numpy as np
 
-    from tintype.cli.sheet import thumbnail
-    from tintype.photo import Photo
+    from tintype.cli.sheet import own_picture, thumbnail
 
     share = min(1.0, (_COMPARED / (original.width * original.height)) ** 0.5)
     size = [max(1, int(side * share)) for side in (original.width, original.height)]
     # The longest side that every format can hold, twice of which are side by side.
     size = [min(side, _LONGEST_COMPARED) for side in size]
     halves = [np.asarray(thumbnail(photo.rgb(), size)) for photo in (original, colored)]
-    return Photo.from_array(np.concatenate(halves, axis=1))
+    return own_picture(np.concatenate(halves, axis=1))
 
 
 def _done(tasks: Sequence[Task]) -> set[Task]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tintype.color.bins import ab_bins, rebalancing_weights, smooth_prior
-from tintype.color.difference import ciede2000
 from tintype.color.spaces import rgb_to_lab
 from tintype.evaluation.frechet import frechet_distance
 from tintype.evaluation.metrics import (
@@ -17,6 +16,7 @@ from tintype.evaluation.metrics import (
     chroma_edge_mask,
     colorfulness,
     histogram_intersection,
+    mean_ciede2000,
     nearest_bin,
     pixel_auc,
     psnr,
@@ -68,7 +68,7 @@ class MetricAccumulator:
         metrics = {
             "mse": float(squared_error.mean(dtype=np.float64)),
             "edge_mse": float(squared_error[truth.edges].mean()) if truth.edges.any() else np.nan,
-            "de2000": float(ciede2000(lab, truth.lab).mean()),
+            "de2000": mean_ciede2000(lab, truth.lab),
             "psnr": min(psnr(rgb, truth.rgb), _MAX_PSNR),
             "ssim": ssim(rgb, truth.rgb) if min(rgb.shape[:2]) >= 11 else np.nan,
             "colorful": colorfulness(rgb),

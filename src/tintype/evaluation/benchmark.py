@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tintype.color.gamut import join_lab
-from tintype.errors import DataError, PhotoError, SettingError
+from tintype.errors import DataError, PhotoError
 from tintype.evaluation.accumulator import (
     GroundTruth,
     MetricAccumulator,
@@ -21,8 +21,8 @@ from tintype.evaluation.networks import FeatureNetworks, RgbImage
 from tintype.evaluation.protocol import Protocol, to_uint8
 from tintype.evaluation.table import REFERENCE_ROWS, Row, Table
 from tintype.photo import Photo
-from tintype.runtime.colorizer import Colorizer
-from tintype.runtime.registry import list_models, parse_model_option
+from tintype.runtime.named import NamedModel
+from tintype.runtime.registry import list_models
 
 #: Called with the index of a photograph, the model's name (or "truth") and the picture.
 OnImage = Callable[[int, str, RgbImage], None]
@@ -35,19 +35,13 @@ def all_models() -> list[str]:
     return [card.name for card in list_models()]
 
 
-class Candidate:
+class _Candidate:
     """A model under evaluation, with the options behind the @ of its name."""
 
     def __init__(self, name: str, threads: int | None) -> None:
-        self.model, asked = parse_model_option(name)
-        self.colorizer = Colorizer(self.model, threads=threads)
-        try:
-            self.options = self.colorizer.options(**asked)
-        except SettingError as error:
-            raise DataError(
-                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, a filter as in "
-                "patchwise@none, or no-refine as in tint_sampler@no-refine."
-            ) from error
+        loaded = NamedModel.load(name, threads)
+        self.name, self.model, self._threads = name, loaded.model, threads
+        self.colorizer, self.options = loaded.colorizer, loaded.options
         # Warm up: what is made at first use, as tables are, does not count as time.
         self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), self.options)
 
@@ -60,6 +54,67 @@ class Candidate:
             drawn = self.colorizer.sample(photo, samples, self.options)
             extra |= diversity([to_uint8(one.photo.rgb()) for one in drawn])
         return to_uint8(result.rgb()), extra
+
+    def peak_memory_mb(self, photos: Sequence[Path], protocol: Protocol) -> float | None:
+        """Return the peak memory of a process that colorizes photographs with this model alone."""
+        return peak_memory_mb(self.model, photos, self.options, protocol, self._threads)
+
+
+class _Measurement:
+    """The metrics of all candidates, gathered photograph by photograph."""
+
+    def __init__(
+        self, candidates: Sequence[_Candidate], networks: FeatureNetworks, samples: int
+    ) -> None:
+        self._candidates, self._networks, self._samples = candidates, networks, samples
+        names = [*REFERENCE_ROWS, *(candidate.name for candidate in candidates)]
+        self.accumulators = {name: MetricAccumulator(networks) for name in names}
+        self.truths = MetricAccumulator(networks)
+
+    def add(self, photo: Photo) -> Iterator[tuple[str, RgbImage]]:
+        """Measure every row on a photograph; yield its picture, and the truth, by name."""
+        truth = GroundTruth(to_uint8(photo.rgb()), self._networks)
+        self.truths.update(truth.rgb, truth)
+        yield "truth", truth.rgb
+        for name, rgb, extra in self._colorizations(photo, truth):
+            self.accumulators[name].update(rgb, truth, **extra)
+            yield name, rgb
+
+    def _colorizations(
+        self, photo: Photo, truth: GroundTruth
+    ) -> Iterator[tuple[str, RgbImage, dict[str, float]]]:
+        """Yield for each row its name, its picture, and metrics measured on the way."""
+        gray = to_uint8(photo.gray)
+        yield "gray", np.repeat(gray[..., None], 3, -1), {}
+        yield "ceiling", to_uint8(join_lab(gray, truth.ab)), {}
+        for candidate in self._candidates:
+            yield (candidate.name, *candidate.colorize(photo, self._samples))
+
+    def rows(self) -> list[Row]:
+        """Return every row with the scores over the set, and their intervals."""
+        weights = bootstrap_weights(len(self.truths.per_photo("mse")))
+        rows = []
+        for name, accumulator in self.accumulators.items():
+            row = Row(
+                name, {}, per_photo=accumulator.per_photo_metrics, histogram=accumulator.histogram
+            )
+            scores = accumulator.compute(self.truths, self.accumulators["gray"], weights)
+            for metric, values in scores.items():
+                if np.isfinite(values[0]):
+                    row.scores[metric] = float(values[0])
+                    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+                    row.intervals[metric] = (float(low), float(high))
+            if (fid := accumulator.fid(self.truths)) is not None:
+                row.scores["fid"] = fid
+            rows.append(row)
+        return rows
+
+    def true_scores(self) -> dict[str, float]:
+        """Return the scores that photographs themselves have."""
+        weights = bootstrap_weights(len(self.truths.per_photo("mse")))
+        true = self.truths.compute(self.truths, self.truths, weights)
+        reported = ("colorful", "colorful_abs", "label_agreement")
+        return {name: float(true[name][0]) for name in reported if name in true}
 
 
 def evaluate(
@@ -99,9 +154,8 @@ def evaluate(
         UnknownModelError, CorruptModelError: a model cannot be found or trusted.
     """
     protocol, networks = protocol or Protocol(), networks or FeatureNetworks()
-    candidates = {name: Candidate(name, threads) for name in models}
-    accumulators = {name: MetricAccumulator(networks) for name in (*REFERENCE_ROWS, *candidates)}
-    truths = MetricAccumulator(networks)
+    candidates = [_Candidate(name, threads) for name in dict.fromkeys(models)]
+    measurement = _Measurement(candidates, networks, samples)
     measured: list[Path] = []
     skipped: dict[str, str] = {}
     for done, path in enumerate(photos, start=1):
@@ -110,12 +164,7 @@ def evaluate(
         except PhotoError as error:
             skipped[str(path)] = str(error)
         else:
-            truth = GroundTruth(to_uint8(photo.rgb()), networks)
-            truths.update(truth.rgb, truth)
-            if on_image is not None:
-                on_image(len(measured), "truth", truth.rgb)
-            for name, rgb, extra in _colorizations(photo, truth, candidates, samples):
-                accumulators[name].update(rgb, truth, **extra)
+            for name, rgb in measurement.add(photo):
                 if on_image is not None:
                     on_image(len(measured), name, rgb)
             measured.append(path)
@@ -125,19 +174,17 @@ def evaluate(
         reason = next(iter(skipped.values()), "there are none")
         raise DataError(f"None of the photographs can be measured ({reason}); give colour ones.")
 
-    rows = _build_rows(accumulators, truths)
+    rows = measurement.rows()
     if memory:
-        _measure_memory(rows, candidates, measured, protocol, threads)
-    true = truths.compute(truths, truths, bootstrap_weights(len(measured)))
-    reported = ("colorful", "colorful_abs", "label_agreement")
+        _measure_memory(rows, candidates, measured, protocol)
     return Table(
         rows=rows,
         photos=[str(path) for path in measured],
-        truth={name: float(true[name][0]) for name in reported if name in true},
+        truth=measurement.true_scores(),
         protocol=protocol,
         notes=_build_notes(rows, len(measured), protocol, networks),
         skipped=skipped,
-        truth_histogram=truths.histogram,
+        truth_histogram=measurement.truths.histogram,
     )
 
 
@@ -148,48 +195,14 @@ def _open_photo(path: Path, protocol: Protocol) -> Photo:
     return protocol.apply(photo)
 
 
-def _colorizations(
-    photo: Photo, truth: GroundTruth, candidates: dict[str, Candidate], samples: int
-) -> Iterator[tuple[str, RgbImage, dict[str, float]]]:
-    """Yield for each row its name, its picture of a photograph, and metrics measured on the way."""
-    gray = to_uint8(photo.gray)
-    yield "gray", np.repeat(gray[..., None], 3, -1), {}
-    yield "ceiling", to_uint8(join_lab(gray, truth.ab)), {}
-    for name, candidate in candidates.items():
-        yield (name, *candidate.colorize(photo, samples))
-
-
 def _measure_memory(
-    rows: list[Row],
-    candidates: dict[str, Candidate],
-    photos: list[Path],
-    protocol: Protocol,
-    threads: int | None,
+    rows: list[Row], candidates: list[_Candidate], photos: list[Path], protocol: Protocol
 ) -> None:
     largest = sorted(photos, key=lambda path: path.stat().st_size)[-_MEMORY_PHOTOS:]
-    for row in rows[len(REFERENCE_ROWS) :]:
-        candidate = candidates[row.model]
-        peak = peak_memory_mb(candidate.model, largest, candidate.options, protocol, threads)
+    for row, candidate in zip(rows[len(REFERENCE_ROWS) :], candidates, strict=True):
+        peak = candidate.peak_memory_mb(largest, protocol)
         if peak is not None:
             row.scores["peak_mb"] = peak
-
-
-def _build_rows(accumulators: dict[str, MetricAccumulator], truths: MetricAccumulator) -> list[Row]:
-    weights = bootstrap_weights(len(truths.per_photo("mse")))
-    rows = []
-    for name, accumulator in accumulators.items():
-        row = Row(
-            name, {}, per_photo=accumulator.per_photo_metrics, histogram=accumulator.histogram
-        )
-        for metric, values in accumulator.compute(truths, accumulators["gray"], weights).items():
-            if np.isfinite(values[0]):
-                row.scores[metric] = float(values[0])
-                low, high = np.nanpercentile(values[1:], [2.5, 97.5])
-                row.intervals[metric] = (float(low), float(high))
-        if (fid := accumulator.fid(truths)) is not None:
-            row.scores["fid"] = fid
-        rows.append(row)
-    return rows
 
 
 def _build_notes(

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A column of the table; docs/evaluation.md has definition, source and pitfalls.
+    """A column of the table; docs/reference/metrics.md has definition, source and pitfalls.
 
     Attributes:
         name: key in `Row` and in JSON.

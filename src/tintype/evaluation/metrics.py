@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.color import deltaE_ciede2000
 
 from tintype.color.bins import ab_bins
 
@@ -43,6 +44,15 @@ def colorfulness(rgb: NDArray[np.uint8], *, absolute: bool = False) -> float:
     std = np.hypot(rg.std(dtype=np.float64), yb.std(dtype=np.float64))
     mean = np.hypot(rg.mean(dtype=np.float64), yb.mean(dtype=np.float64))
     return float(std + 0.3 * mean)
+
+
+def mean_ciede2000(lab: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+    """Return the mean CIEDE2000 difference of CIE Lab pictures (H, W, 3): about 1 is just visible.
+
+    CIE 142-2001 with kL = kC = kH = 1; Sharma, Wu, Dalal, "The CIEDE2000 color-difference
+    formula" (2005).
+    """
+    return float(deltaE_ciede2000(lab.astype(np.float64), truth.astype(np.float64)).mean())
 
 
 def ab_histogram(ab: NDArray[np.float32]) -> NDArray[np.float64]:

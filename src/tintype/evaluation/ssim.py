@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
 
-_WINDOW = 11
-_GAUSSIAN = np.exp(-0.5 * ((np.arange(_WINDOW) - 5) / 1.5) ** 2)
-_GAUSSIAN = (_GAUSSIAN / _GAUSSIAN.sum()).astype(np.float32)
+_WINDOW = 11  # what a Gaussian of 1.5 is truncated to
 _SCALE_EXPONENTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
-_C1, _C2 = 0.01**2, 0.03**2  # of values in [0, 1]
 
 #: Shortest side in pixels for the five scales of `ms_ssim`.
 MS_SSIM_MIN_SIDE = _WINDOW << 4
-
-Planes = NDArray[np.floating]
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
@@ -49,45 +47,33 @@ def ms_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8], scales: int = 5
     if min(first.shape[:2]) >> (scales - 1) < _WINDOW:
         raise ValueError(f"pictures of {first.shape} are too small for {scales} scales")
     exponents = _SCALE_EXPONENTS[:scales] / _SCALE_EXPONENTS[:scales].sum()
-    x, y = (
-        np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.float32) / np.float32(255)
-        for picture in (first, second)
-    )
-    result = np.ones(len(x))
-    for scale, exponent in enumerate(exponents):
-        if scale:
-            x, y = _downsample(x), _downsample(y)
-        luminance, structure = _luminance_and_structure(x, y)
-        term = luminance * structure if scale == scales - 1 else structure
+    x, y = first / np.float64(255), second / np.float64(255)
+    result = np.ones(x.shape[-1])
+    for scale, exponent in enumerate(exponents, start=1):
+        # Luminance counts at the last scale alone. With a K1 so large its term is 1 elsewhere.
+        k1 = 0.01 if scale == scales else 1e6
+        means = [_mean_similarity(x[..., k], y[..., k], K1=k1) for k in range(len(result))]
         # A negative mean has no real power; the literature clamps it to 0.
-        result *= np.maximum(term.mean((1, 2), dtype=np.float64), 0) ** exponent
+        result *= np.maximum(means, 0) ** exponent
+        x, y = _halve(x), _halve(y)
     return float(result.mean())
 
 
-def _luminance_and_structure(x: Planes, y: Planes) -> tuple[Planes, Planes]:
-    """Return the luminance term, and contrast times structure, of every whole window."""
-    mean_x, mean_y, squares, product = (_gaussian_filter(p) for p in (x, y, x * x + y * y, x * y))
-    means, mean_squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
-    luminance = (2 * means + _C1) / (mean_squares + _C1)
-    return luminance, (2 * (product - means) + _C2) / (squares - mean_squares + _C2)
+def _mean_similarity(x: NDArray[np.float64], y: NDArray[np.float64], **constants: Any) -> float:
+    """Return the mean similarity of two planes in [0, 1] over the windows that lie within them."""
+    similarity: Any = structural_similarity(
+        x,
+        y,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        **constants,
+    )
+    return float(similarity)
 
 
-def _gaussian_filter(planes: Planes) -> Planes:
-    """Return the Gaussian mean of every whole window (no padding)."""
-    middle = _WINDOW // 2
-    for axis in (1, 2):
-        line = np.moveaxis(planes, axis, 0)
-        length = len(line) - _WINDOW + 1
-        total = _GAUSSIAN[middle] * line[middle : middle + length]
-        for k in range(middle):  # the window is symmetric
-            mirrored = _WINDOW - 1 - k
-            total += _GAUSSIAN[k] * (line[k : k + length] + line[mirrored : mirrored + length])
-        planes = np.moveaxis(total, 0, axis)
-    return planes
-
-
-def _downsample(planes: Planes) -> Planes:
+def _halve(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average 2x2 pixels; an odd last row or column is dropped."""
-    count, height, width = planes.shape
-    cut = planes[:, : height // 2 * 2, : width // 2 * 2]
-    return cut.reshape(count, height // 2, 2, width // 2, 2).mean((2, 4))
+    height, width = (side // 2 for side in picture.shape[:2])
+    return picture[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean((1, 3))

@@ -14,6 +14,7 @@ from tintype.evaluation.accumulator import BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED
 from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS
 from tintype.evaluation.protocol import Protocol
 from tintype.runtime.registry import find_model, parse_model_option
+from tintype.tables import format_table
 
 #: Rows before the models': the gray picture, and the true chroma on the given lightness.
 REFERENCE_ROWS = ("gray", "ceiling")
@@ -94,11 +95,11 @@ class Table:
     def to_text(self, max_width: int = 110) -> str:
         """Format the table for a terminal, with as many of `HEADLINE_METRICS` as fit."""
         names = [name for name in HEADLINE_METRICS if name in self.reported]
-        while len(names) > 1 and len(self._lines(names)[0]) > max_width:
+        while len(names) > 1 and self._width(names) > max_width:
             names.pop()
         names.sort(key=list(METRICS).index)
         truth = ", ".join(f"{k} {format_score(k, v)}" for k, v in self.truth.items())
-        lines = self._lines(names)
+        lines = [format_table(self._cells(names), right=True)]
         lines.append(f"{len(self.photos)} photographs, {self.protocol.name}; truth: {truth}")
         lines += [f"{name}: {note}" for name, note in self.notes.items()]
         if omitted := [name for name in self.reported if name not in names]:
@@ -107,16 +108,15 @@ class Table:
             )
         return "\n".join(lines)
 
-    def _lines(self, names: list[str]) -> list[str]:
-        cells = [["", *names]]
-        for row in self.rows:
-            cells.append([row.model, *(format_score(name, row.scores.get(name)) for name in names)])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return [
-            line[0].ljust(widths[0])
-            + "".join(f"  {c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True))
-            for line in cells
+    def _cells(self, names: list[str]) -> list[list[str]]:
+        rows = [
+            [row.model, *(format_score(name, row.scores.get(name)) for name in names)]
+            for row in self.rows
         ]
+        return [["", *names], *rows]
+
+    def _width(self, names: list[str]) -> int:
+        return max(map(len, format_table(self._cells(names), right=True).splitlines()))
 
 
 def format_score(metric: str, value: float | None) -> str:

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +57,38 @@ def export(
 
 
 def write_model(
-    model: ColorModel, name: str, out: Path, training: Mapping[str, Any], licence: str = _LICENCE
+    model: ColorModel,
+    name: str,
+    out: Path,
+    training: Mapping[str, Any],
+    licence: str = _LICENCE,
+    *,
+    half: bool = True,
+    changes: Mapping[str, Any] | None = None,
+    rounding: float = 1e-1,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Card:
-    """Write a model's graphs and its card; arguments and errors as `export`.
+    """Write a model's graphs and its card; further arguments and errors as `export`.
 
-    Matrices and kernels are kept as float16, which halves the files; computation stays float32.
+    Args:
+        half: whether matrices and kernels are kept as float16, which halves the files; computation
+            stays float32.
+        changes: other values for fields of the model's own card.
+        rounding: largest difference to the model that float16 may make, in standard deviations.
+        say: is told what is under way.
     """
     if not re.fullmatch(rf"{model.name}\.(?!(json|onnx)$)[A-Za-z0-9_-]+", name):
         raise CheckpointError(
             f"{name!r} is no name for this run: it takes the form {model.name}.TAG with letters, "
             f"digits, - and _ in the tag, e.g. {model.name}.mine."
         )
-    rounded = copy.deepcopy(model).eval()
-    for parameter in rounded.parameters():
-        if parameter.ndim > 1:
-            parameter.data = parameter.data.half().float()
-    fields = model.card()
+    rounded = model.eval()
+    if half:
+        rounded = copy.deepcopy(rounded)
+        for parameter in rounded.parameters():
+            if parameter.ndim > 1:
+                parameter.data = parameter.data.half().float()
+    fields = {**model.card(), **(changes or {})}
     fields["size"] = Size(**fields["size"])
     if "filter" in fields:
         fields["filter"] = GuidedFilter(**fields["filter"])
@@ -89,14 +105,18 @@ def write_model(
             **fields,
         )
         for part, graph in rounded.graphs().items():
-            write_graph(graph, card.file(part))
+            say(f"writing {card.file(part).name}")
+            write_graph(graph, card.file(part), half)
             card.files[card.file(part).name] = sha256(card.file(part))
         card.write(card.path)
         read_card(card.path)  # refused here rather than by whoever gets it
+        say("comparing the files with the network at three sizes")
         # Against the same weights, and against those that were trained: rounding them to float16
         # costs a few hundredths at the worst place.
-        check_parity(rounded, card, 1e-2)
-        check_parity(model.eval(), card, 1e-1)
+        worst = check_parity(rounded, card, 1e-2 if half else 1e-4)
+        say(f"they differ by {worst:.1e} standard deviations at most")
+        if half:
+            check_parity(model, card, rounding)
         for file in (*card.files, card.path.name):
             os.replace(Path(folder, file), out / file)
     return read_card(out / f"{name}.json")
@@ -141,8 +161,13 @@ def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
     return worst
 
 
-def write_graph(graph: Graph, path: Path) -> None:
+def write_graph(graph: Graph, path: Path, half: bool = True) -> None:
     """Export one graph to an ONNX file; its parameters keep their names.
+
+    Args:
+        graph: what is exported.
+        path: of the file.
+        half: whether kernels and matrices are kept as float16.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -153,7 +178,8 @@ def write_graph(graph: Graph, path: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("export", "Exporting a model") from error
     model = _trace(graph)
-    _store_half(model)
+    if half:
+        _store_half(model)
     # Parameters are inputs while constants are folded, so that all keep their names and values, by
     # which `training.start` finds them. ONNX Runtime folds the rest when it loads the file.
     names = {name for name, _ in (*graph.module.named_parameters(), *graph.module.named_buffers())}

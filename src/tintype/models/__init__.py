@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 MODELS: dict[str, tuple[str, str]] = {
     "adversarial": ("tintype.models.adversarial", "Adversarial"),
     "cic": ("tintype.models.cic", "Cic"),
+    "letcolor": ("tintype.models.letcolor", "LetColor"),
     "patchwise": ("tintype.models.patchwise", "Patchwise"),
+    "pic": ("tintype.models.pic", "Pic"),
     "pixcolor": ("tintype.models.pixcolor", "PixColor"),
     "tint": ("tintype.models.tint", "Tint"),
     "tint_sampler": ("tintype.models.tint_sampler", "TintSampler"),

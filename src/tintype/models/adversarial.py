@@ -24,7 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import SettingError
-from tintype.models.base import Batch, Graph, TrainConfig, average_gradients, luma_graph
+from tintype.models.base import (
+    Batch,
+    Graph,
+    TrainConfig,
+    average_gradients,
+    label_loss,
+    luma_graph,
+)
 from tintype.models.cic import BINS, BinsModel, LogProbabilities
 from tintype.models.torch_color import gray_to_lightness
 
@@ -183,15 +190,6 @@ def critic_input(gray: Tensor, ab: Tensor) -> Tensor:
     """
     lightness = F.avg_pool2d(_scaled_lightness(gray.float()), gray.shape[-1] // ab.shape[-1])
     return torch.cat((lightness, ab.float() / 100), 1)
-
-
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the labelled photographs, 0 where there are none.
-
-    Logits and probabilities are (N, classes); those of an unlabelled photograph are all zero.
-    """
-    nats = -(labels.float() * logits.float().log_softmax(1)).sum(1)
-    return nats.sum() / (labels.sum(1) > 0).sum().clamp_min(1)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

@@ -43,12 +43,13 @@ class TrainConfig:
         steps: how long a run is if the command line does not say.
         learning_rate: after the warm-up and before the decay.
         optimizer: ``"adam"``, ``"adamw"``, ``"adadelta"``, ``"rmsprop"`` or ``"sgd"``.
-        betas: of Adam.
+        betas, eps: of Adam.
         momentum: of SGD.
         warmup: steps of linear warm-up.
         cooldown: share of the run, at its end, in which the rate falls to 1 % by half a cosine;
             1 is a cosine over the whole run, 0 a constant rate.
         milestones: step and factor of the rate from there on, e.g. ``((200_000, 0.316),)``.
+        lr_decay: factor on the rate, every step.
         weight_decay: decoupled with ``"adamw"``, else an L2 penalty; on matrices and kernels only.
         grad_clip: largest norm of the gradient; 0 for no limit.
         ema: decay of the averaged weights that are exported; 0 exports the last weights.
@@ -75,10 +76,12 @@ class TrainConfig:
     learning_rate: float = 1e-3
     optimizer: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
     momentum: float = 0.9
     warmup: int = 200
     cooldown: float = 1.0
     milestones: tuple[tuple[int, float], ...] = ()
+    lr_decay: float = 1.0
     weight_decay: float = 0.02
     grad_clip: float = 1.0
     ema: float = 0.999
@@ -135,6 +138,8 @@ class TrainConfig:
         for name, smallest in least.items():
             if not getattr(self, name) >= smallest:
                 raise SettingError(f"{name} is at least {smallest:g}, not {getattr(self, name)!r}")
+        if not 0 < self.lr_decay <= 1:
+            raise SettingError(f"lr_decay is above 0 and at most 1, not {self.lr_decay!r}")
         if not self.learning_rate > 0:
             raise SettingError(f"learning_rate is above 0, not {self.learning_rate!r}")
         for name in ("ema", "aspect_jitter", "momentum"):
@@ -278,6 +283,15 @@ def luma_graph(module: nn.Module, multiple: int, *outputs: str) -> Graph:
     return Graph(
         module, example, {"gray": {2: ("rows", multiple), 3: ("columns", multiple)}}, outputs
     )
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the labelled photographs, 0 where there are none.
+
+    Logits and probabilities are (N, classes); those of an unlabelled photograph are all zero.
+    """
+    nats = -(labels.float() * logits.float().log_softmax(1)).sum(1)
+    return nats.sum() / (labels.sum(1) > 0).sum().clamp_min(1)
 
 
 def scaled_lr_groups(

@@ -113,7 +113,7 @@ class BinsModel(ColorModel):
         decoding: what vividness means.
     """
 
-    decoding: ClassVar[Decoding] = Decoding()
+    decoding: Decoding = Decoding()
     centers: Tensor
     weights: Tensor
     corrected_weights: Tensor

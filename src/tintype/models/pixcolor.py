@@ -649,7 +649,6 @@ class PixColor(ColorModel):
         }
         return {
             "description": "PixColor, Guadarrama et al. 2017: many colorings of one photograph.",
-            "paper": self.paper,
             "space": "ycbcr",
             "kind": "sampler",
             "size": {"short_side": 224, "multiple": CELL},

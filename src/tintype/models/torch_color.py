@@ -6,6 +6,7 @@ linear-light sRGB, ``srgb`` gamma-encoded, ``gray`` gamma-encoded luma, all in [
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ _XYZ_OVER_WHITE = (
     (0.212671, 0.715160, 0.072169),
     (0.019334 / 1.08883, 0.119193 / 1.08883, 0.950227 / 1.08883),
 )
+_TO_RGB = np.linalg.inv(np.array(_XYZ_OVER_WHITE)).tolist()
 _BT601 = (0.299, 0.587, 0.114)
 _U_GAIN, _V_GAIN = 0.492, 0.877  # U = 0.492 (B - Y), V = 0.877 (R - Y), BT.601
 _CB_GAIN, _CR_GAIN = 1 / 1.772, 1 / 1.402  # full-range JPEG YCbCr
@@ -67,24 +69,38 @@ def linear_to_ab(linear: Tensor) -> Tensor:
         return torch.stack((500 * (fx - fy), 200 * (fy - fz)), 1)
 
 
+def lab_to_srgb(lab: Tensor) -> Tensor:
+    """Convert CIE Lab (N, 3, H, W), D65, to gamma-encoded RGB; out of gamut beyond [0, 1]."""
+    with torch.autocast(lab.device.type, enabled=False):
+        lightness, a, b = lab.float().unbind(1)
+        fy = (lightness + 16) / 116
+        xyz = f_to_y(torch.stack((fy + a / 500, fy, fy - b / 200), 1))
+        matrix = xyz.new_tensor(_TO_RGB)
+        return linear_to_srgb(torch.einsum("kc,nchw->nkhw", matrix, xyz))
+
+
 def linear_to_uv(linear: Tensor) -> Tensor:
     """Convert linear-light RGB, clipped to [0, 1], to analogue U, V (N, 2, H, W).
 
     U in [-0.436, 0.436] and V in [-0.615, 0.615], as `tintype.color.spaces.rgb_to_yuv` has them.
     """
-    blue_luma, red_luma = _differences(linear)
+    return srgb_to_uv(linear_to_srgb(linear.clamp(0, 1)))
+
+
+def srgb_to_uv(srgb: Tensor) -> Tensor:
+    """Convert gamma-encoded RGB (N, 3, H, W) to analogue U, V (N, 2, H, W)."""
+    blue_luma, red_luma = _differences(srgb)
     return torch.stack((_U_GAIN * blue_luma, _V_GAIN * red_luma), 1)
 
 
 def linear_to_cbcr(linear: Tensor) -> Tensor:
     """Convert linear-light RGB, clipped to [0, 1], to centered full-range Cb, Cr (N, 2, H, W)."""
-    blue_luma, red_luma = _differences(linear)
+    blue_luma, red_luma = _differences(linear_to_srgb(linear.clamp(0, 1)))
     return torch.stack((_CB_GAIN * blue_luma, _CR_GAIN * red_luma), 1)
 
 
-def _differences(linear: Tensor) -> tuple[Tensor, Tensor]:
+def _differences(srgb: Tensor) -> tuple[Tensor, Tensor]:
     """B - Y and R - Y of gamma-encoded colors."""
-    srgb = linear_to_srgb(linear.clamp(0, 1))
     luma = srgb_to_gray(srgb)[:, 0]
     return srgb[:, 2] - luma, srgb[:, 0] - luma
 

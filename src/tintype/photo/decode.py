@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 from PIL.GifImagePlugin import GifImageFile
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import jpeg, metadata, png, profiles, webp
+from tintype.photo import exif, jpeg, png, profiles, webp
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
 from tintype.photo.pillow import large_png_texts, no_pixel_limit
@@ -28,12 +28,11 @@ _READ_ELSEWHERE = {
     "APP2": (b"ICC_PROFILE\0",),
     "APP14": (b"Adobe",),
 }
-# Of H.273, those that look unlike sRGB.
-_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
-_TRANSFERS = {8: "a linear curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
+# Of H.273, those that look unlike sRGB and are not converted from.
+_UNREAD_PRIMARIES = {4: "NTSC (1953)", 8: "film", 10: "XYZ", 11: "DCI-P3"}
+_UNREAD_TRANSFERS = {9: "a log curve", 10: "a log curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
 _MAX_FRAMES = 100  # of an animation, until they are not counted any more
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
-_AVIF_HEAD = 1 << 16  # bytes within which an AVIF describes its pictures
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
 _SRGB_GAMMA, _SAME_GAMMA, _LEAST_GAMMA = 1 / 2.2, 0.02, 0.1
 
@@ -107,7 +106,7 @@ class ReadRequest(NamedTuple):
         """Refuse an animation."""
         count = 1
         if isinstance(image, GifImageFile):  # which knows only by looking
-            with suppress(EOFError):
+            with suppress(EOFError, OSError):  # one may be cut short
                 while count <= _MAX_FRAMES:
                     image.seek(count)
                     count += 1
@@ -158,13 +157,13 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
         request.leave_out(
             f"{contents.beyond:,} bytes behind the picture's end (a film?) are left out"
         )
-    exif = exif_block(image.info.get("exif"))
+    block = exif_block(image.info.get("exif"))
     dpi = image.info.get("dpi") if image.info.get("jfif_unit") in (1, 2) else None
     carried = Metadata(
-        exif=exif,
+        exif=block,
         xmp=image.info.get("xmp"),
         photoshop=photoshop or None,
-        dpi=dpi or metadata.resolution(metadata.exif_directory(exif)),
+        dpi=dpi or exif.dpi(block),
         comments=tuple(data for kind, data in image.applist if kind == "COM"),
         segments=tuple(segments),
     )
@@ -176,9 +175,15 @@ def _note_damage(
 ) -> None:
     """Note what is missing of a JPEG; refuse one of which nothing is there."""
     missing = jpeg.missing_share(data, contents, image)
+    emptied = jpeg.emptied_share(data, contents, image)
     if missing == 1 and not contents.progressive:
         raise ValueError("nothing of the picture is in it")
-    if missing and contents.progressive:
+    if emptied and (contents.progressive or contents.flat):
+        request.damaged("a part of its data is zeros")
+    elif emptied:
+        share = max(1, round(100 * emptied))
+        request.damaged(f"a part of its data is zeros, from where on the lower {share} % are wrong")
+    elif missing and contents.progressive:
         request.damaged("its finer detail is cut short")
     elif missing:
         request.damaged(f"the lower {max(1, round(100 * missing))} % are cut short")
@@ -212,8 +217,6 @@ def decode_png(request: ReadRequest) -> Decoded:
         request.damaged(contents.damage)
     if contents.beyond:
         request.leave_out(f"{contents.beyond:,} bytes behind the picture's end are left out")
-    if contents.space is not None:
-        _note_space(request, contents.space)
     if contents.dropped:
         request.leave_out(f"{contents.dropped} damaged or too long texts are left out")
     file = request.file if contents.plain else png.rebuilt(request.file, contents)
@@ -244,19 +247,21 @@ def decode_png(request: ReadRequest) -> Decoded:
         dpi=image.info.get("dpi"),
         chunks=contents.kept,
     )
-    return Decoded(pixels, False, _png_profile(image), carried, Encoding())
+    return Decoded(pixels, False, _png_profile(request, image, contents.space), carried, Encoding())
 
 
-def _png_profile(image: Image.Image) -> bytes | None:
-    """Return the profile of a PNG, or one that stands for the gamma it gives instead."""
+def _png_profile(
+    request: ReadRequest, image: Image.Image, space: tuple[int, int] | None
+) -> bytes | None:
+    """Return the profile of a PNG, or one that stands for the space or the gamma it names."""
     icc = image.info.get("icc_profile")
     gamma = image.info.get("gamma")
-    if icc or not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
-        return icc
-    if not _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA:
-        return None  # no picture's
-    space = "GRAY" if image.mode in ("1", "L", "LA", "I;16") else "RGB "
-    return profiles.make_profile(f"gamma {gamma:.4g}", space, (1 / gamma,))
+    if icc or space:
+        return icc or space_profile(request, *(space or ()))
+    if not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
+        return None
+    # Beyond these it is no picture's.
+    return profiles.gamma_profile(1 / gamma) if _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA else None
 
 
 def decode_webp(request: ReadRequest) -> Decoded:
@@ -284,45 +289,14 @@ def decode_webp(request: ReadRequest) -> Decoded:
     )
 
 
-def decode_avif(request: ReadRequest) -> Decoded:
-    """Read an AVIF, at 8 bits whatever it has: Pillow gives no more."""
-    from PIL.AvifImagePlugin import AvifImageFile
-
-    image = AvifImageFile(request.file)
-    request.check_size(*image.size)
-    request.refuse_frames(image)
-    image.load()
-    _note_space(request, _avif_space(request.file))
-    if is_high_bit_depth_avif(request.file):
-        request.leave_out("this AVIF is taken at 8 bits a channel, though it has more")
-    return Decoded(image, False, image.info.get("icc_profile"), plain_metadata(image), Encoding())
-
-
-def _avif_space(file: BinaryIO) -> tuple[int, int]:
-    """Return the numbers of an AVIF's primaries and transfer function; 2 where unspecified."""
-    file.seek(0)
-    head = file.read(_AVIF_HEAD)
-    at = head.find(b"colrnclx")
-    return struct.unpack_from(">2H", head, at + 8) if 0 <= at <= len(head) - 12 else (2, 2)
-
-
-def _note_space(request: ReadRequest, space: tuple[int, int]) -> None:
-    """Note a colour space (ITU-T H.273) that is not converted from."""
-    primaries, transfer = space
-    names = [
-        name for name in (_PRIMARIES.get(primaries), _TRANSFERS.get(transfer)) if name is not None
-    ]
-    if names:
-        request.notes.append(f"its colours are of {' and '.join(names)}: read as sRGB")
-
-
-def is_high_bit_depth_avif(file: BinaryIO) -> bool:
-    """Return whether an AVIF has 10 or 12 bits a channel, by the configuration of its codec."""
-    file.seek(0)
-    head = file.read(_AVIF_HEAD)
-    at = head.find(b"av1C")
-    # AV1 in ISOBMFF, section 2.3.3: tier, high_bitdepth and more in the third byte.
-    return at >= 0 and len(head) > at + 6 and bool(head[at + 6] & 0x40)
+def space_profile(request: ReadRequest, primaries: int, transfer: int) -> bytes | None:
+    """Return a profile for a colour space by its numbers in H.273; note one that has none."""
+    unread = [_UNREAD_PRIMARIES.get(primaries), _UNREAD_TRANSFERS.get(transfer)]
+    if any(unread):
+        names = " and ".join(name for name in unread if name)
+        request.notes.append(f"its colours are of {names}: read as sRGB")
+        return None
+    return profiles.h273_profile(primaries, transfer)
 
 
 def decode_bmp(request: ReadRequest) -> Decoded:
@@ -352,10 +326,10 @@ def _missing_bmp_bytes(image: ImageFile.ImageFile, file: BinaryIO) -> int:
 
 def plain_metadata(image: Image.Image) -> Metadata:
     """Return the EXIF, XMP and resolution that Pillow gives with an image."""
-    exif = exif_block(image.info.get("exif"))
+    block = exif_block(image.info.get("exif"))
     xmp = image.info.get("xmp")
-    dpi = image.info.get("dpi") or metadata.resolution(metadata.exif_directory(exif))
-    return Metadata(exif=exif, xmp=xmp.encode() if isinstance(xmp, str) else xmp, dpi=dpi)
+    dpi = image.info.get("dpi") or exif.dpi(block)
+    return Metadata(exif=block, xmp=xmp.encode() if isinstance(xmp, str) else xmp, dpi=dpi)
 
 
 def exif_block(block: bytes | None) -> bytes | None:

@@ -8,6 +8,7 @@ import importlib.util
 from tintype.errors import UnreadablePhotoError
 from tintype.photo.decode import Decoded, ReadRequest, plain_metadata
 from tintype.photo.encoding import Encoding
+from tintype.photo.pillow import load_partly
 
 
 def decode_gif(request: ReadRequest) -> Decoded:
@@ -17,7 +18,8 @@ def decode_gif(request: ReadRequest) -> Decoded:
     image = GifImageFile(request.file)
     request.check_size(*image.size)
     request.refuse_frames(image)
-    image.load()
+    if load_partly(image):
+        request.damaged("its end is missing")
     request.leave_out("a GIF is written as PNG")
     carried = plain_metadata(image)
     if image.info.get("comment"):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
-from tintype.photo import ifd, metadata, tiff
+from tintype.photo import exif, ifd, photoshop, tiff
 from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.encoding import Encoding
 from tintype.photo.metadata import Metadata
-from tintype.photo.pillow import no_pixel_limit
+from tintype.photo.pillow import load_partly, no_pixel_limit
 from tintype.photo.planes import Pixels
-from tintype.photo.tiff_samples import are_readable, read_samples
+from tintype.photo.tiff_samples import are_readable, missing_bytes, read_samples
 from tintype.photo.tiff_source import choose_page
 
 _STRIP_PIXELS = 1 << 20
@@ -38,6 +40,9 @@ def decode_tiff(request: ReadRequest) -> Decoded:
     request.check_size(width, height)
     _check_values(request, page)
     carried = _metadata(page)
+    note = page.maker_note()
+    if note and not ifd.is_near(note):
+        request.leave_out("the maker's note is moved, and what it says of places in it gets wrong")
     entry = page.entries.get(tiff.ICC)
     icc = entry.value if entry else None
     encoding = Encoding(compression=page.number(tiff.COMPRESSION, tiff.NONE))
@@ -85,14 +90,20 @@ def _check_values(request: ReadRequest, page: ifd.Directory) -> None:
 def _read_by_pillow(request: ReadRequest, page: ifd.Directory) -> Image.Image:
     from PIL.TiffImagePlugin import TiffImageFile
 
-    request.file.seek(0)
+    file, missing = request.file, missing_bytes(request.file, page)
+    if missing > 0:
+        request.damaged("its end is missing")
+        file.seek(0)
+        file = io.BytesIO(file.read() + bytes(missing))
+    file.seek(0)
     with no_pixel_limit:
-        image = TiffImageFile(request.file)
+        image = TiffImageFile(file)
         for number in range(64):
             if image.tag_v2._offset == page.offset:
                 break
             image.seek(number + 1)
-        image.load()
+        if load_partly(image) and missing <= 0:
+            request.damaged("its pixels are not whole")
     if image.mode in ("I", "F", "LAB"):
         kind = {"LAB": "CIE Lab", "I": "32-bit whole"}.get(image.mode, "floating-point")
         raise UnreadablePhotoError(
@@ -111,12 +122,12 @@ def _metadata(directory: ifd.Directory) -> Metadata:
         return entry.value if entry else None
 
     own = directory.without(tiff.STRUCTURE)
-    photoshop, iptc = value(tiff.PHOTOSHOP), value(tiff.IPTC)
+    resources, iptc = value(tiff.PHOTOSHOP), value(tiff.IPTC)
     return Metadata(
         exif=ifd.build_block(own) if own.entries or own.children else None,
         xmp=value(tiff.XMP),
-        photoshop=metadata.with_iptc(photoshop, iptc) if iptc else photoshop,
-        dpi=metadata.resolution(own),
+        photoshop=photoshop.with_iptc(resources, iptc) if iptc else resources,
+        dpi=exif.resolution(own),
     )
 
 

@@ -6,7 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tintype.errors import UnwritablePhotoError
-from tintype.photo import ifd, jpeg2000, metadata, png, tiff
+from tintype.photo import exif, ifd, jpeg2000, png, tiff, xmp
 from tintype.photo.encoding import Format
+from tintype.photo.jpeg import matching_chroma_table
+from tintype.photo.picture import Picture
 from tintype.photo.pillow import no_warnings
 from tintype.photo.planes import Pixels
 from tintype.photo.profiles import srgb_gray_profile, srgb_profile
-from tintype.photo.quantization import matching_chroma_table
-
-if TYPE_CHECKING:
-    from tintype.photo.photo import Photo
 
 _QUALITY = 95
 _MAX_SIDE: dict[Format, int] = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768}
@@ -32,7 +30,7 @@ _MAX_EXIF, _MAX_XMP, _MAX_PHOTOSHOP, _MAX_COMMENT = 65527, 65504, 65519, 65533
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 
 
-def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
+def encode(photo: Picture, format: Format, file: BinaryIO) -> tuple[str, ...]:
     """Write a photograph in a format.
 
     Args:
@@ -54,7 +52,7 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
             f"{photo.width} × {photo.height}: choose PNG or TIFF"
         )
     notes: list[str] = []
-    if photo.bit_depth == 16 and format not in ("PNG", "TIFF"):
+    if photo.bit_depth == 16 and format not in ("PNG", "TIFF") and not _is_deep(photo, format):
         notes.append(f"{format} holds 8 bits a channel: the photograph's 16 were rounded")
     carried = photo.metadata
     if carried.photoshop and format not in ("JPEG", "TIFF"):
@@ -78,13 +76,13 @@ def encode(photo: Photo, format: Format, file: BinaryIO) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _write_jpeg(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     carried, encoding = photo.metadata, photo.encoding
-    exif = metadata.shrink_exif(carried.exif, _MAX_EXIF) if carried.exif else None
-    if carried.exif and exif != carried.exif:
+    block = exif.shrunk(carried.exif, _MAX_EXIF) if carried.exif else None
+    if carried.exif and block != carried.exif:
         notes.append("JPEG holds 64 KB of EXIF: larger parts are left out")
-    xmp = metadata.shrink_xmp(carried.xmp, _MAX_XMP) if carried.xmp else None
-    if carried.xmp and not xmp:
+    packet = xmp.shrunk(carried.xmp, _MAX_XMP) if carried.xmp else None
+    if carried.xmp and not packet:
         notes.append("JPEG holds 64 KB of XMP: the packet is longer and is left out")
     segments = [_segment(0xFE, comment[:_MAX_COMMENT]) for comment in carried.comments]
     photoshop = carried.photoshop or b""
@@ -100,8 +98,8 @@ def _write_jpeg(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         "JPEG",
         subsampling="4:4:4",
         progressive=encoding.progressive,
-        exif=b"Exif\0\0" + exif if exif else b"",
-        xmp=xmp or b"",
+        exif=b"Exif\0\0" + block if block else b"",
+        xmp=packet or b"",
         dpi=carried.dpi or (0, 0),
         icc_profile=_profile(photo),
         extra=b"".join([*segments, *carried.segments]),
@@ -113,7 +111,7 @@ def _segment(marker: int, data: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
 
 
-def _flatten_alpha(photo: Photo, notes: list[str]) -> Image.Image:
+def _flatten_alpha(photo: Picture, notes: list[str]) -> Image.Image:
     """Lay the picture over white where it has transparency."""
     image = _image(photo)
     if photo.alpha is None:
@@ -126,7 +124,7 @@ def _flatten_alpha(photo: Photo, notes: list[str]) -> Image.Image:
     return paper
 
 
-def _write_png(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _write_png(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
     chunks = list(carried.chunks)
     if carried.xmp:
@@ -140,6 +138,9 @@ def _write_png(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         size = photo.width, photo.height
         png.write_16(file, size, _strips(photo), _channels(photo), first + chunks)
         return
+    # Photographs have few repeats to find: of the level's default, a third of the time and no more
+    # bytes.
+    effort = {"compress_type": zlib.Z_RLE} if photo.colors is None else {"compress_level": 3}
     info = PngInfo()
     for kind, data in chunks:
         info.add(kind, data)
@@ -150,10 +151,11 @@ def _write_png(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         dpi=carried.dpi,
         icc_profile=_profile(photo),
         pnginfo=info,
+        **effort,
     )
 
 
-def _write_webp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _write_webp(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
     lossy = photo.format in ("JPEG", "AVIF") or (
         photo.format == "WEBP" and not photo.encoding.lossless
@@ -166,16 +168,15 @@ def _write_webp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         quality=_QUALITY if lossy else 50,
         # Colours under full transparency are part of what was there.
         exact=True,
-        exif=metadata.exif_with_resolution(carried.exif, carried.dpi) or b"",
+        exif=exif.with_resolution(carried.exif, carried.dpi) or b"",
         xmp=carried.xmp or b"",
         icc_profile=srgb_profile(),
     )
 
 
-def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _write_avif(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
-    exif = _parsable_exif(photo, notes)
-    exif = metadata.exif_with_resolution(exif, carried.dpi)
+    block = exif.with_resolution(_parsable_exif(photo, notes), carried.dpi)
     _color_image(photo).save(
         file,
         "AVIF",
@@ -186,17 +187,17 @@ def _write_avif(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
         speed=8,
         # One thread gives other bytes than several, and several always the same.
         max_threads=4,
-        exif=metadata.without_orientation(exif) if exif else b"",
+        exif=exif.without_orientation(block) if block else b"",
         xmp=carried.xmp or b"",
         icc_profile=srgb_profile(),
     )
 
 
-def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _write_tiff(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
-    known = metadata.exif_directory(_parsable_exif(photo, notes))
+    known = exif.parse(_parsable_exif(photo, notes))
     tags = known.without(tiff.STRUCTURE) if known else ifd.Directory("<")
-    metadata.set_resolution(tags, carried.dpi)
+    exif.set_resolution(tags, carried.dpi)
     for tag, kind, value in (
         (tiff.XMP, ifd.BYTE, carried.xmp),
         (tiff.PHOTOSHOP, ifd.BYTE, carried.photoshop),
@@ -211,15 +212,15 @@ def _write_tiff(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     tiff.write(file, size, _strips(photo), _channels(photo), compression, tags)
 
 
-def _parsable_exif(photo: Photo, notes: list[str]) -> bytes | None:
+def _parsable_exif(photo: Picture, notes: list[str]) -> bytes | None:
     """Return the EXIF block, unless it is too damaged for a format that takes it apart."""
-    if photo.metadata.exif and not metadata.exif_directory(photo.metadata.exif):
+    if photo.metadata.exif and not exif.parse(photo.metadata.exif):
         notes.append("the EXIF is damaged and is left out")
         return None
     return photo.metadata.exif
 
 
-def _write_bmp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _write_bmp(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     carried = photo.metadata
     if carried.exif or carried.xmp:
         notes.append("BMP has no place for EXIF and XMP")
@@ -246,15 +247,21 @@ def _write_bmp(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
     file.write(image.tobytes("raw", "BGR" if channels == 3 else "BGRA", stride, -1))
 
 
-def _write_jpeg2000(photo: Photo, file: BinaryIO, notes: list[str]) -> None:
+def _is_deep(photo: Picture, format: Format) -> bool:
+    """Tell whether a photograph is written as a JPEG 2000 of 16 bits: Pillow has gray alone."""
+    return format == "JPEG2000" and photo.gray.itemsize == 2 and _channels(photo) == 1
+
+
+def _write_jpeg2000(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     encoded = io.BytesIO()
-    image = _image(photo)
+    deep = _is_deep(photo, "JPEG2000")
+    image = Image.fromarray(photo.gray) if deep else _image(photo)
     # Reversible: every pixel is kept.
     image.save(encoded, "JPEG2000", irreversible=False, mct=int(photo.colors is not None))
     file.write(jpeg2000.with_boxes(encoded.getvalue(), photo.metadata))
 
 
-_WRITERS: dict[Format, Callable[[Photo, BinaryIO, list[str]], None]] = {
+_WRITERS: dict[Format, Callable[[Picture, BinaryIO, list[str]], None]] = {
     "JPEG": _write_jpeg,
     "PNG": _write_png,
     "WEBP": _write_webp,
@@ -269,20 +276,20 @@ def _pixels_per_metre(dpi: tuple[float, float]) -> tuple[int, int]:
     return round(dpi[0] / 0.0254), round(dpi[1] / 0.0254)
 
 
-def _profile(photo: Photo) -> bytes:
+def _profile(photo: Picture) -> bytes:
     return srgb_gray_profile() if photo.colors is None else srgb_profile()
 
 
-def _channels(photo: Photo) -> int:
+def _channels(photo: Picture) -> int:
     return (1 if photo.colors is None else 3) + (photo.alpha is not None)
 
 
-def _pixels(photo: Photo) -> Pixels:
+def _pixels(photo: Picture) -> Pixels:
     """Return the gray or the colours that are written."""
     return photo.gray if photo.colors is None else photo.colors
 
 
-def _image(photo: Photo) -> Image.Image:
+def _image(photo: Picture) -> Image.Image:
     """Return the photograph at 8 bits, of mode L, LA, RGB or RGBA."""
     picture = _to_8_bit(_pixels(photo))
     if photo.alpha is not None:
@@ -290,7 +297,7 @@ def _image(photo: Photo) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(picture))
 
 
-def _color_image(photo: Photo) -> Image.Image:
+def _color_image(photo: Picture) -> Image.Image:
     """Return the photograph at 8 bits, of mode RGB or RGBA, for a format that knows no gray."""
     image = _image(photo)
     return image if photo.colors is not None else image.convert(image.mode.replace("L", "RGB"))
@@ -303,7 +310,7 @@ def _to_8_bit(values: Pixels) -> NDArray[np.uint8]:
     return np.rint(np.arange(65536) / 257).astype(np.uint8)[values]
 
 
-def _strips(photo: Photo) -> Iterator[Pixels]:
+def _strips(photo: Picture) -> Iterator[Pixels]:
     """Yield the photograph's rows in order, (rows, W, channels) at a time, at its own depth."""
     picture = _pixels(photo)
     rows = tiff.strip_rows(photo.width, _channels(photo), picture.itemsize)

@@ -8,18 +8,21 @@ written.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
 EXIF_POINTER = 0x8769
 GPS_POINTER = 0x8825
 INTEROP_POINTER = 0xA005
+MAKER_NOTE = 0x927C
 POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROP_POINTER)
 # Which directories may hold which: a file that points elsewhere cannot lead round in circles.
 CHILDREN = {None: (EXIF_POINTER, GPS_POINTER), EXIF_POINTER: (INTEROP_POINTER,)}
 
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_SHORT, SIGNED_LONG = 1, 3, 4, 5, 7, 8, 9
+
+# A maker's note that stands further back is moved.
+_MAX_NOTE_OFFSET = 1 << 16
 
 # 129 is UTF-8 text (Exif 3.0).
 _TYPE_SIZES = {
@@ -41,11 +44,25 @@ _NUMBER_FORMATS = {
 
 
 class Entry(NamedTuple):
-    """A tag's value: its TIFF type, how many values, and their bytes in the directory's order."""
+    """A tag's value: its TIFF type, how many values, and their bytes in the directory's order.
+
+    A maker's note knows where it stands, and must be written there: offsets in it count from the
+    beginning of the file, and nobody else can correct them.
+    """
 
     type: int
     length: int
     value: bytes
+    at: int | None = None
+
+
+class Slot(NamedTuple):
+    """Where a tag stands in a file: for changes in place, which leave every offset in it true."""
+
+    tag: int
+    type: int
+    length: int
+    position: int  # of the bytes that hold the value or its offset
 
 
 @dataclass
@@ -62,6 +79,7 @@ class Directory:
     Attributes:
         order: byte order of every value, ``"<"`` or ``">"``.
         entries: values by tag, without the pointers to other directories.
+        slots: where each of its tags stands that was read, pointers and repeated ones too.
         children: the EXIF, GPS and interoperability directories by the tag that points to them.
         next: offset of the directory after this one, 0 for the last.
         offset: where it stands itself.
@@ -69,6 +87,7 @@ class Directory:
 
     order: str
     entries: dict[int, Entry] = field(default_factory=dict)
+    slots: list[Slot] = field(default_factory=list)
     children: dict[int, Directory] = field(default_factory=dict)
     next: int = 0
     offset: int = 0
@@ -106,6 +125,25 @@ class Directory:
     def set_bytes(self, tag: int, kind: int, value: bytes) -> None:
         """Set a tag to bytes, as BYTE or UNDEFINED."""
         self.entries[tag] = Entry(kind, len(value), value)
+
+    def with_all_below(self) -> list[Directory]:
+        """Return this directory and those below it."""
+        return [self, *(each for one in self.children.values() for each in one.with_all_below())]
+
+    def maker_note(self) -> Entry | None:
+        """Return the maker's note that must stand at its place; None where there is none."""
+        below = self.children.get(EXIF_POINTER)
+        note = below.entries.get(MAKER_NOTE) if below else None
+        return note if note and note.at is not None else None
+
+    def with_moved_note(self) -> Directory:
+        """Return a copy whose maker's note may stand anywhere."""
+        note = self.maker_note()
+        if note is None:
+            return self
+        below = self.children[EXIF_POINTER]
+        below = replace(below, entries={**below.entries, MAKER_NOTE: note._replace(at=None)})
+        return replace(self, children={**self.children, EXIF_POINTER: below})
 
     def without(self, tags: frozenset[int]) -> Directory:
         """Return a copy that lacks some tags."""
@@ -181,8 +219,10 @@ def read_directory(
         raise ValueError(f"no TIFF directory at byte {offset}")
     for start in range(0, count * (entry_size + inline), entry_size + inline):
         name, kind, length = struct.unpack_from(order + entry_format, table, start)
+        position = offset + counter_size + start + entry_size
+        directory.slots.append(Slot(name, kind, length, position))
         value = table[start + entry_size : start + entry_size + inline]
-        size = _TYPE_SIZES.get(kind, 0) * length
+        size, at = _TYPE_SIZES.get(kind, 0) * length, None
         if name in POINTERS:
             wide = "Q" if big and kind in (16, 18) else "I"
             (pointers[name],) = struct.unpack_from(order + wide, value)
@@ -195,7 +235,8 @@ def read_directory(
             file.seek(at)
             value = file.read(size)
         if size:
-            directory.entries.setdefault(name, Entry(kind, length, value[:size]))
+            at = at if name == MAKER_NOTE and tag == EXIF_POINTER else None
+            directory.entries.setdefault(name, Entry(kind, length, value[:size], at))
     if len(table) == table_size:
         (directory.next,) = struct.unpack_from(order + pointer_format, table, table_size - inline)
     for name in CHILDREN.get(tag, ()):
@@ -209,7 +250,10 @@ def read_directory(
 
 
 def build(directory: Directory, base: int) -> bytes:
-    """Lay a directory and its children out as bytes that will stand at the even offset ``base``."""
+    """Lay a directory and its children out as bytes that will stand at the even offset ``base``.
+
+    A maker's note that must stand at its place is not among them.
+    """
     order = directory.order
     tags = sorted({*directory.entries, *directory.children})
     values_at = base + 2 + 12 * len(tags) + 4
@@ -221,8 +265,10 @@ def build(directory: Directory, base: int) -> bytes:
             kind, count, value = LONG, 1, struct.pack(order + "I", at)
             values += build(directory.children[tag], at)
         else:
-            kind, count, value = _classic(directory.entries[tag], order)
-            if len(value) > 4:
+            kind, count, value, pinned = _classic(directory.entries[tag], order)
+            if pinned is not None:
+                value = struct.pack(order + "I", pinned)
+            elif len(value) > 4:
                 values += value
                 value = struct.pack(order + "I", at)
         values += b"\0" * (len(values) % 2)
@@ -245,24 +291,23 @@ def _classic(entry: Entry, order: str) -> Entry:
 
 def build_block(directory: Directory) -> bytes:
     """Lay a directory out as a block of its own: TIFF header and directory, as EXIF is."""
+    directory, start = with_header_room(directory)
     mark = b"II" if directory.order == "<" else b"MM"
-    return mark + struct.pack(directory.order + "HI", 42, 8) + build(directory, 8)
+    head = mark + struct.pack(directory.order + "HI", 42, len(start))
+    return head + start[8:] + build(directory, len(start))
 
 
-class Slot(NamedTuple):
-    """Where a tag stands in a block: for changes in place, which leave every offset in it true."""
-
-    tag: int
-    type: int
-    length: int
-    position: int  # of the four bytes that hold the value or its offset
+def is_near(note: Entry) -> bool:
+    """Tell whether a maker's note stands where any file has room for it."""
+    return note.at is not None and 8 <= note.at <= _MAX_NOTE_OFFSET
 
 
-def slots(block: bytes | bytearray, offset: int, order: str) -> Iterator[Slot]:
-    """Yield the entries of the directory at an offset of a block, as far as they are whole."""
-    if offset + 2 > len(block):
-        return
-    (count,) = struct.unpack_from(order + "H", block, offset)
-    for start in range(offset + 2, min(offset + 2 + 12 * count, len(block) - 11), 12):
-        tag, kind, length = struct.unpack_from(order + "HHI", block, start)
-        yield Slot(tag, kind, length, start + 8)
+def with_header_room(directory: Directory) -> tuple[Directory, bytes]:
+    """Return a directory to be written, and the beginning of its file, up to an even offset.
+
+    That is room for a header, and the maker's note if it must stand at its place.
+    """
+    note = directory.maker_note()
+    if note is None or note.at is None or not is_near(note):
+        return directory.with_moved_note(), bytes(8)
+    return directory, bytes(note.at) + note.value + bytes((note.at + len(note.value)) % 2)

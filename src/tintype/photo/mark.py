@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 _SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _EMPTY = (
@@ -14,6 +15,7 @@ _EMPTY = (
 _OWN_SOURCE = re.compile(
     rb"(Iptc4xmpExt:DigitalSourceType\s*=\s*[\"']|<Iptc4xmpExt:DigitalSourceType\s*>)[^\"'<]*"
 )
+_AGENT = b"stEvt:softwareAgent='"
 _OWN_HISTORY = re.compile(rb"(<xmpMM:History\b.*?)(</rdf:Seq\s*>)", re.DOTALL)
 
 
@@ -35,7 +37,7 @@ def marked(xmp: bytes | None, maker: str) -> bytes:
     line = (
         b"<rdf:li xmlns:stEvt='http://ns.adobe.com/xap/1.0/sType/ResourceEvent#'"
         b" stEvt:action='edited' stEvt:changed='/' stEvt:parameters='colorized'"
-        b" stEvt:softwareAgent='%b'/>" % maker.encode()
+        b" %b%b'/>" % (_AGENT, maker.encode())
     )
     added = b""
     if _OWN_HISTORY.search(packet):
@@ -56,3 +58,8 @@ def marked(xmp: bytes | None, maker: str) -> bytes:
         )
         packet = packet[:end] + description + packet[end:]
     return packet
+
+
+def is_marked(path: Path) -> bool:
+    """Return whether a file has the mark of any version: XMP is plain in every format."""
+    return _AGENT + b"tintype " in path.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -18,48 +18,23 @@ from tintype.photo.decode import Decoded, ReadRequest, jpeg_encoding, plain_meta
 from tintype.photo.encoding import Encoding, Format
 from tintype.photo.metadata import Metadata
 from tintype.photo.orientation import turn_upright
-from tintype.photo.planes import Kind, Pixels, image_to_planes, samples_to_planes
+from tintype.photo.picture import Picture
+from tintype.photo.planes import Pixels, image_to_planes, samples_to_planes
 from tintype.photo.read import errors_translated, read
 from tintype.photo.source import Source, open_source
+from tintype.photo.toning import UNEVEN
 
 #: Pixels of the largest picture that is opened unless a caller says otherwise.
 DEFAULT_MAX_PIXELS = 250_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Photo:
+class Photo(Picture):
     """One photograph, upright and in sRGB; open it with `Photo.open`.
 
-    Arrays are read-only and shared between a photograph and its coloured version.
-
-    Attributes:
-        gray: the luminance (H, W), 8 or 16 bits: the pixels themselves of a gray picture, BT.601
-            luma of any other. A coloured version keeps that of its original.
-        colors: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
-        alpha: (H, W), 0 transparent; None where the picture has no transparency.
-        kind: whether the file was gray, gray with a cast (``"toned"``) or in colour.
-        format: the file's format, of a GIF or HEIC the one it is written in; None for a picture
-            made in memory.
-        encoding: how the file stored it.
-        metadata: EXIF, XMP and the rest, true of the upright picture.
-        profile: the name of the profile it was converted from; None where it was sRGB already.
-        path: the file; None for bytes, open files and pipes.
-        notes: what could not be read or done as the file asks, in words.
-        left_out: those of the notes that tell of something in the file that is not in here, like
-            layers or more pictures: replacing the file would lose it.
+    Arrays are read-only and shared between a photograph and its coloured version. What it has
+    stands in `Picture`.
     """
-
-    gray: Pixels
-    colors: Pixels | None = None
-    alpha: Pixels | None = None
-    kind: Kind = "gray"
-    format: Format | None = None
-    encoding: Encoding = field(default_factory=Encoding)
-    metadata: Metadata = field(default_factory=Metadata)
-    profile: str | None = None
-    path: Path | None = None
-    notes: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -173,21 +148,6 @@ class Photo:
         )
         return _build_photo(decoded, None, None, True, [])
 
-    @property
-    def width(self) -> int:
-        """Columns of pixels."""
-        return self.gray.shape[1]
-
-    @property
-    def height(self) -> int:
-        """Rows of pixels."""
-        return self.gray.shape[0]
-
-    @property
-    def bit_depth(self) -> int:
-        """Bits a channel, 8 or 16."""
-        return 8 * (self.gray if self.colors is None else self.colors).itemsize
-
     def luminance(self) -> NDArray[np.float32]:
         """Return the gray value of every pixel in [0, 1], gamma-encoded as in sRGB, (H, W)."""
         white = np.float32(np.iinfo(self.gray.dtype).max)
@@ -295,6 +255,7 @@ def _build_photo(
         planes = image_to_planes(pixels, decoded.icc, keep, notes)
     else:
         planes = samples_to_planes(pixels, decoded.icc, keep, notes)
+    unsure = (UNEVEN,) if planes.uneven else ()
     height, width = planes.gray.shape
     return Photo(
         gray=_read_only(planes.gray),
@@ -308,8 +269,8 @@ def _build_photo(
         ),
         profile=planes.profile,
         path=path,
-        notes=tuple(notes),
-        left_out=tuple(left_out),
+        notes=(*notes, *unsure),
+        left_out=(*left_out, *unsure),
     )
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 # Bytes of pixels handed over at a time.
 _STRIP_BYTES = 1 << 20
@@ -63,6 +63,26 @@ large_png_texts = _SharedContext(lambda: _set(PngImagePlugin, "MAX_TEXT_CHUNK", 
 no_pixel_limit = _SharedContext(lambda: _set(Image, "MAX_IMAGE_PIXELS", None))
 #: Warnings are off inside: Pillow's are about metadata, which is read here without its help.
 no_warnings = _SharedContext(_without_warnings)
+
+
+def load_partly(image: ImageFile.ImageFile) -> str | None:
+    """Load an image as far as it goes, and return what is wrong with the rest; None for nothing.
+
+    Pillow's switch for this would change every picture that another thread opens meanwhile.
+
+    Raises:
+        OSError: nothing of it can be loaded.
+    """
+    try:
+        image.load()
+    except OSError as error:
+        if image._im is None:
+            raise
+        if image.tile:  # it stopped before the end, else behind it
+            image.tile = []
+            image.load_end()
+        return " ".join(str(error).split())
+    return None
 
 
 def image_to_array(image: Image.Image) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ sepia print is a gray picture with a cast.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from PIL import Image
 
 from tintype.photo import profiles
 from tintype.photo.pillow import image_to_array
+from tintype.photo.toning import Kind, classify
 
-Kind = Literal["gray", "toned", "color"]
 Pixels = NDArray[np.uint8 | np.uint16]
 
 # Luma in 16 fractional bits, as Pillow computes it: a neutral colour gives its own level exactly.
@@ -23,11 +23,6 @@ _LUMA = (19595, 38470, 7471)
 
 # A picture is looked at in about this size to tell whether its colour is more than a cast.
 _THUMBNAIL_SIDE = 192
-# Chroma in levels of 255: what a JPEG's rounding makes of gray; and how far the chroma of a toned
-# print strays from the one chroma that belongs to each gray.
-_MAX_NEUTRAL_CHROMA, _MAX_TONED_DEVIATION = 2.5, 3.0
-# A stamp or a mark in colour on a gray picture: so much chroma at more than so many places.
-_STAMP_CHROMA, _MAX_STAMP_PIXELS = 12.0, 8
 
 _STRIP_PIXELS = 1 << 20
 
@@ -41,6 +36,7 @@ class Planes(NamedTuple):
             they were not asked for.
         alpha: (H, W), of the same depth; None where the picture has none.
         kind: whether it was gray, gray with a cast, or in colour.
+        uneven: whether the cast varies, so that it may be in colour after all.
         profile: the name of the profile it was converted from; None where it was sRGB or had none.
     """
 
@@ -48,6 +44,7 @@ class Planes(NamedTuple):
     colors: Pixels | None
     alpha: Pixels | None
     kind: Kind
+    uneven: bool
     profile: str | None
 
 
@@ -73,12 +70,12 @@ def image_to_planes(
             image = image.convert("L" if image.mode == "1" else "RGB")
     if image.mode == "L":
         gray, profile = _gray_to_srgb(image_to_array(image), icc, notes)
-        return Planes(gray, None, alpha, "gray", profile)
+        return Planes(gray, None, alpha, "gray", False, profile)
     image, profile = image_to_srgb(image, icc, notes)
     gray = image_to_array(image.convert("L"))
-    kind = _classify(np.asarray(image.reduce(_reduction(image.size))))
+    kind, uneven = classify(np.asarray(image.reduce(_reduction(image.size))))
     colors = image_to_array(image) if keep_colors else None
-    return Planes(gray, _none_if_neutral(colors, kind), alpha, kind, profile)
+    return Planes(gray, _none_if_neutral(colors, kind), alpha, kind, uneven, profile)
 
 
 def samples_to_planes(
@@ -94,7 +91,7 @@ def samples_to_planes(
     alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None
     if channels < 3:
         gray, profile = _gray_to_srgb(np.ascontiguousarray(samples[..., 0]), icc, notes)
-        return Planes(gray, None, alpha, "gray", profile)
+        return Planes(gray, None, alpha, "gray", False, profile)
     colors = samples[..., :3]
     profile = None
     if icc:
@@ -104,10 +101,10 @@ def samples_to_planes(
                 profile = profiles.profile_name(icc)
         except profiles.ProfileError as error:
             notes.append(_profile_note(error))
-    kind = _classify(_thumbnail_16_bit(colors))
+    kind, uneven = classify(_thumbnail_16_bit(colors))
     gray = rgb16_to_luma(colors)
     own = np.ascontiguousarray(colors) if keep_colors else None
-    return Planes(gray, _none_if_neutral(own, kind), alpha, kind, profile)
+    return Planes(gray, _none_if_neutral(own, kind), alpha, kind, uneven, profile)
 
 
 def rgb16_to_luma(colors: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -182,26 +179,3 @@ def _profile_note(error: profiles.ProfileError) -> str:
 
 def _reduction(size: tuple[int, int]) -> int:
     return max(1, min(size) // _THUMBNAIL_SIDE)
-
-
-def _classify(colors: NDArray[np.generic]) -> Kind:
-    """Tell whether a small picture (H, W, 3), in values of 255, is gray, toned or in colour.
-
-    In a toned print every gray has its own chroma, all over the picture: what is left when the
-    mean chroma of each gray is taken away is grain and stains.
-    """
-    r, g, b = np.moveaxis(colors.astype(np.float32).reshape(-1, 3), -1, 0)
-    luma = 0.299 * r + 0.587 * g + 0.114 * b
-    chroma = np.stack([0.564 * (b - luma), 0.713 * (r - luma)])
-    strength = np.abs(chroma).max(axis=0)
-    if np.quantile(strength, 0.995) <= _MAX_NEUTRAL_CHROMA:
-        return (
-            "gray" if np.count_nonzero(strength > _STAMP_CHROMA) <= _MAX_STAMP_PIXELS else "color"
-        )
-    gray_class = (luma / 8).astype(np.intp)
-    count = np.maximum(np.bincount(gray_class), 1)
-    variance = 0.0
-    for plane in chroma:
-        mean = np.bincount(gray_class, weights=plane) / count
-        variance += float(np.mean((plane - mean[gray_class]) ** 2))
-    return "toned" if variance**0.5 <= _MAX_TONED_DEVIATION else "color"

@@ -1,5 +1,7 @@
 """ICC profiles: into sRGB on the way in, and the sRGB profiles embedded on the way out.
 
+The two that are embedded are made by tests/photo/srgb.py, and free of copyright.
+
 8-bit colour goes through Little CMS, which Pillow brings; gray and 16-bit colour are computed here,
 in full precision (ICC.1:2010, sections 7.2, 8.3, 8.4 and F.3).
 """
@@ -10,6 +12,7 @@ import io
 import struct
 from collections.abc import Callable
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +25,23 @@ from tintype.photo.icc import lut_to_xyz, read_tone_curve
 if TYPE_CHECKING:
     from PIL import ImageCms
 
-# The sRGB primaries and white adapted to the D50 of the profile connection space (Bradford).
-_PRIMARIES = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
-_D50 = (0.96420, 1.0, 0.82491)
-_ADAPTATION = (1.04791, 0.02293, -0.05020, 0.02960, 0.99046, -0.01707, -0.00925, 0.01506, 0.75179)
+Colorants = tuple[tuple[float, ...], ...]
+
+# The sRGB primaries adapted to the D50 of the profile connection space (Bradford).
+_PRIMARIES: Colorants = (
+    (0.43607, 0.22249, 0.01392),
+    (0.38515, 0.71687, 0.09708),
+    (0.14307, 0.06061, 0.71410),
+)
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+# Other primaries of ITU-T H.273, adapted likewise; and its transfer functions that are powers.
+_BT2020 = ((0.67348, 0.27904, -0.00193), (0.16567, 0.67534, 0.02998), (0.12505, 0.04561, 0.79686))
+_P3 = ((0.51512, 0.24119, -0.00105), (0.29198, 0.69224, 0.04188), (0.15711, 0.06657, 0.78408))
+_H273_PRIMARIES: dict[int, tuple[str, Colorants]] = {
+    9: ("BT.2020", _BT2020),
+    12: ("Display P3", _P3),
+}
+_H273_GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 # Rows converted at a time: temporaries stay small beside the picture.
 _STRIP_PIXELS = 1 << 20
@@ -40,53 +55,43 @@ class ProfileError(Exception):
 
 @cache
 def srgb_profile() -> bytes:
-    """Return the sRGB profile written into colour pictures; the same bytes on every machine."""
-    return make_profile("sRGB", "RGB ", _SRGB_CURVE)
+    """Return the sRGB profile written into colour pictures."""
+    return Path(__file__).with_name("srgb.icc").read_bytes()
 
 
 @cache
 def srgb_gray_profile() -> bytes:
     """Return the profile of gray pictures in sRGB's curve."""
-    return make_profile("sRGB gray", "GRAY", _SRGB_CURVE)
+    return Path(__file__).with_name("srgb_gray.icc").read_bytes()
 
 
-def make_profile(name: str, space: str, curve: tuple[float, ...]) -> bytes:
-    """Make a version 4 display profile with sRGB's primaries.
+def gamma_profile(gamma: float) -> bytes:
+    """Return a profile of sRGB's primaries and a power of the stored values as their light."""
+    return _changed_srgb(f"gamma {1 / gamma:.4g}", _PRIMARIES, gamma)
 
-    Args:
-        name: the description.
-        space: ``"RGB "`` or ``"GRAY"``.
-        curve: either (gamma,) or the five numbers g, a, b, c, d of a parametric curve:
-            y = (ax + b)^g from x = d on, and cx below.
-    """
-    kind = {1: 0, 5: 3}[len(curve)]
-    trc = b"para" + bytes(4) + struct.pack(">HH", kind, 0) + _s15fixed16(*curve)
-    tags = {"desc": _text_tag(name), "cprt": _text_tag("No copyright"), "wtpt": _xyz_tag(_D50)}
-    if space == "GRAY":
-        tags["kTRC"] = trc
-    else:
-        tags |= {f"{c}XYZ": _xyz_tag(xyz) for c, xyz in zip("rgb", _PRIMARIES, strict=True)}
-        tags |= {f"{c}TRC": trc for c in "rgb"}
-        tags["chad"] = b"sf32" + bytes(4) + _s15fixed16(*_ADAPTATION)
-    offset = 128 + 4 + 12 * len(tags)
-    table, body, places = b"", b"", {}
-    for tag, data in tags.items():
-        if data not in places:
-            places[data] = offset + len(body)
-            body += data.ljust(-(-len(data) // 4) * 4, b"\0")
-        table += struct.pack(">4sII", tag.encode(), places[data], len(data))
-    header = struct.pack(
-        ">I4xI4s4s4s6H4s28x12s48x",
-        offset + len(body),
-        0x04300000,
-        b"mntr",
-        space.encode(),
-        b"XYZ ",
-        *(2026, 1, 1, 0, 0, 0),
-        b"acsp",
-        _s15fixed16(*_D50),
-    )
-    return header + struct.pack(">I", len(tags)) + table + body
+
+def h273_profile(primaries: int, transfer: int) -> bytes | None:
+    """Return a profile for numbers of ITU-T H.273; None for those of sRGB and others."""
+    name, colorants = _H273_PRIMARIES.get(primaries, ("sRGB", _PRIMARIES))
+    gamma = _H273_GAMMAS.get(transfer)
+    if colorants is _PRIMARIES and gamma is None:
+        return None
+    return _changed_srgb(name if gamma is None else f"{name}, gamma {gamma}", colorants, gamma)
+
+
+def _changed_srgb(name: str, colorants: Colorants, gamma: float | None) -> bytes:
+    """Return the sRGB profile with another name, other primaries and perhaps another curve."""
+    icc = srgb_profile()
+    for old, new in zip(_PRIMARIES, colorants, strict=True):
+        icc = icc.replace(_s15fixed16(*old), _s15fixed16(*new))
+    if gamma is not None:
+        icc = icc.replace(_s15fixed16(*_SRGB_CURVE), _s15fixed16(gamma, 1, 0, 0, 0))
+    text = name.encode("utf-16-be")
+    text = b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(text), 28) + text
+    changed = bytearray(icc + text)
+    struct.pack_into(">II", changed, changed.index(b"desc") + 4, len(icc), len(text))
+    struct.pack_into(">I", changed, 0, len(changed))
+    return bytes(changed)
 
 
 def profile_name(icc: bytes) -> str:
@@ -253,13 +258,3 @@ def _curves_to_linear(
 def _s15fixed16(*values: float) -> bytes:
     """Pack numbers as s15Fixed16."""
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
-
-
-def _xyz_tag(values: tuple[float, ...]) -> bytes:
-    return b"XYZ " + bytes(4) + _s15fixed16(*values)
-
-
-def _text_tag(text: str) -> bytes:
-    """Build a multi-localised text with the one record that is required."""
-    encoded = text.encode("utf-16-be")
-    return b"mluc" + struct.pack(">4xII4sII", 1, 12, b"enUS", len(encoded), 28) + encoded

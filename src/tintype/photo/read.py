@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 
 from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import decode, png
+from tintype.photo.avif import decode_avif
 from tintype.photo.decode import Decoded, ReadRequest
 from tintype.photo.decode_foreign import decode_gif, decode_heic
 from tintype.photo.decode_tiff import decode_tiff
@@ -24,7 +25,7 @@ _DECODERS: dict[str, Callable[[ReadRequest], Decoded]] = {
     "PNG": decode.decode_png,
     "WEBP": decode.decode_webp,
     "TIFF": decode_tiff,
-    "AVIF": decode.decode_avif,
+    "AVIF": decode_avif,
     "BMP": decode.decode_bmp,
     "JPEG2000": decode_jpeg2000,
     "GIF": decode_gif,

@@ -122,10 +122,11 @@ def write(
     """
     order = tags.order
     mark = b"II" if order == "<" else b"MM"
-    file.write(mark + struct.pack(order + "HI", 42, 0))
+    tags, start = ifd.with_header_room(tags)
+    file.write(mark + struct.pack(order + "HI", 42, 0) + start[8:])
     width, height = size
     predictor = 2 if compression in _PREDICTABLE else 1
-    offsets, sizes, rows, bits, at = [], [], height, 8, 8
+    offsets, sizes, rows, bits, at = [], [], height, 8, len(start)
     for strip in strips:
         bits = 8 * strip.itemsize
         if not offsets:
@@ -143,7 +144,7 @@ def write(
         packed += b"\0" * (len(packed) % 2)
         file.write(packed)
         at += len(packed)
-    directory = ifd.Directory(order, dict(tags.entries), dict(tags.children))
+    directory = ifd.Directory(order, dict(tags.entries), children=dict(tags.children))
     directory.set_numbers(WIDTH, ifd.LONG, width)
     directory.set_numbers(HEIGHT, ifd.LONG, height)
     directory.set_numbers(BITS, ifd.SHORT, *[bits] * channels)

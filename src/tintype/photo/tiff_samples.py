@@ -116,6 +116,23 @@ def read_samples(
     return _spread(samples, layout.bits)
 
 
+def missing_bytes(file: BinaryIO, directory: ifd.Directory) -> int:
+    """Return how many bytes are missing at the end of a file that a picture's pixels need.
+
+    Raises:
+        ValueError: nothing of it can be read, or more is missing than its pixels may take.
+    """
+    end = file.seek(0, 2)
+    layout = _layout(directory, end, [])
+    blocks = list(zip(layout.offsets, layout.sizes, strict=False))
+    missing = max((at + size for at, size in blocks), default=0) - end
+    if missing > layout.width * layout.height * layout.channels * 2 + _STRIP_BYTES or all(
+        at >= end for at, _ in blocks
+    ):
+        raise ValueError("nothing of the picture is in it")
+    return missing
+
+
 def _to_samples(
     plain: NDArray[np.uint8], layout: Layout, depth: int
 ) -> NDArray[np.uint8 | np.uint16]:

@@ -9,32 +9,27 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, get_args
+from typing import BinaryIO, get_args
 
 from tintype.errors import UnwritablePhotoError
 from tintype.photo.encode import encode
 from tintype.photo.encoding import Format, requested_format
-from tintype.photo.paths import open_error_reason
+from tintype.photo.picture import Picture
+from tintype.photo.target import check_target, is_stream, unwritable_error
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-if TYPE_CHECKING:
-    from tintype.photo.photo import Photo
-
 _LEFTOVER = re.compile(r"\.tintype-[0-9a-f]{16}\.tmp")
 
 # Windows would change line ends without it; elsewhere there is no such flag.
 _O_BINARY: int = getattr(os, "O_BINARY", 0)
 
-# Names of files that are open already, in folders without links.
-_OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/\d+/(task/\d+/)?fd/\d+")
-
 
 def save(
-    photo: Photo,
+    photo: Picture,
     target: str | os.PathLike[str] | BinaryIO | None,
     format: str | None,
     overwrite: bool,
@@ -50,7 +45,7 @@ def save(
     path = Path(target)
     chosen = _chosen_format(photo, path, format)
     check_target(target, photo.path, overwrite=overwrite, in_place=in_place)
-    if _is_stream(path):
+    if is_stream(path):
         return _save_to_stream(photo, path, chosen)
     try:
         # A link is not replaced but written through, as by any program that writes a file.
@@ -58,11 +53,11 @@ def save(
             notes = encode(photo, chosen, file)
             check_target(path, photo.path, overwrite=overwrite, in_place=in_place)
     except (OSError, ValueError) as error:
-        raise _unwritable_error(path, error) from error
+        raise unwritable_error(path, error) from error
     return notes
 
 
-def _save_to_file(photo: Photo, file: BinaryIO, format: Format) -> tuple[str, ...]:
+def _save_to_file(photo: Picture, file: BinaryIO, format: Format) -> tuple[str, ...]:
     if isinstance(file, io.TextIOBase) or not hasattr(file, "write"):
         raise UnwritablePhotoError(
             "a photograph is bytes: give save() a path, or a file that is open for writing bytes, "
@@ -83,87 +78,17 @@ def _save_to_file(photo: Photo, file: BinaryIO, format: Format) -> tuple[str, ..
     return notes
 
 
-def _save_to_stream(photo: Photo, path: Path, format: Format) -> tuple[str, ...]:
+def _save_to_stream(photo: Picture, path: Path, format: Format) -> tuple[str, ...]:
     try:
         # What an open file holds already is kept, by appending.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
     except OSError as error:
-        raise _unwritable_error(path, error) from error
+        raise unwritable_error(path, error) from error
     with io.FileIO(descriptor, "w") as file:
         return _save_to_file(photo, file, format)
 
 
-def check_target(
-    target: str | os.PathLike[str],
-    source: Path | None = None,
-    *,
-    overwrite: bool = False,
-    in_place: bool = False,
-) -> None:
-    """Refuse a path that a photograph could not be saved to, before any work is done.
-
-    Args:
-        target: where it will be saved.
-        source: the photograph's own file.
-        overwrite: whether a file that exists may be replaced.
-        in_place: whether the photograph's own file may be replaced.
-
-    Raises:
-        UnwritablePhotoError: it exists and was not given up, is protected, or has no folder.
-    """
-    if not os.fspath(target):
-        raise UnwritablePhotoError("an empty name was given: name a file to write")
-    path = Path(target)
-    try:
-        path.stat()
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise _unwritable_error(path, error) from error
-    else:
-        if _is_stream(path):
-            return
-        _check_existing(path, source, overwrite, in_place)
-    folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
-    if not folder.is_dir():
-        missing = FileNotFoundError(0, f"there is no folder {folder}: make it first")
-        raise _unwritable_error(path, missing)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UnwritablePhotoError(
-            f"{path} cannot be written: the folder {folder} is write-protected; "
-            "allow writing in it, or choose another"
-        )
-
-
-def _check_existing(path: Path, source: Path | None, overwrite: bool, in_place: bool) -> None:
-    if path.is_dir():
-        raise UnwritablePhotoError(f"{path} is a folder: name a file in it")
-    own = source is not None and source.exists() and path.samefile(source)
-    if own and not in_place:
-        raise UnwritablePhotoError(
-            f"{path} is the photograph itself: write to another file, "
-            "or replace it with --in-place (in_place=True)"
-        )
-    if not own and not overwrite:
-        raise UnwritablePhotoError(
-            f"{path} exists: choose another name, or replace it with --overwrite (overwrite=True)"
-        )
-    # A file can be replaced without leave to write to it, but its owner wants it as it is.
-    if not os.access(path, os.W_OK):
-        raise UnwritablePhotoError(
-            f"{path} is write-protected; allow writing to it, or choose another name"
-        )
-
-
-def _is_stream(path: Path) -> bool:
-    """Tell whether a path leads to a device, a pipe or an open file: written to, never replaced."""
-    if not path.exists() or path.is_dir():
-        return False
-    name = f"{os.path.realpath(path.parent)}/{path.name}"
-    return not path.is_file() or _OPEN_FILE.fullmatch(name) is not None
-
-
-def _chosen_format(photo: Photo, path: Path | None, format: str | None) -> Format:
+def _chosen_format(photo: Picture, path: Path | None, format: str | None) -> Format:
     if format is not None:
         upper = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(
             format.upper(), format.upper()
@@ -252,11 +177,3 @@ def _locked(descriptor: int) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.dup(descriptor)
     return None
-
-
-def _unwritable_error(path: Path, error: OSError | ValueError) -> UnwritablePhotoError:
-    if isinstance(error, PermissionError):
-        why = "the folder or the file is protected: check their permissions"
-    else:
-        why = open_error_reason(path, error)
-    return UnwritablePhotoError(f"{path} cannot be written: {why}")

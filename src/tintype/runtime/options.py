@@ -51,8 +51,9 @@ class Options:
             ``"image"``, or ``"none"``; of models that have one.
         refine: whether a sampler's second stage is used; of samplers that have one.
         mark: whether the result says in its XMP that its colors are made, and by which model.
-        normalise: whether the network sees a faded photograph with its tones stretched, the result
-            having its own lightness all the same; of models that were made for it.
+        normalise: whether the network sees a faded photograph with its tones stretched, and a
+            printed one without its dots, the result having its own lightness all the same; of
+            models that were made for it.
     """
 
     saturation: float = 1.0
@@ -82,7 +83,7 @@ class Options:
             "saturation": (1.0, True, ""),
             "warmth": (0.0, True, ""),
             "enlarge": (card.enlarge, True, ""),
-            "vividness": (1.0, card.has("decode"), "predicts one chroma"),
+            "vividness": (1.0, card.has("decode") and "vividness" in own, "gives one chroma"),
             "temperature": (1.0, *samples),
             "seed": (0, *samples),
             "sample": (1, *samples),

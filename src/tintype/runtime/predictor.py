@@ -73,7 +73,7 @@ class Predictor:
             CorruptModelError: the model gives none.
         """
         if looked.shape[1] != 2 and self._decoder is not None:
-            vividness = np.array(options.vividness, np.float32)
+            vividness = np.array(options.vividness or 0.0, np.float32)
             looked = self._decoder.run({"bins": looked, "vividness": vividness})["chroma"]
         return checked_chroma(self.card, looked)
 

@@ -42,6 +42,8 @@ class Untrained(NamedTuple):
 _PAPERS = (
     Untrained("adversarial", "Lal et al. 2017: a game against a critic, and labels."),
     Untrained("cic", "Zhang et al. 2016: classification over bins of color."),
+    Untrained("letcolor", "Iizuka et al. 2016: what the whole shows, beside every place."),
+    Untrained("pic", "Royer et al. 2017: many colorings of one photograph.", "tint_sampler"),
     Untrained(
         "pixcolor", "Guadarrama et al. 2017: many colorings of one photograph.", "tint_sampler"
     ),

@@ -51,9 +51,11 @@ def reduce(plane: ImageArray, size: Size, windows: bool = False) -> NDArray[np.f
         plane = np.right_shift(plane, 8, out=eight, casting="unsafe")
     if size.resample == "bilinear":
         return _bilinear(plane, height, width) / np.float32(255)
-    # First whole-pixel averages down to about three times the size, then a proper filter.
+    # First whole-pixel averages down to about three times the size, then a proper filter; not of
+    # the bicubic one, which published networks are used with as it is.
+    gap = None if size.resample == "bicubic" else 3.0
     resample = _RESAMPLES[size.resample]
-    small = Image.fromarray(plane).resize((width, height), resample, reducing_gap=3.0)
+    small = Image.fromarray(plane).resize((width, height), resample, reducing_gap=gap)
     return np.asarray(small, dtype=np.float32) / np.float32(255)
 
 

@@ -2,7 +2,7 @@
 
 Naively every chroma value costs a pass of the network, as it depends on all before it. Here a
 picture goes row by row through three small graphs beside the main one, which makes features of the
-luminance (docs/architecture.md):
+luminance (docs/reference/model-files.md):
 
 - ``above``: what the row can know of the rows above it, once;
 - ``row``: one pass over the row for a guess of its values. The noise is drawn beforehand, so every

@@ -15,6 +15,7 @@ from tintype.errors import SettingError
 from tintype.runtime.hints import CELL, Hint, draw_hints
 from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray, reduce
+from tintype.runtime.screens import descreened
 
 _TOO_LONG = 4  # times its shorter side: beyond it a network that sees a photograph whole errs
 _PURE = 0.97  # share of black and white pixels, beside which there is nothing to color
@@ -58,7 +59,8 @@ def see(
         card: of the model.
         gray: luminance at full size, (H, W).
         hints: of the photograph.
-        normalise: whether the tones of a faded one are stretched.
+        normalise: whether the tones of a faded one are stretched, and the dots of a printed one
+            smoothed away.
         small: what `reduced` gave of it, where that was kept.
 
     Raises:
@@ -69,7 +71,7 @@ def see(
         check_takes_hints(card)
     seen = reduced(card, gray) if small is None else small
     if normalise:
-        seen = stretched(seen)
+        seen = stretched(descreened(seen))
     notes = _notes(card, gray)
     if not card.takes_hints:
         return Seen(seen, notes=notes)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tintype.card import Card
 from tintype.errors import CorruptModelError
 from tintype.runtime import watch
-from tintype.runtime.ort import load_onnxruntime
+from tintype.runtime.ort import bounded_memory, load_onnxruntime
 from tintype.runtime.watch import watched
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Session:
 
     Raises:
         CorruptModelError: the file is missing, damaged, not what ONNX Runtime can load, or not
-            what the contract says (docs/architecture.md).
+            what the contract says (docs/reference/model-files.md).
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Session:
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: warnings are for whoever exports
+        options.add_session_config_entry(*bounded_memory())
         options.enable_mem_pattern = False  # it keeps as much memory again for a second run
         levels = onnxruntime.GraphOptimizationLevel
         by_row = part in ("above", "row", "cache")

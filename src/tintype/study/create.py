@@ -24,10 +24,8 @@ from tintype.study.manifest import (
     PICTURES,
     TOKEN,
     Kind,
-    Settings,
     Study,
     StudyPhoto,
-    check_settings,
     hide_folder,
 )
 from tintype.study.pictures import (
@@ -38,6 +36,7 @@ from tintype.study.pictures import (
     false_colors,
     mean_chroma,
 )
+from tintype.study.settings import Settings, check_settings
 from tintype.study.systems import FolderSystem, System
 
 #: Called with the number of steps done, of all, and a label of the current one.

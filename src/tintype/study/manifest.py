@@ -14,13 +14,14 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from tintype.errors import DataError
+from tintype.study.settings import Settings, check_settings
 
 VERSION = 2
 MANIFEST, PICTURES, TOKEN = "study.json", "pictures", "owner-token"
@@ -32,70 +33,6 @@ FALSE_COLORS = "false colours"
 _PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.png")
 
 Kind = Literal["practice", "trial", "catch"]
-
-QUESTION = "Which one has the true colours?"
-
-CONSENT = (
-    "You are invited to take part in a study of how convincing the colours are that computer "
-    "programs give to black-and-white photographs.",
-    "You will see pairs of pictures and say, for each pair, which picture has the true colours. "
-    "There is nothing to prepare and no special knowledge is needed. You should be able to see "
-    "colours without difficulty.",
-    "We record which picture you choose, how long you take, whether the pictures lay side by side "
-    "or one above the other, and whether the page was hidden meanwhile. We do not ask for your "
-    "name, and we keep neither your address on the network nor anything else about you. One cookie "
-    "lets you go on where you were if the page is closed; it holds a random number.",
-    "Taking part is voluntary. You may stop at any time, without giving a reason; if you press "
-    "“Stop and withdraw”, your answers are left out of the study.",
-)
-
-
-@dataclass(frozen=True)
-class ExclusionRules:
-    """The rules that exclude raters, fixed before the first answer.
-
-    Attributes:
-        max_catch_errors: wrong answers to catch trials up to which a rater is included.
-        min_reaction_ms: an answer with a shorter reaction time is too fast.
-        max_fast_share: proportion of answers that may be too fast.
-        side_bias_alpha: significance level of the two-sided exact binomial test for side bias.
-    """
-
-    max_catch_errors: int = 1
-    min_reaction_ms: int = 300
-    max_fast_share: float = 0.25
-    side_bias_alpha: float = 0.001
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a study.
-
-    Attributes:
-        title: of the study, as raters see it.
-        question: the question of every trial.
-        consent: paragraphs of the page on which raters agree to take part.
-        contact: whom raters can ask, in words; may be empty.
-        size: side of the square pictures in pixels.
-        exposure_ms: exposure of a pair; 0 shows it until the answer.
-        trials: scored trials of each rater.
-        practice: pairs with feedback before them, which never count.
-        catch: pairs among them whose answer is obvious.
-        seed: of every random choice; secret, since it determines the true sides.
-        rules: rules that exclude raters.
-    """
-
-    title: str = "True colours"
-    question: str = QUESTION
-    consent: tuple[str, ...] = CONSENT
-    contact: str = ""
-    size: int = 256
-    exposure_ms: int = 5000
-    trials: int = 50
-    practice_trials: int = 5
-    catch_trials: int = 6
-    seed: int = 0
-    rules: ExclusionRules = field(default_factory=ExclusionRules)
 
 
 @dataclass(frozen=True)
@@ -146,6 +83,12 @@ class Study:
         """The number of scored trials of each rater."""
         return min(self.settings.trials, len(self.photos_of_kind("trial")))
 
+    @property
+    def last_position(self) -> int:
+        """The position of each rater's last trial, from 0."""
+        settings = self.settings
+        return settings.practice_trials + settings.catch_trials + self.trials_per_rater - 1
+
     def picture_path(self, name: str) -> Path:
         """Return the path of a picture's file."""
         return self.folder / PICTURES / name
@@ -189,38 +132,6 @@ def compute_digest(record: dict[str, Any]) -> str:
     content = {key: value for key, value in record.items() if key != "digest"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def check_settings(settings: Settings) -> None:
-    """Check the ranges of a study's settings.
-
-    Raises:
-        DataError: one is out of range.
-    """
-    rules = {
-        "the size of the pictures is from 32 to 2048 pixels": 32 <= settings.size <= 2048,
-        "the exposure is from 0.1 seconds to a minute, or 0 for no limit": (
-            settings.exposure_ms == 0 or 100 <= settings.exposure_ms <= 60_000
-        ),
-        "the number of trials is from 1": settings.trials >= 1,
-        "practice and catch trials are counted from 0": min(
-            settings.practice_trials, settings.catch_trials
-        )
-        >= 0,
-        "fewer catch errors are allowed than there are catch trials": (
-            settings.catch_trials == 0
-            or 0 <= settings.rules.max_catch_errors < settings.catch_trials
-        ),
-        "the shares of the rules are from 0 to 1": (
-            0 <= settings.rules.max_fast_share <= 1 and 0 <= settings.rules.side_bias_alpha <= 1
-        ),
-        "the seed is a whole number from 0": settings.seed >= 0,
-        "the question and the title are not empty": bool(settings.question and settings.title),
-        "there is something to consent to": bool(settings.consent),
-    }
-    for rule, holds in rules.items():
-        if not holds:
-            raise DataError(f"these settings make no study: {rule}.")
 
 
 def read_study(folder: Path) -> Study:

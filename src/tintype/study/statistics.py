@@ -1,17 +1,14 @@
-"""Statistical methods of a study, as pure functions; docs/study.md has the formulas."""
+"""Statistical methods of a study, as pure functions; docs/reference/studies.md has the formulas."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-_MAX_EXACT = 14  # differences up to which the permutation test is exact: 16,384 signs
 _CHUNK = 1 << 20  # random numbers drawn at once
 
 
@@ -32,15 +29,8 @@ def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> Con
         successes: how many of `count`.
         count: number of observations, at least 1.
     """
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    proportion = successes / count
-    center = proportion + z * z / (2 * count)
-    margin = z * math.sqrt(proportion * (1 - proportion) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    # At both ends the root is exact but for rounding, which could leave [0, 1].
-    low = 0.0 if successes == 0 else (center - margin) / scale
-    high = 1.0 if successes == count else (center + margin) / scale
-    return ConfidenceInterval(low, high)
+    low, high = stats.binomtest(successes, count).proportion_ci(confidence, method="wilson")
+    return ConfidenceInterval(float(low), float(high))
 
 
 def cluster_bootstrap(
@@ -112,8 +102,9 @@ def paired_permutation_test(
     """Return the two-sided p-value of a paired permutation test (random signs) of mean 0.
 
     Under the null hypothesis the sign of each difference is random (Fisher, "The Design of
-    Experiments", 1935). Exact for up to 14 differences; for more, signs are drawn at random and
-    the least p-value is 1 / (resamples + 1).
+    Experiments", 1935). Exact where there are no more ways to give signs than `resamples`: for up
+    to 14 differences; for more, signs are drawn at random and the least p-value is
+    1 / (resamples + 1).
 
     Args:
         differences: one for each independent unit.
@@ -125,21 +116,23 @@ def paired_permutation_test(
     if len(values) == 0:
         return None
     values = values[values != 0]  # their sign changes nothing
-    if len(values) == 0:
+    if len(values) < 2:
         return 1.0
-    # Tolerance, so that sums equal but for rounding count as equal.
-    threshold = abs(values.sum()) * (1 - 1e-9)
-    if len(values) <= _MAX_EXACT:
-        signs = np.array(list(itertools.product((1, -1), repeat=len(values))))
-        return float(np.mean(np.abs(signs @ values) >= threshold))
-    random = np.random.default_rng(seed)
-    step = max(1, _CHUNK // len(values))
-    extreme = 0
-    for first in range(0, resamples, step):
-        size = (min(step, resamples - first), len(values))
-        signs = 2 * random.integers(0, 2, size, dtype=np.int8) - 1
-        extreme += int(np.count_nonzero(np.abs(signs @ values) >= threshold))
-    return (extreme + 1) / (resamples + 1)
+
+    def distance(signed: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        # Rounded, so that sums equal but for rounding count as equal.
+        return np.abs(signed.sum(axis)).round(12)
+
+    found = stats.permutation_test(
+        (values,),
+        distance,
+        permutation_type="samples",
+        alternative="greater",
+        n_resamples=resamples,
+        batch=max(1, _CHUNK // len(values)),
+        rng=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
 
 
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
@@ -158,6 +151,4 @@ def holm_adjust(p_values: Sequence[float]) -> list[float]:
 
 def binomial_test(successes: int, count: int) -> float:
     """Return the two-sided p-value of an exact binomial test of probability 1/2."""
-    fewer = min(successes, count - successes)
-    tail = sum(math.comb(count, k) for k in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**count)
+    return float(stats.binomtest(successes, count).pvalue)

@@ -10,11 +10,10 @@ from typing import Protocol
 
 import numpy as np
 
-from tintype.errors import DataError, PhotoError, SettingError
+from tintype.errors import DataError, PhotoError
 from tintype.photo import Photo
 from tintype.photo.encoding import format_of
-from tintype.runtime.colorizer import Colorizer
-from tintype.runtime.registry import parse_model_option
+from tintype.runtime.named import NamedModel
 from tintype.study.pictures import RgbImage, center_square
 
 
@@ -51,21 +50,14 @@ class ModelSystem:
     """
 
     def __init__(self, name: str, threads: int | None = None) -> None:
-        model, asked = parse_model_option(name)
-        self._colorizer = Colorizer(model, threads=threads)
-        try:
-            self._options = self._colorizer.options(**asked)
-        except SettingError as error:
-            raise DataError(
-                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, a filter as in "
-                "patchwise@none, or no-refine as in tint_sampler@no-refine."
-            ) from error
+        model = NamedModel.load(name, threads)
+        self._colorizer, self._options = model.colorizer, model.options
         self.name = os.path.basename(name)
         card = self._colorizer.card
         self.origin = ", ".join(
             [
                 f"tintype model {card.name}",
-                *(f"{key} {value}" for key, value in asked.items()),
+                *(f"{key} {value}" for key, value in model.asked.items()),
                 *(f"{file} {checksum[:16]}" for file, checksum in card.files.items()),
             ]
         )

@@ -101,6 +101,8 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
             f"{card.path} does not hold this {model.name} ({error}); give a model that was "
             "exported from the same preset by this version."
         ) from error
+    if "imported" in card.training:
+        return f"{card.name}, imported from {card.training.get('file')}"
     started = card.training.get("start", "from nothing")
     return f"{card.name} after {card.training.get('step')} steps ({started})"
 

@@ -268,10 +268,10 @@ def _optimizer(
             decay = config.weight_decay if decayed else 0.0
             if chosen:
                 groups.append({"params": chosen, "factor": factor, "weight_decay": decay})
-    rate, betas = config.learning_rate, config.betas
+    rate, betas, eps = config.learning_rate, config.betas, config.eps
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
-        "adam": lambda: torch.optim.Adam(groups, rate, betas, fused=True),
-        "adamw": lambda: torch.optim.AdamW(groups, rate, betas, fused=True),
+        "adam": lambda: torch.optim.Adam(groups, rate, betas, eps, fused=True),
+        "adamw": lambda: torch.optim.AdamW(groups, rate, betas, eps, fused=True),
         "adadelta": lambda: torch.optim.Adadelta(groups, rate),
         "rmsprop": lambda: torch.optim.RMSprop(groups, rate),
         "sgd": lambda: torch.optim.SGD(groups, rate, config.momentum),
@@ -280,17 +280,17 @@ def _optimizer(
 
 
 def lr_factor(step: int, done: float, config: TrainConfig) -> float:
-    """Return the factor on the learning rate: warm-up, plateau, milestones, cosine cooldown.
+    """Return the factor on the learning rate: warm-up, plateau, milestones, decay, cosine cooldown.
 
     Args:
         step: of the run.
         done: share of the run, from 0 to 1.
-        config: with warmup, milestones and cooldown.
+        config: with warmup, milestones, lr_decay and cooldown.
     """
-    factor = min(1.0, (step + 1) / max(1, config.warmup))
+    factor = min(1.0, (step + 1) / max(1, config.warmup)) * config.lr_decay**step
     for milestone, scale in config.milestones:
         if step >= milestone:
-            factor = scale
+            factor = scale * config.lr_decay**step
     if config.cooldown and done > 1 - config.cooldown:
         fall = min(1.0, (done - 1 + config.cooldown) / config.cooldown)
         factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall))

@@ -20,7 +20,7 @@ from tintype.models.backbones import Classifier
 
 _CLASSIFIER_FILES = (
     "MobileNetV2 1.0 of ImageNet with folded batch norms and its classifier, as safetensors "
-    "(converted from github.com/google-coral/test_data, see docs/evaluation.md)"
+    "(converted from github.com/google-coral/test_data, see docs/reference/metrics.md)"
 )
 _FID_FILES = (
     "Inception-v3: pt_inception-2015-12-05-6726825d.pth (converted from TensorFlow; releases of "

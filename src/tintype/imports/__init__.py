@@ -1,0 +1,1 @@
+"""Weights and ONNX files that others published, made into models of ours; needs torch and onnx."""

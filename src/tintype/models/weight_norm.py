@@ -1,0 +1,53 @@
+"""Weight normalization (Salimans and Kingma 2016, arXiv 1602.07868) of convolutions."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class WeightNormConv2d(nn.Module):
+    """A convolution whose kernel is a direction and a length of each output (weight norm).
+
+    The first batch in training sets length and bias so that outputs have mean 0 and the standard
+    deviation `scale` (Salimans and Kingma 2016, arXiv 1602.07868).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: tuple[int, int] = (3, 3), scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.direction = nn.Parameter(0.05 * torch.randn(outputs, inputs, *kernel))
+        self.length = nn.Parameter(torch.ones(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale, self.fixed = scale, False
+        self.started: Tensor
+        self.register_buffer("started", torch.tensor(False))
+
+    def kernel(self) -> Tensor:
+        """Return the weights of the convolution."""
+        if self.fixed:
+            return self.direction
+        norm = self.direction.square().sum((1, 2, 3), keepdim=True).sqrt()
+        return self.direction * (self.length[:, None, None, None] / norm)
+
+    def fix(self) -> None:
+        """Keep the kernel in place of its parts, for export."""
+        self.direction.data, self.fixed = self.kernel().detach(), True
+
+    def forward(
+        self, x: Tensor, pad: tuple[int, int, int, int], stride: int = 1, dilation: int = 1
+    ) -> Tensor:
+        """Convolve x (N, C, H, W), padded to the left, right, top and bottom by zeros."""
+        x = F.pad(x, pad)
+        y = F.conv2d(x, self.kernel(), self.bias, stride, 0, dilation)
+        if self.training and not self.started:
+            with torch.no_grad():
+                std, mean = torch.std_mean(y.float(), (0, 2, 3))
+                factor = self.scale / (std + 1e-10)
+                self.length.mul_(factor)
+                self.bias.copy_((self.bias - mean) * factor)
+                self.started.fill_(True)
+            y = F.conv2d(x, self.kernel(), self.bias, stride, 0, dilation)
+        return y
