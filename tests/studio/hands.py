@@ -117,6 +117,12 @@ class Hands:
         """Click the canvas at shares of its width and height."""
         self._on_canvas(x, y).click().perform()
 
+    def click_slider(self, selector: str, share: float) -> None:
+        """Click a slider at a share of its width."""
+        slider = self.find(selector)
+        right = round((share - 0.5) * slider.size["width"])
+        ActionChains(self.driver).move_to_element_with_offset(slider, right, 0).click().perform()
+
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag over the canvas."""
         box = self.canvas()

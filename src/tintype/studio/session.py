@@ -281,7 +281,7 @@ class Session:
             for name, value in values.items():
                 setattr(picture, name, value)
             picture.revision += 1
-            if picture.id in self._pictures and picture.state not in ("waiting", "working"):
+            if picture.id in self._pictures and picture.state != "working":
                 with suppress(OSError), atomic(self.folder(picture) / _RECORD) as file:
                     file.write(json.dumps(asdict(picture)).encode())
             event = {"photo": picture.to_json(), "colors": self._colors}
@@ -294,15 +294,23 @@ class Session:
 
     def _load(self) -> None:
         """Take up what an earlier studio left; what it was working on begins anew."""
+        unfinished = []
         for folder in self._folder.iterdir():
             if not folder.is_dir():
                 continue
+            for pattern in ("show-*", "result-*", "*.tmp"):
+                for left in folder.glob(pattern):
+                    left.unlink(missing_ok=True)
             try:
                 picture = Picture(**json.loads((folder / _RECORD).read_bytes()))
                 settings_of(picture.settings)
             except (OSError, ValueError, TypeError, LookupError, TintypeError):
                 continue
             self._pictures[picture.id] = picture
+            if picture.state == "waiting":
+                unfinished.append(picture)
+        for picture in unfinished:
+            self.start(picture)
         with suppress(OSError, ValueError):
             self._colors = list(json.loads((self._folder / _COLORS).read_bytes()))
 
