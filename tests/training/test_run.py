@@ -90,6 +90,7 @@ def test_a_folder_with_a_run_is_not_overwritten(run, shard):
 # --- going on
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_as_it_began(shard, tmp_path, monkeypatch):
     stores = []
 
