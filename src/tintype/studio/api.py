@@ -224,6 +224,7 @@ class Api:
         if self._pool.waiting >= self._limits.waiting:
             busy = f"{self._limits.waiting} photographs wait already; try again in a minute"
             raise HTTPException(503, busy, {"Retry-After": "10"})
+        self._folder.check_space()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
             raise HTTPException(415, "send multipart/form-data, with the file in its field photo")
