@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import python_multipart as _reads_forms  # noqa: F401  # starlette needs it, and says so late
 from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
