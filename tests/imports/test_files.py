@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -20,6 +21,13 @@ def old(content, path):
     torch.save(content, path, _use_new_zipfile_serialization=False)
 
 
+def ordered(content):
+    """As a module gives it, with what torch notes beside."""
+    state = OrderedDict(content)
+    state._metadata = OrderedDict({"": {"version": 2}})
+    return state
+
+
 def half(content, path):
     torch.save({k: v.half() if v.is_floating_point() else v for k, v in content.items()}, path)
 
@@ -30,6 +38,7 @@ def half(content, path):
         ("x.pth", torch.save),
         ("x.pth", old),
         ("x.bin", half),
+        ("x.pth", lambda state, path: torch.save(ordered(state), path)),
         ("x.safetensors", save_file),
         ("x.pt", lambda state, path: torch.save({"params": state}, path)),
         ("x.pth", lambda state, path: old({"model": state, "opt": {"hyper": [slice(0, 2)]}}, path)),

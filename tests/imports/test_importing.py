@@ -57,6 +57,21 @@ def test_a_checksum_says_which_weights_they_are(file, tmp_path, written, monkeyp
     assert not any("known" in line for line in heard)
 
 
+def test_the_name_of_a_file_counts_before_that_of_its_folder(tmp_path):
+    tags = ("wide", "stable", "video")
+    for place, tag in (
+        ("stable-models/ColorizeVideo_gen.pth", "video"),
+        ("ddcolor_stable/pytorch_model.bin", "stable"),
+        ("unstable/pytorch_model.bin", "wide"),
+    ):
+        path = tmp_path / place
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+        origin = importer._origin(path, tags, Wishes())
+        assert origin.tag == tag
+        assert ("taken from the file's name" in origin.remark) == (tag != "wide")
+
+
 def refuse(said, source, out, **wishes):
     with pytest.raises(UnimportableError, match=said):
         import_model(source, out, Wishes(**wishes))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -202,8 +203,10 @@ def _origin(path: Path, tags: tuple[str, ...], wishes: Wishes) -> _Origin:
     if checksum in KNOWN:
         return _Origin(path.name, checksum, *KNOWN[checksum], "", wishes.note)
     warning = f"Not a known file; SHA-256 {checksum}."
-    named = f"{path.absolute().parent.name} {path.name}".lower()
-    tag = next((tag for tag in tags[1:] if tag in named), tags[0])
+    folder = re.split("[^a-z]+", path.absolute().parent.name.lower())
+    named = [tag for tag in tags[1:] if tag in path.name.lower()]
+    named += [tag for tag in tags[1:] if tag in folder]
+    tag = (*named, tags[0])[0]
     if tag != tags[0]:
         warning += " Which weights it holds is taken from its name."
     return _Origin(path.name, checksum, tag, None, warning, wishes.note)
