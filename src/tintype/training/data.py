@@ -30,7 +30,7 @@ from tintype.photo import read_reduced
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
 _SHARDS = (".tar", ".tar.gz", ".tgz")
-_THUMB = 16  # side of the copy on which the amount of colour is judged
+_THUMB = 16  # side of the copy on which the amount of color is judged
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """DDColor: Towards Photo-Realistic Image Colorization via Dual Decoders (Kang et al. 2023).
 
-arXiv 2212.11613: a ConvNeXt encoder, a U-Net decoder for the pixels, and a transformer whose
-queries become colors by looking at the decoder's maps. Published weights are under the names used
-here. The same function in fewer steps: normalization is part of the first kernel, spectral norms
-are multiplied in, and colors meet the pixels after the last layer's weights, so that no map of all
-channels is made at full size.
+arXiv 2212.11613: a ConvNeXt encoder, a U-Net decoder (pixel decoder), and a transformer whose
+queries attend to the U-Net's maps (color decoder). Parameter names are those of the published
+weights. The same function is computed with less work: input normalization is folded into the first
+kernel, spectral norms are folded, and the last layer is multiplied with the color queries first, so
+that no map of all channels is made at full size.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from torch import Tensor, nn
 
 from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel, Graph, luma_graph
+from tintype.models.layers import LayerNorm2d
 from tintype.models.published.shuffle import Shuffle, blur
 from tintype.models.published.state import State, load_state, sizes
-from tintype.models.rows import LayerNorm2d
 
 _HEADS = 8
-_LEVELS = 3  # of the decoder, whose maps the queries look at in turn
-_EPS = 1e-6  # of ConvNeXt's layer norms
+_LEVELS = 3  # levels of the pixel decoder, to which the queries attend in turn
+_EPS = 1e-6  # eps of ConvNeXt's layer norms
 _UNUSED = ("encoder.arch.norm.", "encoder.arch.head_cls.")
 
 
 @dataclass(frozen=True)
 class DDColorConfig:
-    """Sizes of the network; these are the tiny one's.
+    """Sizes of the network; the defaults are those of the published tiny network.
 
     Attributes:
-        channels, depths: of the encoder's four stages.
-        decoder: channels of the decoder's three levels.
-        width: of queries and colors.
-        feedforward: of the transformer.
-        queries: number of colors.
-        layers: of the transformer.
+        channels, depths: channels and number of blocks of the encoder's four stages.
+        decoder: channels of the pixel decoder's three levels.
+        width: channels of the color queries.
+        feedforward: hidden units of the transformer's perceptrons.
+        queries: number of color queries.
+        layers: number of layers of the transformer.
     """
 
     channels: tuple[int, ...] = (96, 192, 384, 768)
@@ -53,7 +53,7 @@ class DDColorConfig:
 
 
 class ConvNeXtBlock(nn.Module):
-    """A block of Liu et al. 2022, arXiv 2201.03545."""
+    """The block of ConvNeXt (Liu et al. 2022, arXiv 2201.03545)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """The encoder: gray to normed maps at a quarter of the size, an eighth, ..."""
+    """The encoder: gray to normalized maps at 1/4, 1/8, 1/16 and 1/32."""
 
     def __init__(self, channels: tuple[int, ...], depths: tuple[int, ...]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class ConvNeXt(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """A level of the pixel decoder: what is below, enlarged, and the encoder's map beside it."""
+    """A level of the pixel decoder: the coarser map, upsampled, joined with the encoder's map."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class UnetBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of several heads, its three projections in one matrix, as torch keeps them."""
+    """Multi-head attention; parameter names are those of torch's `MultiheadAttention`."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Return what queries (N, q, width) find among keys and values (N, k, width)."""
+        """Return attention of queries (N, q, width) to keys and values (N, k, width)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
             F.linear(x, weight, bias).unflatten(2, (_HEADS, -1)).transpose(1, 2)
@@ -129,7 +129,7 @@ class Attention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Queries look at each other."""
+    """Self-attention of the queries."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Queries look at a map."""
+    """Cross-attention of the queries to a map."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each query by itself."""
+    """The two-layer perceptron of a transformer layer."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class FeedForward(nn.Module):
 
 
 def positions(height: int, width: int, channels: int) -> Tensor:
-    """Return sines and cosines of the places of a map, y before x, (height x width, channels)."""
+    """Return the sinusoidal position embedding of a map, y before x, (height x width, channels)."""
     half = channels // 2
     rates = 10000 ** (2 * (torch.arange(half) // 2) / half)
 
@@ -178,7 +178,7 @@ def positions(height: int, width: int, channels: int) -> Tensor:
 
 
 class ColorDecoder(nn.Module):
-    """The transformer: maps of three levels to a color's embedding for each query."""
+    """The color decoder: maps of three levels to an embedding of each color query."""
 
     def __init__(self, config: DDColorConfig) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class ColorDecoder(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Return (N, queries, width)."""
+        """Return embeddings (N, queries, width) of the maps of three levels, coarsest first."""
         memories, places = [], []
         for level, (project, x) in enumerate(zip(self.input_proj, maps, strict=True)):
             memory = project(x).flatten(2).transpose(1, 2)  # (N, height x width, width)
@@ -223,7 +223,7 @@ class ColorDecoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Both decoders: pixels and colors."""
+    """The pixel decoder and the color decoder."""
 
     def __init__(self, config: DDColorConfig) -> None:
         super().__init__()
@@ -235,7 +235,11 @@ class Decoder(nn.Module):
         self.color_decoder = ColorDecoder(config)
 
     def forward(self, skips: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return pixels before their shuffle by 4, (N, 16 width, h, w), and the colors."""
+        """Return pixels before their shuffle by 4, (N, 16 width, h, w), and color embeddings.
+
+        Args:
+            skips: the encoder's maps, finest first.
+        """
         x, maps = skips[-1], []
         for layer, skip in zip(self.layers, skips[-2::-1], strict=True):
             x = layer(x, skip)
@@ -244,7 +248,7 @@ class Decoder(nn.Module):
 
 
 class DDColor(ColorModel):
-    """The network, from gray to ab at its own size."""
+    """The network of Kang et al. 2023, from gray to ab of the same size."""
 
     name: ClassVar[str] = "ddcolor"
     paper: ClassVar[str] = "Kang et al. 2023, arXiv 2212.11613"
@@ -256,7 +260,7 @@ class DDColor(ColorModel):
         self.refine_net = nn.Sequential(nn.Sequential(nn.Conv2d(config.queries + 1, 2, 1)))
 
     def forward(self, gray: Tensor) -> Tensor:
-        """Return ab in CIE units, (N, 2, H, W).
+        """Return ab in Lab units, (N, 2, H, W).
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
@@ -275,7 +279,7 @@ class DDColor(ColorModel):
         return {"": luma_graph(self, 32, "chroma")}
 
     def card(self) -> dict[str, Any]:
-        """Return the input rule of the published code."""
+        """Return the fields of the card, with the input size of the published code."""
         return {
             "description": "DDColor (Kang et al. 2023), as published.",
             "space": "lab",
@@ -286,10 +290,10 @@ class DDColor(ColorModel):
 
 
 def from_state(state: State) -> DDColor:
-    """Return the network of a published file, its norms folded.
+    """Return the network of a published file whose norms are folded (`fold_norms`).
 
     Raises:
-        UnimportableError: it is another network's.
+        UnimportableError: the file is of another network.
     """
     state = {key: value for key, value in state.items() if not key.startswith(_UNUSED)}
     if not {"mean", "std"} <= state.keys():
@@ -298,7 +302,8 @@ def from_state(state: State) -> DDColor:
     config = _config(state)
     if len(mean) != 3 or len(std) != 3 or not (std > 0).all():
         raise UnimportableError("its mean and std are not those of three channels")
-    # What is given is gray, three times: each kernel over it is summed, the means go to the bias.
+    # The input is gray in three channels: sum each kernel over them, and fold the means into the
+    # bias.
     stem = "encoder.arch.downsample_layers.0.0"
     refine = "refine_net.0.0"
     for name, channels in ((stem, slice(0, 3)), (refine, slice(config.queries, None))):
@@ -317,7 +322,7 @@ def from_state(state: State) -> DDColor:
 
 
 def _config(state: State) -> DDColorConfig:
-    """The sizes of a network, read from the shapes of its weights."""
+    """Read the sizes of the network from the shapes of its weights."""
     arch, decoder = "encoder.arch.", "decoder."
     stem = sizes(state, f"{arch}downsample_layers.0.0.weight", 4)[0]
     rest = (sizes(state, f"{arch}downsample_layers.{k}.1.weight", 4)[0] for k in (1, 2, 3))
@@ -340,12 +345,12 @@ def _config(state: State) -> DDColorConfig:
 
 
 def _count(state: State, prefix: str) -> int:
-    """How many parts are numbered behind a prefix."""
+    """Return the number of numbered submodules behind a prefix."""
     return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
 
 
 def published_keys() -> list[str]:
-    """Return the keys of a published file, its norms folded."""
+    """Return the keys of a published file whose norms are folded."""
     with torch.device("meta"):
         own = DDColor(DDColorConfig()).state_dict()
     return ["mean", "std", *own]

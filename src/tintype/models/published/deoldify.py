@@ -1,9 +1,9 @@
-"""DeOldify (Antic 2018-2020): a U-Net of fastai's over a ResNet, trained by its NoGAN.
+"""DeOldify (Antic 2018-2020): fastai's U-Net over a ResNet, trained with NoGAN.
 
-There is no paper; https://github.com/jantic/DeOldify describes it. Two networks: the deep one, over
-a ResNet-34 ("artistic"), has two convolutions a level; the wide one, over a ResNet-101 ("stable",
-"video"), has one. Both give RGB, of which the chroma is kept, as DeOldify itself does. Published
-weights are under the names used here.
+There is no paper; https://github.com/jantic/DeOldify describes it. There are two networks: the deep
+one, over a ResNet-34 ("artistic"), has two convolutions per level; the wide one, over a ResNet-101
+("stable", "video"), has one. Both predict RGB, of which the chroma is kept, as in DeOldify.
+Parameter names are those of the published weights.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from tintype.models.published.state import State, load_state, sizes
 from tintype.models.torch_color import srgb_to_uv
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
-_SKIPS = (2, 4, 5, 6)  # of the encoder's parts: at 1/2, 1/4, 1/8 and 1/16
-_ATTENDED = 1  # the level that looks at itself
-_RANGE = 3  # of normalized RGB, either way
+_SKIPS = (2, 4, 5, 6)  # encoder layers with skip connections, at 1/2, 1/4, 1/8 and 1/16
+_ATTENDED = 1  # level with self-attention
+_RANGE = 3  # largest absolute value of normalized RGB
 
 
 @dataclass(frozen=True)
 class DeOldifyConfig:
-    """Sizes of the network; these are the deep one's.
+    """Sizes of the network; the defaults are those of the deep one.
 
     Attributes:
         stem: channels of the ResNet's stem.
-        blocks: of the ResNet's four groups.
-        deep: two convolutions a level over basic blocks, or one over bottlenecks.
-        shuffled, outputs: channels of each level once enlarged, and at its end.
+        blocks: number of blocks in the ResNet's four groups.
+        deep: basic blocks and two convolutions per level; else bottlenecks and one convolution.
+        shuffled, outputs: channels of each level after upsampling, and of its output.
     """
 
     stem: int = 64
@@ -50,7 +50,7 @@ WIDE = DeOldifyConfig(64, (3, 4, 23, 3), False, (512, 512, 512, 256), (512, 512,
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norms, added to their input."""
+    """The basic block of ResNet: two 3x3 convolutions, added to their input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, _: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class BasicBlock(nn.Module):
 
 
 def resnet(config: DeOldifyConfig) -> nn.Sequential:
-    """Return the encoder: a ResNet without its head, over gray and a channel of ones."""
+    """Return the encoder: a ResNet without its head, on gray and a channel of ones."""
     stem = nn.Conv2d(2, config.stem, 7, 2, 3, bias=False)
     parts = [stem, nn.BatchNorm2d(config.stem), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     block, growth = (BasicBlock, 1) if config.deep else (Bottleneck, 4)
@@ -85,7 +85,7 @@ def resnet(config: DeOldifyConfig) -> nn.Sequential:
 
 
 class SelfAttention(nn.Module):
-    """Attention of Zhang et al. 2018, arXiv 1805.08318, whose shares sum to 1 over the queries."""
+    """Self-attention (Zhang et al. 2018, arXiv 1805.08318) with softmax over the queries."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,14 +101,14 @@ class SelfAttention(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, attended: bool = False) -> nn.Sequential:
-    """Return a 3x3 convolution, ReLU and batch norm, and attention behind them if wanted."""
+    """Return a 3x3 convolution, ReLU, batch norm and, if `attended`, self-attention."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     parts = [conv, nn.ReLU(), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*parts, *([SelfAttention(outputs)] if attended else []))
 
 
 class Level(nn.Module):
-    """A level of the decoder: what is below, enlarged, and the encoder's map beside it."""
+    """A level of the decoder: the coarser map, upsampled, joined with the encoder's map."""
 
     def __init__(
         self, inputs: int, skip: int, shuffled: int, outputs: int, deep: bool, attended: bool
@@ -124,14 +124,14 @@ class Level(nn.Module):
             self.conv = convolution(shuffled + skip, outputs, attended)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        # Where a side is no multiple of 32 one of both is a pixel larger; elsewhere this copies.
+        # Sizes differ by a pixel where a side is no multiple of 32.
         up = F.interpolate(self.shuf(x), size=skip.shape[2:], mode="nearest")
         x = F.relu(torch.cat((up, self.bn(skip)), 1))
         return self.conv2(self.conv1(x)) if self.deep else self.conv(x)
 
 
 class DeOldify(ColorModel):
-    """The network, from gray to U and V at its own size."""
+    """The network of DeOldify, from gray to U and V of the same size."""
 
     name: ClassVar[str] = "deoldify"
     paper: ClassVar[str] = ""
@@ -195,7 +195,7 @@ class DeOldify(ColorModel):
         return {"": luma_graph(self, 16, "chroma")}
 
     def card(self) -> dict[str, Any]:
-        """Return the input rule of the published code at its render factor of 35."""
+        """Return the fields of the card, with the published render factor of 35."""
         return {
             "description": "DeOldify (Antic 2018-2020), as published.",
             "space": "yuv",
@@ -206,17 +206,17 @@ class DeOldify(ColorModel):
 
 
 def from_state(state: State) -> DeOldify:
-    """Return the network of a published file, its norms folded.
+    """Return the network of a published file whose norms are folded (`fold_norms`).
 
     Raises:
-        UnimportableError: it is another network's.
+        UnimportableError: the file is of another network.
     """
     state = dict(state)
     stem = "layers.0.0.weight"
     if sizes(state, stem, 4)[1] != 3:
         raise UnimportableError(f"its {stem} does not take the three channels of a picture")
-    # What is given is gray, three times: the kernel is summed. The means go to a channel of ones,
-    # which ends where the picture does, as the normalized picture did.
+    # The input is gray in three channels: sum the kernel over them. The means are applied to a
+    # channel of ones and not to a bias, because the padding is of the normalized image.
     own = state[stem] / torch.tensor(_STD)[:, None, None]
     moved = own * torch.tensor(_MEAN)[:, None, None]
     state[stem] = torch.cat((own.sum(1, keepdim=True), -moved.sum(1, keepdim=True)), 1)
@@ -237,11 +237,11 @@ def from_state(state: State) -> DeOldify:
 
 
 def _count(state: State, prefix: str) -> int:
-    """How many blocks a group has."""
+    """Return the number of blocks in a group."""
     return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
 
 
 def published_keys(config: DeOldifyConfig = WIDE) -> list[str]:
-    """Return the keys of a published file, its norms folded."""
+    """Return the keys of a published file whose norms are folded."""
     with torch.device("meta"):
         return list(DeOldify(config).state_dict())

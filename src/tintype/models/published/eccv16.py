@@ -1,8 +1,8 @@
 """The released network of Zhang, Isola and Efros 2016 (arXiv 1603.08511) as a `Cic`.
 
-`models/cic.py` is the same network, so that training can go on from it. Two releases exist. That
-for PyTorch takes the plain mean of its distribution; that for Caffe divides the logits by a
-temperature of 0.38 before. Neither has more to choose: both take no vividness.
+`models/cic.py` is the same network, so training can go on from it. There are two releases: the one
+for PyTorch takes the mean of the distribution; the one for Caffe the annealed mean at a temperature
+of 0.38. Both have a fixed decoding, so the card has no vividness.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from tintype.errors import UnimportableError
 from tintype.models.cic import Cic, CicConfig, Decoding
 from tintype.models.published.state import State, load_state, sizes
 
-_CAFFE_SCALE = 2.606  # of the logits before the softmax
-_BINS_OFF = 1e-3  # of the weights that hold the bins over 110
+_CAFFE_SCALE = 2.606  # factor on the logits before the softmax
+_BINS_OFF = 1e-3  # allowed error of the file's bin centers / 110
 _BLOCK_8 = {"enlarge": "0", "fine.0": "2", "fine.1": "4", "classify": "6"}
-_CONVS = (2, 2, 3, 3, 3, 3, 3)  # of blocks 1 to 7
+_CONVS = (2, 2, 3, 3, 3, 3, 3)  # convolutions in blocks 1 to 7
 
 
 class Eccv16(Cic):
-    """The network with the decoding that it was published with.
+    """The network with its published decoding.
 
     Args:
-        config: of the network.
-        temperature: of the annealed mean.
-        resample: how its authors bring a photograph to the network's size.
+        config: sizes of the network.
+        temperature: temperature of the annealed mean.
+        resample: filter by which the authors resize photographs, as in `tintype.card.Size`.
     """
 
     def __init__(self, config: CicConfig, temperature: float, resample: str) -> None:
@@ -39,7 +39,7 @@ class Eccv16(Cic):
         self.resample = resample
 
     def card(self) -> dict[str, Any]:
-        """Return the input rule of the published code; nothing is left to choose."""
+        """Return the fields of the card, with the published input size and no options."""
         fields = super().card()
         size = {**fields["size"], "shape": "square", "resample": self.resample}
         said = "Zhang et al. 2016, as published: a classifier of colors."
@@ -50,7 +50,7 @@ def from_pytorch(state: State) -> Eccv16:
     """Return the network of the file published for PyTorch.
 
     Raises:
-        UnimportableError: it is another network's, or its bins are others.
+        UnimportableError: the file is of another network, or has other bins.
     """
     state = dict(state)
     out = state.pop("model_out.weight", torch.zeros(0))
@@ -64,7 +64,7 @@ def from_caffe(layers: Mapping[str, Sequence[Tensor]]) -> Eccv16:
     """Return the network of the file published for Caffe.
 
     Args:
-        layers: blobs by the name of the layer; others than the network's are not looked at.
+        layers: name of the layer -> blobs; layers of other names are ignored.
 
     Raises:
         UnimportableError: a layer is missing or has another shape.
@@ -89,7 +89,7 @@ def from_caffe(layers: Mapping[str, Sequence[Tensor]]) -> Eccv16:
         scale = 1 / factor[0] if factor.numel() == 1 and factor[0] != 0 else 0.0
         state |= {f"{own}.running_mean": mean * scale, f"{own}.running_var": variance * scale}
         state |= {f"{own}.weight": torch.ones_like(mean), f"{own}.bias": torch.zeros_like(mean)}
-    # Caffe's input is L - 50, ours a hundredth of that.
+    # The Caffe network's input is L - 50, that of `Cic` is (L - 50) / 100.
     state["model1.0.weight"] = 100 * state["model1.0.weight"]
     return _loaded(state, 1 / _CAFFE_SCALE, 224, "bilinear")
 
@@ -103,7 +103,7 @@ def published_keys() -> list[str]:
 
 
 def _published(own: str) -> str:
-    """The key in the published file of one of `Cic`."""
+    """Return the key in the published file for a key of `Cic`."""
     for name, key in _BLOCK_8.items():
         if own.startswith(f"{name}."):
             return f"model8.{key}.{own.removeprefix(f'{name}.')}"

@@ -1,4 +1,4 @@
-"""Enlarging by a pixel shuffle, as DDColor and DeOldify do, both after fastai."""
+"""Upsampling by pixel shuffle, as in fastai, DDColor and DeOldify."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def blur(x: Tensor) -> Tensor:
-    """Average each pixel with those above and to the left, which smooths what a shuffle leaves."""
+    """Average 2x2 pixels, which removes the checkerboard artifacts of a pixel shuffle."""
     return F.avg_pool2d(F.pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
 
 class Shuffle(nn.Module):
-    """Twice the size by a pixel shuffle."""
+    """Upsample by 2 by a pixel shuffle."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Real-Time User-Guided Image Colorization with Learned Deep Priors (Zhang et al. 2017).
 
-arXiv 1705.02999: a U-Net that takes known colors as further channels, 0 where there are none. Its
-published weights are under the names used here. The branch that predicts a distribution beside the
-colors is left out, as the published code leaves it when it colors.
+arXiv 1705.02999: a U-Net that takes hints as additional input channels. Parameter names are those
+of the published weights. The branch that predicts a distribution is left out: the published code
+does not use it for coloring.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tintype.models.base import ColorModel, Graph
 from tintype.models.published.state import State, load_state, sizes
 from tintype.models.torch_color import gray_to_lightness
 
-CELL = 4  #: pixels of the network that one cell of the hints covers
-_AB = 110  # of ab in what the network takes and gives
+CELL = 4  #: pixels per cell of the hint map, each way
+_AB = 110  # ab is divided by it in input and output
 _UNUSED = ("model_class.0.weight", "model_class.0.bias")
 
 
@@ -28,14 +28,14 @@ class Siggraph17Config:
     """Sizes of the network.
 
     Attributes:
-        maps: of the first block, 64 as published; the others in proportion.
+        maps: channels of the first block, 64 as published; those of the others are in proportion.
     """
 
     maps: int = 64
 
 
 def _block(inputs: int, outputs: int, count: int, dilation: int = 1) -> nn.Sequential:
-    """So many convolutions, ReLU behind each, and a batch norm."""
+    """Return a number of convolutions, each with ReLU, and a batch norm."""
     parts: list[nn.Module] = []
     for k in range(count):
         width = inputs if k == 0 else outputs
@@ -52,7 +52,7 @@ def _short(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Siggraph17(ColorModel):
-    """The network, from gray and hints to ab at its own size."""
+    """The network of Zhang et al. 2017, from gray and hints to ab of the same size."""
 
     name: ClassVar[str] = "siggraph17"
     paper: ClassVar[str] = "Zhang et al. 2017, arXiv 1705.02999"
@@ -77,11 +77,11 @@ class Siggraph17(ColorModel):
         self.model_out = nn.Sequential(nn.Conv2d(2 * n, 2, 1), nn.Tanh())
 
     def forward(self, gray: Tensor, hints: Tensor) -> Tensor:
-        """Return ab in CIE units, (N, 2, H, W).
+        """Return ab in Lab units, (N, 2, H, W).
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 8.
-            hints: a / 110, b / 110 and a mask, (N, 3, H / 4, W / 4), zero where nothing is known.
+            hints: hint map, (N, 3, H / 4, W / 4); see `tintype.models.hints`.
         """
         lightness = (gray_to_lightness(gray) - 50) / 100
         known = F.interpolate(hints, scale_factor=CELL, mode="nearest")
@@ -111,7 +111,7 @@ class Siggraph17(ColorModel):
         return {"": Graph(self, example, dynamic, ("chroma",))}
 
     def card(self) -> dict[str, Any]:
-        """Return the input rule of the published code, and that hints are taken."""
+        """Return the fields of the card, with the input size of the published code."""
         return {
             "description": "Zhang et al. 2017, as published: takes hints.",
             "space": "lab",
@@ -126,7 +126,7 @@ def from_state(state: State) -> Siggraph17:
     """Return the network of a published file.
 
     Raises:
-        UnimportableError: it is another network's.
+        UnimportableError: the file is of another network.
     """
     maps = sizes(state, "model1.0.weight", 4)[0]
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""State dicts as they are published: what is folded in them, and loading them without a rest."""
+"""Published state dicts: fold their norms, and load them completely."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from tintype.errors import UnimportableError
 State: TypeAlias = dict[str, Tensor]
 
 _COUNTER = "num_batches_tracked"
-_FOLDED = {"u": "orig", "v": "orig", "g": "v"}  # beside which a part is folded
-_NAMED = 3  # keys that an error names
+_FOLDED = {"u": "orig", "v": "orig", "g": "v"}  # part of a norm -> the part it is folded into
+_NAMED = 3  # keys named in an error message
 
 
 def fold_norms(state: State) -> State:
-    """Return a state dict whose spectral and weight norms are multiplied into the weights.
+    """Return a state dict with spectral and weight norms folded into the weights.
 
-    Spectral norm (Miyato et al. 2018) as torch keeps it: w / (u . W v), W flattened to
-    (outputs, -1), u and v as they were stored. Weight norm: g v / |v|, of each output.
+    Spectral norm (Miyato et al. 2018, arXiv 1802.05957) as torch stores it: W / (u . W v), W
+    flattened to (outputs, -1). Weight norm (Salimans and Kingma 2016, arXiv 1602.07868): g v / |v|
+    per output.
 
     Raises:
         UnimportableError: a norm is 0, not finite, or its vectors do not fit.
@@ -54,7 +55,7 @@ def _sigma(state: State, own: str, weight: Tensor) -> Tensor:
 
 
 def differences(given: Iterable[str], expected: Iterable[str]) -> list[str]:
-    """Return what keys two state dicts do not share, as words; counters of batches do not count."""
+    """Return descriptions of the keys in which two state dicts differ, without batch counters."""
     mine, theirs = (
         {key for key in keys if not key.endswith(_COUNTER)} for keys in (given, expected)
     )
@@ -66,12 +67,12 @@ def differences(given: Iterable[str], expected: Iterable[str]) -> list[str]:
 def load_state(
     model: nn.Module, state: State, published: Callable[[str], str] = lambda own: own
 ) -> None:
-    """Give a network a state dict: every value it has, and nothing else.
+    """Load a state dict into a network; keys and shapes must match exactly.
 
     Args:
-        model: it may have been built on the device "meta".
-        state: under its published keys; counters of batches may be absent.
-        published: the published key of one of the network's own.
+        model: the network; it may be on the device "meta".
+        state: tensors by published key; batch counters may be missing.
+        published: returns the published key for a key of the network.
 
     Raises:
         UnimportableError: keys are missing or left over, or a shape differs.
@@ -95,10 +96,10 @@ def load_state(
 
 
 def sizes(state: State, key: str, rank: int) -> tuple[int, ...]:
-    """Return the shape of a value, from which the widths of a network are read.
+    """Return the shape of a tensor, from which the sizes of a network are read.
 
     Raises:
-        UnimportableError: it is missing, or of another rank.
+        UnimportableError: it is missing, empty, or of another rank.
     """
     if key not in state:
         raise UnimportableError(f"it lacks {key}")
