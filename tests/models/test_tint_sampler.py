@@ -114,7 +114,7 @@ def test_takes_over_the_pyramid_of_tint_and_of_no_other(sampler):
             assert torch.equal(tensor, tint.pyramid.state_dict()[name])
     with pytest.raises(CheckpointError, match="other sizes"):
         sampler.load_from("tint", {})
-    with pytest.raises(CheckpointError, match="not from cic"):
+    with pytest.raises(CheckpointError, match="cannot start from cic"):
         sampler.load_from("cic", {})
 
 
