@@ -30,14 +30,14 @@ _TORN = 0.06  # largest share of the picture that may be torn off
 _GAP = 0.15  # least gap between the tones of the picture and of a tear
 
 
-def stretched(gray: Plane) -> Plane:
+def stretch_tones(gray: Plane) -> Plane:
     """Return gray (H, W) in [0, 1] whose tonal range is stretched where it is narrow.
 
     The narrower the range, the closer the result comes to the full range; a picture on a mount is
     stretched already at a wider range. Where the range is wide enough, the same array is returned.
     """
-    own = gray[picture(gray)]
-    low, high = tones(own)
+    own = gray[find_picture(gray)]
+    low, high = tonal_range(own)
     whole, faded = _PICTURE if own.shape == gray.shape else _PRINT
     share = min(1.0, max(0.0, (whole - (high - low)) / (whole - faded)))
     if share == 0:
@@ -50,7 +50,7 @@ def stretched(gray: Plane) -> Plane:
     return np.clip(result, 0, 1, dtype=np.float32)
 
 
-def picture(gray: Plane) -> tuple[slice, slice]:
+def find_picture(gray: Plane) -> tuple[slice, slice]:
     """Return the rows and columns of gray (H, W) without mount and scanner bed."""
     rows, columns = slice(0, gray.shape[0]), slice(0, gray.shape[1])
     for _ in range(_ROUNDS):
@@ -78,7 +78,7 @@ def _without(rows: slice, columns: slice, depths: list[int]) -> tuple[slice, sli
     return rows, slice(columns.start + left, columns.stop - right)
 
 
-def tones(gray: Plane) -> tuple[float, float]:
+def tonal_range(gray: Plane) -> tuple[float, float]:
     """Return the darkest and lightest tone of a picture (H, W), without torn places."""
     kept = gray[~(_torn(gray) | _torn(1 - gray))]
     low, high = np.percentile(kept, _TAILS)
