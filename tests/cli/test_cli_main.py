@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -52,6 +53,12 @@ def test_the_version_is_printed(run: Any) -> None:
     import tintype
 
     assert run("--version").out.strip() == tintype.__version__
+
+
+def test_a_command_in_this_process_leaves_its_collector_as_it_was(run: Any) -> None:
+    before = gc.get_freeze_count()
+    run("--version")
+    assert gc.get_freeze_count() == before
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_drawn_hints_are_nothing_points_or_fields_in_their_proportions():
     assert float((share < 0.01).double().mean()) > 0.2  # of larger ones the mean
 
 
+@pytest.mark.slow
 def test_hints_bring_the_error_of_a_batch_below_that_without():
     """Scenes that luminance cannot tell apart, half red and half blue: a hint tells which."""
     torch.manual_seed(0)

@@ -63,13 +63,6 @@ def test_the_loss_is_nats_a_value_and_the_refinements_squared_error(sampler):
     assert float(terms["loss"]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_every_parameter_gets_a_gradient(sampler):
-    torch.nn.init.normal_(sampler.refine.output.weight)
-    sampler.train().loss(batch())["loss"].backward()
-    without = [n for n, p in sampler.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
-
-
 @torch.no_grad()
 def test_fixed_point_sampling_is_exact(sampler):
     gray = batch(2, 32).gray

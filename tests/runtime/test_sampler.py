@@ -119,7 +119,7 @@ def test_a_second_stage_that_is_missing_is_found_before_the_work(tmp_path):
         (
             "_ROW",
             {"values =": "own =", "away_cr =": "values = Sub (slope, guess)\n away_cr ="},
-            "order",
+            "depend on later",
         ),
     ],
 )

@@ -69,7 +69,7 @@ class Tint(BinsModel):
 
     name: ClassVar[str] = "tint"
     training_only: ClassVar[tuple[str, ...]] = ("distill",)
-    decoding: ClassVar[Decoding] = Decoding((1.25, -0.06), (1.25, 0.26), 0.8)
+    decoding: Decoding = Decoding((1.25, -0.06), (1.25, 0.26), 0.8)
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "small": (TintConfig(), _TRAINING),
         "test": (
@@ -80,6 +80,7 @@ class Tint(BinsModel):
                 heads=2,
                 blocks=(1, 1),
                 decoder=(16, 16, 16),
+                looks=False,  # of sizes that are symbols, twice as many take minutes to export
             ),
             TrainConfig(crop=64, batch=8, steps=20, warmup=5, ema=0.9),
         ),

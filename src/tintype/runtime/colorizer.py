@@ -60,7 +60,7 @@ class Colorizer:
         CorruptModelError: its card or weights are damaged.
         ValueError: threads is below 1.
 
-    Example:
+    Examples:
         >>> from tintype import Colorizer, Photo
         >>> colorizer = Colorizer()
         >>> colorizer.colorize(Photo.open("grandmother.jpg")).save("grandmother-color.jpg")

@@ -2,7 +2,7 @@
 
 In a naive implementation every chroma value takes a pass of the network, because it depends on all
 values before it. Here the main graph computes features of the luminance once, and three small
-graphs run per row (docs/architecture.md):
+graphs run per row (docs/reference/model-files.md):
 
 - ``above``: the part of the row's computation that depends on the rows above only;
 - ``row``: one step of a fixed-point iteration on the row's values. The noise is drawn beforehand,

@@ -68,7 +68,7 @@ class Session:
 
     Raises:
         CorruptModelError: the file is missing or damaged, ONNX Runtime cannot load it, or its
-            inputs and outputs are not those of docs/architecture.md.
+            inputs and outputs are not those of docs/reference/model-files.md.
     """
 
     def __init__(

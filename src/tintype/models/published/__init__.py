@@ -1,5 +1,5 @@
 """Networks whose weights their authors published; needs torch.
 
-Each is built from a published state dict, for inference. They have no loss, except that eccv16 is a
-`tintype.models.cic.Cic`, from which training can go on.
+Each is built from a published state dict, ready for inference. None is trained here, but eccv16 is
+a `tintype.models.cic.Cic`, whose training can go on.
 """

@@ -1,10 +1,11 @@
 """DDColor: Towards Photo-Realistic Image Colorization via Dual Decoders (Kang et al. 2023).
 
-arXiv 2212.11613: a ConvNeXt encoder, a U-Net decoder (pixel decoder), and a transformer whose
-queries attend to the U-Net's maps (color decoder). Parameter names are those of the published
-weights. The same function is computed with less work: input normalization is folded into the first
-kernel, spectral norms are folded, and the last layer is multiplied with the color queries first, so
-that no map of all channels is made at full size.
+arXiv 2212.11613: a ConvNeXt encoder, a U-Net decoder for the pixels, and a transformer decoder
+whose queries become colours by attention to the pixel decoder's maps. Parameters have their
+published names. It computes the same function in fewer steps: the normalization of the input is
+folded into the first kernel, spectral norms into the weights, and the last layer is applied to the
+colours before these are multiplied with the pixels, so that no map of all queries is made at full
+size.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel, Graph, luma_graph
 from tintype.models.layers import LayerNorm2d
 from tintype.models.published.shuffle import Shuffle, blur
-from tintype.models.published.state import State, load_state, sizes
+from tintype.models.published.state import State, count_parts, load_state, sizes
 
 _HEADS = 8
-_LEVELS = 3  # levels of the pixel decoder, to which the queries attend in turn
-_EPS = 1e-6  # eps of ConvNeXt's layer norms
+_LEVELS = 3  # of the pixel decoder; the transformer's layers attend to them in turn
+_EPS = 1e-6  # of ConvNeXt's layer norms
 _UNUSED = ("encoder.arch.norm.", "encoder.arch.head_cls.")
 
 
 @dataclass(frozen=True)
 class DDColorConfig:
-    """Sizes of the network; the defaults are those of the published tiny network.
+    """Sizes of the network; by default those of the tiny one.
 
     Attributes:
-        channels, depths: channels and number of blocks of the encoder's four stages.
+        channels, depths: channels and blocks of the encoder's four stages.
         decoder: channels of the pixel decoder's three levels.
-        width: channels of the color queries.
-        feedforward: hidden units of the transformer's perceptrons.
-        queries: number of color queries.
-        layers: number of layers of the transformer.
+        width: channels of queries and colours.
+        feedforward: hidden channels of the transformer's feed-forward layers.
+        queries: number of queries, each of which becomes a colour.
+        layers: number of the transformer's layers.
     """
 
     channels: tuple[int, ...] = (96, 192, 384, 768)
@@ -53,7 +54,7 @@ class DDColorConfig:
 
 
 class ConvNeXtBlock(nn.Module):
-    """The block of ConvNeXt (Liu et al. 2022, arXiv 2201.03545)."""
+    """A ConvNeXt block (Liu et al. 2022, arXiv 2201.03545)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,7 +71,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """The encoder: gray to normalized maps at 1/4, 1/8, 1/16 and 1/32."""
+    """The encoder: gray to normalized maps at 1/4, 1/8, 1/16 and 1/32 of its size."""
 
     def __init__(self, channels: tuple[int, ...], depths: tuple[int, ...]) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class ConvNeXt(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """A level of the pixel decoder: the coarser map, upsampled, joined with the encoder's map."""
+    """A level of the pixel decoder: the level below, enlarged, joined with the encoder's map."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class UnetBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention; parameter names are those of torch's `MultiheadAttention`."""
+    """Multi-head attention with its three projections in one matrix, as in torch."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -129,7 +130,7 @@ class Attention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Self-attention of the queries."""
+    """Self-attention between queries."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -140,7 +141,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Cross-attention of the queries to a map."""
+    """Cross-attention from queries to a map."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -151,7 +152,7 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """The two-layer perceptron of a transformer layer."""
+    """The feed-forward layer, on each query."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -163,7 +164,7 @@ class FeedForward(nn.Module):
 
 
 def positions(height: int, width: int, channels: int) -> Tensor:
-    """Return the sinusoidal position embedding of a map, y before x, (height x width, channels)."""
+    """Return a sinusoidal position encoding, y before x, (height x width, channels)."""
     half = channels // 2
     rates = 10000 ** (2 * (torch.arange(half) // 2) / half)
 
@@ -178,7 +179,7 @@ def positions(height: int, width: int, channels: int) -> Tensor:
 
 
 class ColorDecoder(nn.Module):
-    """The color decoder: maps of three levels to an embedding of each color query."""
+    """The transformer decoder: maps of three levels to the embedding of a colour for each query."""
 
     def __init__(self, config: DDColorConfig) -> None:
         super().__init__()
@@ -200,7 +201,7 @@ class ColorDecoder(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Return embeddings (N, queries, width) of the maps of three levels, coarsest first."""
+        """Return the embeddings of colours, (N, queries, width)."""
         memories, places = [], []
         for level, (project, x) in enumerate(zip(self.input_proj, maps, strict=True)):
             memory = project(x).flatten(2).transpose(1, 2)  # (N, height x width, width)
@@ -223,7 +224,7 @@ class ColorDecoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The pixel decoder and the color decoder."""
+    """Both decoders, of pixels and of colours."""
 
     def __init__(self, config: DDColorConfig) -> None:
         super().__init__()
@@ -235,11 +236,7 @@ class Decoder(nn.Module):
         self.color_decoder = ColorDecoder(config)
 
     def forward(self, skips: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return pixels before their shuffle by 4, (N, 16 width, h, w), and color embeddings.
-
-        Args:
-            skips: the encoder's maps, finest first.
-        """
+        """Return pixels before their shuffle by 4, (N, 16 width, h, w), and the colours."""
         x, maps = skips[-1], []
         for layer, skip in zip(self.layers, skips[-2::-1], strict=True):
             x = layer(x, skip)
@@ -248,7 +245,7 @@ class Decoder(nn.Module):
 
 
 class DDColor(ColorModel):
-    """The network of Kang et al. 2023, from gray to ab of the same size."""
+    """The network, from gray to ab at its own size."""
 
     name: ClassVar[str] = "ddcolor"
     paper: ClassVar[str] = "Kang et al. 2023, arXiv 2212.11613"
@@ -260,7 +257,7 @@ class DDColor(ColorModel):
         self.refine_net = nn.Sequential(nn.Sequential(nn.Conv2d(config.queries + 1, 2, 1)))
 
     def forward(self, gray: Tensor) -> Tensor:
-        """Return ab in Lab units, (N, 2, H, W).
+        """Return ab in CIE units, (N, 2, H, W).
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
@@ -275,11 +272,11 @@ class DDColor(ColorModel):
         return blur(ab) + weight[:, -1, None, None] * gray + bias[:, None, None]
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network."""
+        """Return the network's only graph."""
         return {"": luma_graph(self, 32, "chroma")}
 
     def card(self) -> dict[str, Any]:
-        """Return the fields of the card, with the input size of the published code."""
+        """Return the input rule of the published code."""
         return {
             "description": "DDColor (Kang et al. 2023), as published.",
             "space": "lab",
@@ -290,10 +287,10 @@ class DDColor(ColorModel):
 
 
 def from_state(state: State) -> DDColor:
-    """Return the network of a published file whose norms are folded (`fold_norms`).
+    """Return the network of a published state dict, its norms folded.
 
     Raises:
-        UnimportableError: the file is of another network.
+        UnimportableError: it is of another network.
     """
     state = {key: value for key, value in state.items() if not key.startswith(_UNUSED)}
     if not {"mean", "std"} <= state.keys():
@@ -302,8 +299,7 @@ def from_state(state: State) -> DDColor:
     config = _config(state)
     if len(mean) != 3 or len(std) != 3 or not (std > 0).all():
         raise UnimportableError("its mean and std are not those of three channels")
-    # The input is gray in three channels: sum each kernel over them, and fold the means into the
-    # bias.
+    # The three channels are all gray: kernels are summed over them, and the means go into the bias.
     stem = "encoder.arch.downsample_layers.0.0"
     refine = "refine_net.0.0"
     for name, channels in ((stem, slice(0, 3)), (refine, slice(config.queries, None))):
@@ -322,7 +318,7 @@ def from_state(state: State) -> DDColor:
 
 
 def _config(state: State) -> DDColorConfig:
-    """Read the sizes of the network from the shapes of its weights."""
+    """Return the sizes of a network, read from the shapes of its weights."""
     arch, decoder = "encoder.arch.", "decoder."
     stem = sizes(state, f"{arch}downsample_layers.0.0.weight", 4)[0]
     rest = (sizes(state, f"{arch}downsample_layers.{k}.1.weight", 4)[0] for k in (1, 2, 3))
@@ -335,22 +331,17 @@ def _config(state: State) -> DDColorConfig:
         sizes(state, f"{name}.bias", 1)
     return DDColorConfig(
         channels=(stem, *rest),
-        depths=tuple(_count(state, f"{arch}stages.{k}.") for k in range(4)),
+        depths=tuple(count_parts(state, f"{arch}stages.{k}.") for k in range(4)),
         decoder=tuple(sizes(state, f"{decoder}layers.{k}.conv.0.weight", 4)[0] for k in range(3)),
         width=width,
         feedforward=sizes(state, f"{transformer}0.linear1.weight", 2)[0],
         queries=queries,
-        layers=_count(state, transformer),
+        layers=count_parts(state, transformer),
     )
 
 
-def _count(state: State, prefix: str) -> int:
-    """Return the number of numbered submodules behind a prefix."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
-
-
 def published_keys() -> list[str]:
-    """Return the keys of a published file whose norms are folded."""
+    """Return the keys of a published state dict, its norms folded."""
     with torch.device("meta"):
         own = DDColor(DDColorConfig()).state_dict()
     return ["mean", "std", *own]

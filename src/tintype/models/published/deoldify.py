@@ -1,9 +1,9 @@
-"""DeOldify (Antic 2018-2020): fastai's U-Net over a ResNet, trained with NoGAN.
+"""DeOldify (Antic 2018-2020): fastai's U-Net over a ResNet, trained with its NoGAN.
 
 There is no paper; https://github.com/jantic/DeOldify describes it. There are two networks: the deep
-one, over a ResNet-34 ("artistic"), has two convolutions per level; the wide one, over a ResNet-101
-("stable", "video"), has one. Both predict RGB, of which the chroma is kept, as in DeOldify.
-Parameter names are those of the published weights.
+one ("artistic") over a ResNet-34 has two convolutions a level, the wide one ("stable", "video")
+over a ResNet-101 has one. Both give RGB, of which only the chroma is kept, as in DeOldify itself.
+Parameters have their published names.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from tintype.errors import UnimportableError
 from tintype.models.backbones import Bottleneck
 from tintype.models.base import ColorModel, Graph, luma_graph
 from tintype.models.published.shuffle import Shuffle, blur
-from tintype.models.published.state import State, load_state, sizes
+from tintype.models.published.state import State, count_parts, load_state, sizes
 from tintype.models.torch_color import srgb_to_uv
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
-_SKIPS = (2, 4, 5, 6)  # encoder layers with skip connections, at 1/2, 1/4, 1/8 and 1/16
-_ATTENDED = 1  # level with self-attention
-_RANGE = 3  # largest absolute value of normalized RGB
+_SKIPS = (2, 4, 5, 6)  # parts of the encoder whose maps are skips: at 1/2, 1/4, 1/8 and 1/16
+_ATTENDED = 1  # the decoder's level with self-attention
+_RANGE = 3  # normalized RGB is in [-3, 3]
 
 
 @dataclass(frozen=True)
 class DeOldifyConfig:
-    """Sizes of the network; the defaults are those of the deep one.
+    """Sizes of the network; by default those of the deep one.
 
     Attributes:
         stem: channels of the ResNet's stem.
-        blocks: number of blocks in the ResNet's four groups.
-        deep: basic blocks and two convolutions per level; else bottlenecks and one convolution.
-        shuffled, outputs: channels of each level after upsampling, and of its output.
+        blocks: number of blocks in each of the ResNet's four groups.
+        deep: whether there are basic blocks and two convolutions a level, or bottlenecks and one.
+        shuffled, outputs: channels of each level after enlarging, and at its end.
     """
 
     stem: int = 64
@@ -50,7 +50,7 @@ WIDE = DeOldifyConfig(64, (3, 4, 23, 3), False, (512, 512, 512, 256), (512, 512,
 
 
 class BasicBlock(nn.Module):
-    """The basic block of ResNet: two 3x3 convolutions, added to their input."""
+    """ResNet's basic block: two 3x3 convolutions with batch norms, added to their input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, _: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class BasicBlock(nn.Module):
 
 
 def resnet(config: DeOldifyConfig) -> nn.Sequential:
-    """Return the encoder: a ResNet without its head, on gray and a channel of ones."""
+    """Return the encoder: a ResNet without its head, over gray and a channel of ones."""
     stem = nn.Conv2d(2, config.stem, 7, 2, 3, bias=False)
     parts = [stem, nn.BatchNorm2d(config.stem), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     block, growth = (BasicBlock, 1) if config.deep else (Bottleneck, 4)
@@ -85,7 +85,7 @@ def resnet(config: DeOldifyConfig) -> nn.Sequential:
 
 
 class SelfAttention(nn.Module):
-    """Self-attention (Zhang et al. 2018, arXiv 1805.08318) with softmax over the queries."""
+    """Self-attention of Zhang et al. 2018, arXiv 1805.08318; the softmax is over the queries."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,14 +101,14 @@ class SelfAttention(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, attended: bool = False) -> nn.Sequential:
-    """Return a 3x3 convolution, ReLU, batch norm and, if `attended`, self-attention."""
+    """Return a 3x3 convolution, ReLU and batch norm, followed by self-attention if `attended`."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     parts = [conv, nn.ReLU(), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*parts, *([SelfAttention(outputs)] if attended else []))
 
 
-class Level(nn.Module):
-    """A level of the decoder: the coarser map, upsampled, joined with the encoder's map."""
+class UnetBlock(nn.Module):
+    """A level of the decoder: the level below, enlarged, joined with the encoder's map."""
 
     def __init__(
         self, inputs: int, skip: int, shuffled: int, outputs: int, deep: bool, attended: bool
@@ -124,14 +124,14 @@ class Level(nn.Module):
             self.conv = convolution(shuffled + skip, outputs, attended)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        # Sizes differ by a pixel where a side is no multiple of 32.
+        # Sizes differ by a pixel where a side is not a multiple of 32; elsewhere this only copies.
         up = F.interpolate(self.shuf(x), size=skip.shape[2:], mode="nearest")
         x = F.relu(torch.cat((up, self.bn(skip)), 1))
         return self.conv2(self.conv1(x)) if self.deep else self.conv(x)
 
 
 class DeOldify(ColorModel):
-    """The network of DeOldify, from gray to U and V of the same size."""
+    """The network, from gray to U and V at its own size."""
 
     name: ClassVar[str] = "deoldify"
     paper: ClassVar[str] = ""
@@ -146,7 +146,9 @@ class DeOldify(ColorModel):
         middle = (convolution(encoded, 2 * encoded), convolution(2 * encoded, encoded))
         inputs = (encoded, *config.outputs[:-1])
         levels = [
-            Level(*(inputs[k], skips[k], config.shuffled[k], config.outputs[k]), config.deep, own)
+            UnetBlock(
+                *(inputs[k], skips[k], config.shuffled[k], config.outputs[k]), config.deep, own
+            )
             for k, own in enumerate(k == _ATTENDED for k in range(4))
         ]
         last = config.outputs[-1]
@@ -191,11 +193,11 @@ class DeOldify(ColorModel):
         return srgb_to_uv(rgb.clamp(0, 1))
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network."""
+        """Return the network's only graph."""
         return {"": luma_graph(self, 16, "chroma")}
 
     def card(self) -> dict[str, Any]:
-        """Return the fields of the card, with the published render factor of 35."""
+        """Return the input rule of the published code at its render factor of 35."""
         return {
             "description": "DeOldify (Antic 2018-2020), as published.",
             "space": "yuv",
@@ -206,17 +208,17 @@ class DeOldify(ColorModel):
 
 
 def from_state(state: State) -> DeOldify:
-    """Return the network of a published file whose norms are folded (`fold_norms`).
+    """Return the network of a published state dict, its norms folded.
 
     Raises:
-        UnimportableError: the file is of another network.
+        UnimportableError: it is of another network.
     """
     state = dict(state)
     stem = "layers.0.0.weight"
     if sizes(state, stem, 4)[1] != 3:
         raise UnimportableError(f"its {stem} does not take the three channels of a picture")
-    # The input is gray in three channels: sum the kernel over them. The means are applied to a
-    # channel of ones and not to a bias, because the padding is of the normalized image.
+    # The three channels are all gray: the kernel is summed over them. The means go into the kernel
+    # of a channel of ones, not into a bias: the padding of a normalized picture is 0.
     own = state[stem] / torch.tensor(_STD)[:, None, None]
     moved = own * torch.tensor(_MEAN)[:, None, None]
     state[stem] = torch.cat((own.sum(1, keepdim=True), -moved.sum(1, keepdim=True)), 1)
@@ -225,7 +227,7 @@ def from_state(state: State) -> DeOldify:
     levels = [f"layers.{k}" for k in range(4, 8)]
     config = DeOldifyConfig(
         stem=state[stem].shape[0],
-        blocks=tuple(_count(state, f"layers.0.{k}.") for k in range(4, 8)),
+        blocks=tuple(count_parts(state, f"layers.0.{k}.") for k in range(4, 8)),
         deep=deep,
         shuffled=tuple(sizes(state, f"{k}.shuf.conv.0.weight", 4)[0] // 4 for k in levels),
         outputs=tuple(sizes(state, f"{k}.{conv}.0.weight", 4)[0] for k in levels),
@@ -236,12 +238,7 @@ def from_state(state: State) -> DeOldify:
     return model
 
 
-def _count(state: State, prefix: str) -> int:
-    """Return the number of blocks in a group."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
-
-
 def published_keys(config: DeOldifyConfig = WIDE) -> list[str]:
-    """Return the keys of a published file whose norms are folded."""
+    """Return the keys of a published state dict, its norms folded."""
     with torch.device("meta"):
         return list(DeOldify(config).state_dict())

@@ -1,4 +1,4 @@
-"""Upsampling by pixel shuffle, as in fastai, DDColor and DeOldify."""
+"""Enlargement by pixel shuffle, as in DDColor and DeOldify, both after fastai."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def blur(x: Tensor) -> Tensor:
-    """Average 2x2 pixels, which removes the checkerboard artifacts of a pixel shuffle."""
+    """Average each pixel with its neighbours above and left, which smooths a shuffle's pattern."""
     return F.avg_pool2d(F.pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
 
 class Shuffle(nn.Module):
-    """Upsample by 2 by a pixel shuffle."""
+    """Enlarge a map (N, C, H, W) to (N, outputs, 2 H, 2 W) by a pixel shuffle."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

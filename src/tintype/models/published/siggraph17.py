@@ -1,8 +1,8 @@
 """Real-Time User-Guided Image Colorization with Learned Deep Priors (Zhang et al. 2017).
 
-arXiv 1705.02999: a U-Net that takes hints as additional input channels. Parameter names are those
-of the published weights. The branch that predicts a distribution is left out: the published code
-does not use it for coloring.
+arXiv 1705.02999: a U-Net that takes known colours (hints) as further channels, 0 where unknown.
+Parameters have their published names. The branch that predicts a distribution of colours is left
+out, since the published code does not use it to colorize.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tintype.models.base import ColorModel, Graph
 from tintype.models.published.state import State, load_state, sizes
 from tintype.models.torch_color import gray_to_lightness
 
-CELL = 4  #: pixels per cell of the hint map, each way
-_AB = 110  # ab is divided by it in input and output
+CELL = 4  #: pixels a side that one cell of the hints covers
+_AB = 110  # ab in CIE units that is 1 in the network's input and output
 _UNUSED = ("model_class.0.weight", "model_class.0.bias")
 
 
@@ -28,14 +28,14 @@ class Siggraph17Config:
     """Sizes of the network.
 
     Attributes:
-        maps: channels of the first block, 64 as published; those of the others are in proportion.
+        maps: channels of the first block, 64 as published; the others are in proportion.
     """
 
     maps: int = 64
 
 
 def _block(inputs: int, outputs: int, count: int, dilation: int = 1) -> nn.Sequential:
-    """Return a number of convolutions, each with ReLU, and a batch norm."""
+    """Return `count` 3x3 convolutions, each with ReLU, and a batch norm."""
     parts: list[nn.Module] = []
     for k in range(count):
         width = inputs if k == 0 else outputs
@@ -52,7 +52,7 @@ def _short(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Siggraph17(ColorModel):
-    """The network of Zhang et al. 2017, from gray and hints to ab of the same size."""
+    """The network, from gray and hints to ab at its own size."""
 
     name: ClassVar[str] = "siggraph17"
     paper: ClassVar[str] = "Zhang et al. 2017, arXiv 1705.02999"
@@ -77,11 +77,11 @@ class Siggraph17(ColorModel):
         self.model_out = nn.Sequential(nn.Conv2d(2 * n, 2, 1), nn.Tanh())
 
     def forward(self, gray: Tensor, hints: Tensor) -> Tensor:
-        """Return ab in Lab units, (N, 2, H, W).
+        """Return ab in CIE units, (N, 2, H, W).
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 8.
-            hints: hint map, (N, 3, H / 4, W / 4); see `tintype.models.hints`.
+            hints: a / 110, b / 110 and a mask, (N, 3, H / 4, W / 4), 0 where no colour is known.
         """
         lightness = (gray_to_lightness(gray) - 50) / 100
         known = F.interpolate(hints, scale_factor=CELL, mode="nearest")
@@ -96,7 +96,7 @@ class Siggraph17(ColorModel):
         return _AB * self.model_out(x)
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network."""
+        """Return the network's only graph."""
 
         def example(size: int) -> dict[str, Tensor]:
             gray = F.interpolate(torch.rand(1, 1, 2 + size, 4), size=((1 + size) * 32, 64))
@@ -111,7 +111,7 @@ class Siggraph17(ColorModel):
         return {"": Graph(self, example, dynamic, ("chroma",))}
 
     def card(self) -> dict[str, Any]:
-        """Return the fields of the card, with the input size of the published code."""
+        """Return the input rule of the published code, and that hints are taken."""
         return {
             "description": "Zhang et al. 2017, as published: takes hints.",
             "space": "lab",
@@ -123,10 +123,10 @@ class Siggraph17(ColorModel):
 
 
 def from_state(state: State) -> Siggraph17:
-    """Return the network of a published file.
+    """Return the network of a published state dict.
 
     Raises:
-        UnimportableError: the file is of another network.
+        UnimportableError: it is of another network.
     """
     maps = sizes(state, "model1.0.weight", 4)[0]
     with torch.device("meta"):
@@ -136,6 +136,6 @@ def from_state(state: State) -> Siggraph17:
 
 
 def published_keys() -> list[str]:
-    """Return the keys of a published file."""
+    """Return the keys of a published state dict."""
     with torch.device("meta"):
         return [*Siggraph17(Siggraph17Config(1)).state_dict(), *_UNUSED]

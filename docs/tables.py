@@ -1,0 +1,185 @@
+"""Write the tables of README.md and of the pages, from the models' cards and presets.
+
+    python docs/tables.py
+
+Each stands between ``<!-- table: KIND NAME ... -->`` and ``<!-- end of table -->``.
+tests/test_documents.py fails where one is out of date.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tintype.card import Card, read_card
+from tintype.models import model_class
+from tintype.runtime.registry import list_untrained, parse_model_option
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = ROOT / "src" / "tintype" / "weights"
+_MARKED = re.compile(r"(<!-- table: (\w+)([\w/ ]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_FIGURES = (  # key on the card, heading, decimals
+    ("ab_rmse", "ab error ↓", 2),
+    ("rmse_vs_gray", "of gray ↓", 3),
+    ("psnr", "PSNR ↑", 1),
+    ("colorful", "colorfulness", 1),
+    ("hist_a", "hist. a ↑", 2),
+    ("hist_b", "hist. b ↑", 2),
+)
+_REFERENCES = {"gray": "gray: nothing done", "ceiling": "ceiling: true chroma"}
+
+
+def documents() -> list[Path]:
+    """Return every page: those in the repository's root and those below docs/."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def with_tables(text: str) -> str:
+    """Return a page with its tables as they should be."""
+
+    def table(match: re.Match[str]) -> str:
+        begin, kind, names, end = match.groups()
+        lines = TABLES[kind](*names.split())
+        return "\n".join([begin, *lines, "", end])
+
+    return _MARKED.sub(table, text)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> list[str]:
+    """Lay out a table; columns are aligned to the left but those with an r in `align`."""
+    rules = ["---:" if column == "r" else "---" for column in align.ljust(len(headings), "l")]
+    return [f"| {' | '.join(row)} |" for row in (headings, rules, *rows)]
+
+
+def _cards(*systems: str) -> list[Card]:
+    cards = [read_card(path) for path in sorted(WEIGHTS.glob("*.json"))]
+    by_system = sorted(cards, key=lambda card: (card.system != "tint", card.name))
+    return [card for card in by_system if not systems or card.system in systems]
+
+
+def _scores(*systems: str) -> Iterator[str]:
+    """What is on the cards, a table for each set of photographs."""
+    sets: dict[str, dict[str, dict[str, float]]] = {}
+    for card in _cards(*systems):
+        scores = card.scores
+        for row in scores.get("rows", ()):
+            protocol = scores["protocol"].partition(".")[0]
+            title = f"{scores['dataset']}; protocol `{protocol}`; the truth has a colorfulness of "
+            title += f"{scores['true_colorful']:.1f}."
+            sets.setdefault(title, {}).setdefault(row["model"], row)
+    for title, models in sets.items():
+        yield from (title[0].upper() + title[1:], "")
+        rows = [
+            [_label(name), *(f"{row[key]:.{digits}f}" for key, _, digits in _FIGURES)]
+            for name, row in models.items()
+        ]
+        yield from _table(["", *(heading for _, heading, _ in _FIGURES)], rows, "lrrrrrr")
+
+
+def _label(model: str) -> str:
+    if model in _REFERENCES:
+        return _REFERENCES[model]
+    name, options = parse_model_option(model)
+    return ", ".join(
+        [
+            f"`{name}`",
+            *(
+                f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+                for key, value in options.items()
+            ),
+        ]
+    )
+
+
+def _overview(folder: str = "") -> Iterator[str]:
+    """Every model in a line, with two scores beside gray's; their pages lie in a folder."""
+    shipped = _cards()
+    dataset, truth = (shipped[0].scores[key] for key in ("dataset", "true_colorful"))
+    rows = []
+    for card in shipped:
+        scores = card.scores if card.scores.get("dataset") == dataset else {"rows": []}
+        figures = {row["model"]: row for row in scores["rows"]}
+        if not rows and "gray" in figures:
+            rows.append(["gray", "Nothing done.", "", *_pair(figures["gray"])])
+        link = f"[{card.system}]({folder}{card.system}.md)"
+        size = f"{_megabytes(card):.1f} MB"
+        rows.append([link, card.description, size, *_pair(figures.get(card.system))])
+    for model in list_untrained():
+        link = f"[{model.name}]({folder}{model.name}.md)"
+        rows.append([link, model.description, "none yet", *_pair(None)])
+    yield from _table(["model", "what it is", "weights", "ab error", "colorfulness"], rows, "lllrr")
+    yield from ("", f"ab error: as a share of gray's. {dataset[0].upper()}{dataset[1:]}; the truth")
+    yield f"has a colorfulness of {truth:.1f}."
+
+
+def _pair(row: dict[str, float] | None) -> tuple[str, str]:
+    return (f"{row['rmse_vs_gray']:.3f}", f"{row['colorful']:.1f}") if row else ("–", "–")
+
+
+def _megabytes(card: Card) -> float:
+    return sum((WEIGHTS / file).stat().st_size for file in card.files) / 1e6
+
+
+def _card(system: str) -> Iterator[str]:
+    """What a reader wants to know of the weights that ship, and how they were made."""
+    for card in _cards(system):
+        training = card.training
+        options = ", ".join(f"`{name}` {_value(value)}" for name, value in card.options.items())
+        commands = "<br>".join(
+            f"`{line}`" if line.startswith("tintype ") else line for line in training["commands"]
+        )
+        seen = f"{card.size.short_side} px on the shorter side, at most {card.size.longest}"
+        yield from _table(
+            [f"`{card.name}`", ""],
+            [
+                ["size", f"{_megabytes(card):.1f} MB; ONNX files: {len(card.files)}"],
+                ["sees a photograph at", seen],
+                ["chroma", f"{card.space}, enlarged: {card.enlarge}"],
+                ["options, with defaults", options or "none"],
+                ["trained on", training.get("note", "not on the card")],
+                ["last run", f"{training['step']:,} steps, {training['minutes']:.0f} minutes"]
+                if "minutes" in training
+                else ["last run", f"{training['step']:,} steps"],
+                ["commands that make it", commands],
+                ["licence of the weights", card.licence],
+            ],
+        )
+
+
+def _presets(system: str) -> Iterator[str]:
+    """Every field of the network's and of the training's configuration."""
+    presets = {k: v for k, v in model_class(system).presets.items() if k != "test"}
+    for position, title in enumerate(("network and losses", "training")):
+        configs = [pair[position] for pair in presets.values()]
+        rows = [
+            [f"`{field.name}`", *(_value(getattr(config, field.name)) for config in configs)]
+            for field in dataclasses.fields(configs[0])
+        ]
+        if position:
+            yield ""
+        yield from _table([title, *(f"`{name}`" for name in presets)], rows, "lrr")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        pairs = any(isinstance(item, (list, tuple)) for item in value)
+        return ("; " if pairs else ", ").join(map(_value, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+TABLES = {"scores": _scores, "overview": _overview, "card": _card, "presets": _presets}
+
+
+if __name__ == "__main__":
+    for path in documents():
+        text = path.read_text("utf-8")
+        if (new := with_tables(text)) != text:
+            path.write_text(new, "utf-8")
+            print(f"{path.relative_to(ROOT)}: tables written anew")
