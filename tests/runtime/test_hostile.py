@@ -87,7 +87,8 @@ def test_what_a_graph_gives_is_never_written_unless_it_is_chroma(tmp_path, capsy
 def test_a_decoder_may_not_give_what_is_no_color(tmp_path, capsys):
     decode = tiny_models._DECODE % ", ".join(["1e38"] * 626)
     bins = tiny_models._BINS % ", ".join(["1"] * 313)
-    card = write(tmp_path, "odd.small", {"": bins, "decode": decode})
+    options = {"vividness": 1.0}
+    card = write(tmp_path, "odd.small", {"": bins, "decode": decode}, options=options)
     refused_in_place(tmp_path, card.path, capsys)
 
 
