@@ -73,7 +73,7 @@ def test_runs_that_have_no_mean_are_refused(runs, start, tint):
     for other, said in (
         (start, nothing),
         (tint("chance", seed=1), nothing),
-        (tint("cic", system="cic"), "not of the same network"),
+        (tint("cic", system="cic"), "another network"),
     ):
         with pytest.raises(CheckpointError, match=said):
             averaged_model(runs[0], other)
