@@ -107,7 +107,7 @@ def test_files_cut_short_are_called_so(tmp_path, write):
         (b"", "is empty"),
         (b"\n <!DOCTYPE html><html>", "is a web page, probably of the download site"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "pointer of Git LFS"),
-        (b"\x00\x01\x02\x03" * 20, "no file of weights of a kind that is known"),
+        (b"\x00\x01\x02\x03" * 20, "not a file of weights of a known kind"),
     ],
 )
 def test_what_is_no_file_of_weights(tmp_path, content, said):

@@ -96,7 +96,7 @@ def test_options_that_cannot_be_met_are_refused(file, tmp_path, written, monkeyp
         (lambda s: s.pop("model3.2.bias"), r"cannot be imported: it lacks model3.2.bias\.$"),
         (lambda s: s.update({"extra": torch.ones(1)}), "it has extra"),
         (lambda s: s.update({"model1.2.bias": torch.ones(9)}), r"shape \(9,\), not \(4,\)"),
-        (lambda s: s.pop("model8.6.weight"), "from eccv16 it differs: lacks model8.6.weight"),
+        (lambda s: s.pop("model8.6.weight"), "differs from eccv16: lacks model8.6.weight"),
         (lambda s: s.update({"model1.0.weight": torch.ones(4)}), "not one of rank 4"),
         (lambda s: [s.pop(k) for k in list(s)] and s.update(a=torch.ones(1)), "no known network"),
     ],

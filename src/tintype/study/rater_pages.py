@@ -58,8 +58,8 @@ class RaterPages:
 
     def consent(self, request: Request) -> Response:
         """Show the consent page; redirect a rater who has a session to its current page."""
-        session = self._site.session(request)
-        if session is not None and not session.withdrawn:
+        session = self._site.active_session(request)
+        if session is not None:
             return redirect("thanks" if session.finished else "trial")
         return self._site.render(request, "consent.html", forgotten=False)
 
@@ -69,8 +69,8 @@ class RaterPages:
 
     def enroll(self, request: Request, form: Form) -> Response:
         """Start a session, if consent was given."""
-        session = self._site.session(request)
-        if session is not None and not session.withdrawn:
+        session = self._site.active_session(request)
+        if session is not None:
             return redirect("thanks" if session.finished else "trial")
         if form.get("agree") != "yes":
             return self._site.render(request, "consent.html", 400, forgotten=True)
@@ -95,8 +95,8 @@ class RaterPages:
 
     def trial(self, request: Request) -> Response:
         """Present the next trial."""
-        session = self._site.session(request)
-        if session is None or session.withdrawn:
+        session = self._site.active_session(request)
+        if session is None:
             return redirect("./")
         last = self._store.last_practice(session)
         pair = self._store.present_next(session)
@@ -112,12 +112,8 @@ class RaterPages:
     def answer(self, request: Request, parsed: ParsedAnswer) -> Response:
         """Record an answer; reply with the next trial, and with feedback on a practice trial."""
         answer, scripted = parsed
-        session = self._site.session(request)
-        if (
-            session is None
-            or session.withdrawn
-            or not equal_secrets(answer.form_key, session.form_key)
-        ):
+        session = self._site.active_session(request)
+        if session is None or not equal_secrets(answer.form_key, session.form_key):
             raise HTTPException(
                 403, "This answer does not belong to your session; reload the page."
             )
@@ -157,8 +153,8 @@ class RaterPages:
 
     def thanks(self, request: Request) -> Response:
         """Show the thank-you page with the completion code."""
-        session = self._site.session(request)
-        if session is None or session.withdrawn:
+        session = self._site.active_session(request)
+        if session is None:
             return redirect("./")
         if not session.finished:
             return redirect("trial")
@@ -166,8 +162,8 @@ class RaterPages:
 
     def confirm_withdrawal(self, request: Request) -> Response:
         """Ask to confirm the withdrawal."""
-        session = self._site.session(request)
-        if session is None or session.withdrawn:
+        session = self._site.active_session(request)
+        if session is None:
             return redirect("./")
         return self._site.render(request, "withdraw.html", form_key=session.form_key, done=False)
 

@@ -71,6 +71,11 @@ class Site:
         secret = request.cookies.get(self.cookie)
         return self.store.find_session(secret) if secret else None
 
+    def active_session(self, request: Request) -> Session | None:
+        """Return the session of the rater who sent a request, unless the rater withdrew."""
+        session = self.session(request)
+        return None if session is None or session.withdrawn else session
+
     def remember(self, request: Request, response: Response, secret: str) -> None:
         """Set the cookie with the secret of a rater's session."""
         response.set_cookie(
