@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
+from tintype.batch.task import Failure
 from tintype.cli import UsageError
 
 COLORIZED = ".colorized"
@@ -44,15 +45,6 @@ class Input:
 
     path: Path | None
     below: Path
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input that gave no result, and why, in a sentence that names it."""
-
-    input: str
-    error: str
-    error_class: str = "UnreadablePhotoError"
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tintype.batch.task import Task
 from tintype.cli import UsageError
 from tintype.cli.inputs import (
     COLORIZED,
@@ -21,47 +21,6 @@ from tintype.cli.inputs import (
     key,
 )
 from tintype.errors import UnwritablePhotoError
-
-if TYPE_CHECKING:
-    from tintype.runtime.hints import Hint
-
-
-@dataclass(frozen=True)
-class Task:
-    """One photograph and where its results go.
-
-    Attributes:
-        source: the photograph; None is standard input.
-        output: the coloured photograph; None is standard output.
-        compare: the picture of both side by side; None if none is wanted.
-        samples: of several colourings, in the place of `output`: each, by its number from 1.
-        sheet: the contact sheet of several colourings.
-        settings: where to write what made the result, or each of the samples.
-        hints: colours that are known.
-    """
-
-    source: Path | None
-    output: Path | None
-    compare: Path | None = None
-    samples: tuple[Path, ...] = ()
-    sheet: Path | None = None
-    settings: tuple[Path, ...] = ()
-    hints: tuple[Hint, ...] = ()
-
-    @property
-    def pictures(self) -> list[Path]:
-        """Every picture that is written."""
-        return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
-
-    @property
-    def targets(self) -> list[Path]:
-        """Every file that is written."""
-        return [*self.pictures, *self.settings]
-
-    @property
-    def name(self) -> str:
-        """What to call the photograph in messages."""
-        return str(self.source or "-")
 
 
 def plan_outputs(

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tintype.batch.task import Failure, Outcome, Task, class_of
 from tintype.cli import UsageError
 from tintype.cli.console import print_json
-from tintype.cli.inputs import Failure, Inputs, Skipped
-from tintype.cli.outputs import Task
-from tintype.cli.termination import interruption_behind
+from tintype.cli.inputs import Inputs, Skipped
+from tintype.errors import interruption_behind
 
 
 @dataclass
@@ -45,6 +45,13 @@ class Report:
         self.failed = list(inputs.failed)
         self.skipped = list(inputs.skipped)
         self.left_out = dict(inputs.left_out)
+
+    def add(self, outcome: Outcome) -> None:
+        """Report what came of a photograph."""
+        if outcome.entry is not None:
+            self.photos.append(outcome.entry)
+        if outcome.failure is not None:
+            self.failed.append(outcome.failure)
 
     def without_existing(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks of which a result is missing; report the others as skipped."""
@@ -96,8 +103,3 @@ def reported(report: Report, json: bool) -> Iterator[None]:
         raise
     if json:
         print_json(report.to_json())
-
-
-def class_of(error: BaseException) -> str:
-    """Return what the report calls the class of an error."""
-    return "MemoryError" if isinstance(error, MemoryError) else type(error).__name__

@@ -25,16 +25,6 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The interruption that an error is, or that it was made of.
-
-    A compiled module that is interrupted while it loads fails with an ImportError.
-    """
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 @contextlib.contextmanager
 def terminations_raised() -> Iterator[None]:
     """Raise `Terminated` in this block on SIGTERM and SIGHUP.

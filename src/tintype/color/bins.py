@@ -236,3 +236,16 @@ def quantize_chroma(chroma: ArrayLike, levels: ChromaLevels = CHROMA_32) -> NDAr
     step = (levels.high - levels.low) / (levels.count - 1)
     position = (np.asarray(chroma, dtype=np.float32) - levels.low) / step
     return np.clip(np.floor(position + 0.5), 0, levels.count - 1).astype(np.uint8)
+
+
+def entropy(log_probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the entropy of each place's distribution in bits, (N, 1, h, w).
+
+    Args:
+        log_probabilities: natural logarithms, up to a constant at each place, (N, bins, h, w).
+    """
+    centered = log_probabilities - log_probabilities.max(1, keepdims=True)
+    weights = np.exp(centered)
+    total = weights.sum(1, keepdims=True)
+    nats = np.log(total) - (weights * centered).sum(1, keepdims=True) / total
+    return nats / np.float32(np.log(2))

@@ -1,4 +1,4 @@
-"""The contact sheet of ``tintype colorize --samples``: every colouring, small, with its number."""
+"""The contact sheet of several colourings: every colouring, small, with its number."""
 
 from __future__ import annotations
 
