@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tintype.batch.places import shown
 from tintype.batch.task import Outcome, Task
 from tintype.card import Card
 from tintype.errors import TintypeError, UnwritablePhotoError
@@ -43,7 +44,7 @@ class Results:
         self._parquet = self.path.suffix.lower() == _PARQUET
         self._lines = self.path.with_name(f"{self.path.name}.jsonl") if self._parquet else self.path
         if self._parquet:
-            _pyarrow()
+            pyarrow_for("a results file")
         if self.go_on:
             for path in dict.fromkeys((self.path, self._lines)):
                 if path.exists():
@@ -92,12 +93,13 @@ class Results:
     def add(self, outcome: Outcome) -> None:
         """Write the line of a photograph."""
         task, entry, failure = outcome.task, outcome.entry, outcome.failure
-        place = task.sheet or task.output or "-"
+        place = shown(task.sheet or task.output or Path("-"))
         line = {
             "source": task.name,
-            "result": None if entry is None else str(place),
+            "result": None if entry is None else place,
             "seconds": outcome.seconds,
             **self._common,
+            **({} if outcome.options is None else {"options": outcome.options}),
             "notes": [] if entry is None else entry["notes"],
             "error": None if failure is None else failure.error,
             "entropy": None if outcome.entropy is None else round(outcome.entropy, 4),
@@ -110,7 +112,7 @@ class Results:
 
     def _finish(self) -> None:
         """Make the table of the lines."""
-        table, parquet = _pyarrow()
+        table, parquet = pyarrow_for("a results file")
         lines = [{**line, "options": json.dumps(line["options"])} for line in _all(self._lines)]
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
@@ -129,7 +131,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     """
     try:
         if path.suffix.lower() == _PARQUET:
-            _, parquet = _pyarrow()
+            _, parquet = pyarrow_for("a results file")
             lines = parquet.read_table(path).to_pylist()
             return [{**line, "options": json.loads(line["options"])} for line in lines]
         return _all(path)
@@ -151,7 +153,7 @@ def _all(path: Path) -> list[dict[str, Any]]:
 
 def _existing(task: Task) -> dict[str, Any]:
     """The line of a photograph whose result an earlier run wrote, but not its line."""
-    place = str(task.sheet or task.output)
+    place = shown(task.sheet or task.output or Path("-"))
     nothing = dict.fromkeys(("seconds", "model", "checksum", "options"))
     line = {"source": task.name, "result": place, **nothing}
     return {**line, "notes": [f"{place} was there and is kept"], "error": None, "entropy": None}
@@ -161,13 +163,21 @@ def _line(line: Mapping[str, Any]) -> str:
     return json.dumps(line, default=str) + "\n"
 
 
-def _pyarrow() -> Any:
+def pyarrow_for(what: str) -> Any:
+    """Return pyarrow's Table and its module parquet.
+
+    Args:
+        what: needs them, as the subject of the sentence.
+
+    Raises:
+        TintypeError: it is not installed.
+    """
     try:
         from pyarrow import Table, parquet  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise TintypeError(
-            "a results file in Parquet needs pyarrow, which is not installed: run  pip install "
-            "pyarrow,  or name one that ends in .jsonl"
+            f"{what} in Parquet needs pyarrow, which is not installed: run  pip install pyarrow,  "
+            "or name one of another kind"
         ) from None
     return Table, parquet
 

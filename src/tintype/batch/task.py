@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tintype.batch.places import shown, url_of
 
 if TYPE_CHECKING:
     from tintype.runtime.hints import Hint
@@ -31,6 +35,7 @@ class Task:
         sheet: the contact sheet of several colourings.
         settings: where to write what made the result, or each of the samples.
         hints: colours that are known.
+        asked: options of its own, by name.
     """
 
     source: Path | None
@@ -40,6 +45,7 @@ class Task:
     sheet: Path | None = None
     settings: tuple[Path, ...] = ()
     hints: tuple[Hint, ...] = ()
+    asked: tuple[tuple[str, Any], ...] = ()
 
     @property
     def pictures(self) -> list[Path]:
@@ -52,9 +58,14 @@ class Task:
         return [*self.pictures, *self.settings]
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether any of its files is in a store."""
+        return any(url_of(path) for path in (self.source, *self.targets) if path)
+
+    @property
     def name(self) -> str:
         """What to call the photograph in messages."""
-        return str(self.source or "-")
+        return shown(self.source) if self.source else "-"
 
 
 @dataclass
@@ -68,6 +79,7 @@ class Outcome:
         entropy: mean entropy of the model's bins in bits; None if it was not asked for.
         encoded: the photograph for standard output.
         seconds: that it took.
+        options: that held, where it had some of its own.
     """
 
     task: Task
@@ -76,8 +88,21 @@ class Outcome:
     entropy: float | None = None
     encoded: bytes | None = None
     seconds: float = 0.0
+    options: dict[str, Any] | None = None
 
 
 def class_of(error: BaseException) -> str:
     """Return what the report calls the class of an error."""
     return "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
+
+
+def existing(paths: Iterable[Path]) -> set[Path]:
+    """Return those of several results that exist."""
+    paths = set(paths)
+    elsewhere = {path for path in paths if url_of(path)}
+    there = {path for path in paths - elsewhere if os.path.exists(path)}
+    if elsewhere:
+        from tintype.batch import remote
+
+        there |= remote.existing(elsewhere)
+    return there

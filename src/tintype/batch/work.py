@@ -6,14 +6,15 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tintype.batch.task import Failure, Outcome, Task, class_of
 from tintype.errors import (
+    PhotoError,
     TintypeError,
     UnreadablePhotoError,
     UnwritablePhotoError,
@@ -114,13 +115,46 @@ class Work:
         started = time.perf_counter()
         outcome = Outcome(task)
         try:
-            self._do(outcome, started)
+            work = self._with_options_of(outcome) if task.asked else self
+            if task.elsewhere:
+                work._do_elsewhere(outcome, started)
+            else:
+                work._do(outcome, started)
         except Exception as error:
             if interruption_behind(error) or os.environ.get("TINTYPE_DEBUG"):
                 raise
             outcome.failure = Failure(task.name, _sentence(task, error), class_of(error))
         outcome.seconds = round(time.perf_counter() - started, 3)
         return outcome
+
+    def _with_options_of(self, outcome: Outcome) -> Work:
+        """The same with a photograph's own options."""
+        held = {name: value for name, value in asdict(self.options).items() if value is not None}
+        options = self.colorizer.options(**{**held, **dict(outcome.task.asked)})
+        outcome.options = asdict(options)
+        return replace(self, options=options)
+
+    def _do_elsewhere(self, outcome: Outcome, started: float) -> None:
+        """Do the same with copies here of what is in a store."""
+        from tintype.batch.remote import brought_here
+
+        task = outcome.task
+        with brought_here(task) as here:
+            try:
+                # Of several results of which an earlier run left some, all are made anew.
+                here.fetch(self.overwrite or self.skip_existing)
+                outcome.task = here.task
+                try:
+                    self._do(outcome, started)
+                finally:  # a comparison that fails hides no result
+                    entry, outcome.entry = outcome.entry, None
+                    if entry is not None:
+                        here.send()
+                        outcome.entry = _called(entry, here.names)
+            except PhotoError as error:
+                raise type(error)(_called(str(error), here.names)) from error
+            finally:
+                outcome.task = task
 
     def _do(self, outcome: Outcome, started: float) -> None:
         task = outcome.task
@@ -293,6 +327,18 @@ def _format(task: Task, path: Path, photo: Photo) -> str | None:
     from tintype.photo.encoding import requested_format
 
     return requested_format(path, task.source) or photo.format
+
+
+def _called(said: Any, names: Mapping[str, str]) -> Any:
+    """What is said of files here, of those that they stand for."""
+    if isinstance(said, str):
+        for here, there in names.items():
+            said = said.replace(here, there)
+    elif isinstance(said, list):
+        return [_called(part, names) for part in said]
+    elif isinstance(said, dict):
+        return {key: _called(part, names) for key, part in said.items()}
+    return said
 
 
 def _sentence(task: Task, error: Exception) -> str:

@@ -162,7 +162,7 @@ def colorize(
         saved = hints.saved()
         if saved is not None and model is None:
             report.model = model_or_default = saved.model
-        inputs = find_photos(photos, taken.recursive, to.output)
+        inputs = find_photos(photos, taken.recursive, to.output, elsewhere=True)
         tasks = plan_outputs(
             photos,
             inputs.photos,

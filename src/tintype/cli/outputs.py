@@ -7,20 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tintype.batch.places import name_of, place, shown, url_of
 from tintype.batch.task import Task
 from tintype.cli import UsageError
-from tintype.cli.inputs import (
-    COLORIZED,
-    COMPARE,
-    SAMPLE,
-    SAMPLES,
-    SETTINGS,
-    Input,
-    is_address,
-    is_pattern,
-    key,
-)
-from tintype.errors import UnwritablePhotoError
+from tintype.cli.inputs import MANIFESTS, Input, is_address, is_pattern, key
+from tintype.cli.names import COLORIZED, COMPARE, SAMPLE, SAMPLES, SETTINGS
+from tintype.errors import PhotoError, UnwritablePhotoError
 
 
 def plan_outputs(
@@ -46,14 +38,21 @@ def plan_outputs(
             name of one says no format, or what standard output would get is not one photograph.
     """
     if output is not None and is_address(output):
-        raise UsageError(f"--output {output} is an address: name a file or a folder here")
+        output = _at_address(output)
+    if in_place and any(item.path and url_of(item.path) for item in photos):
+        raise UsageError("--in-place replaces files here, and no objects: name an --output")
     if output == "-":
         if len(photos) > 1:
             raise UsageError("standard output takes one photograph; name a folder with --output")
         tasks = [Task(item.path, None) for item in photos]
     else:
         into_folder = output is not None and _is_folder(arguments, output)
-        tasks = [_task(item, output, into_folder, in_place, compare) for item in photos]
+        if not into_folder and any(item.placed for item in photos):
+            raise UsageError("the manifest says where results go: name their folder with --output")
+        tasks = [
+            replace(_task(item, output, into_folder, in_place, compare), asked=item.asked)
+            for item in photos
+        ]
     if compare and any(task.output is None for task in tasks):
         raise UsageError("--compare writes a second picture; name a file with --output")
     if samples is not None:
@@ -68,6 +67,15 @@ def plan_outputs(
     return tasks
 
 
+def _at_address(output: str) -> str:
+    """The path that stands for a URL; a folder's ends like one."""
+    try:
+        found = place(output, writing=True)
+    except PhotoError as error:
+        raise UsageError(f"--output {error}") from None
+    return f"{found}{os.sep}" if output.endswith("/") else str(found)
+
+
 def _task(
     item: Input, output: str | None, into_folder: bool, in_place: bool, compare: bool
 ) -> Task:
@@ -76,6 +84,8 @@ def _task(
         raise UsageError("what comes from standard input needs a file to go to: --output FILE")
     if source is None and output is None:
         return Task(None, None)
+    if source is not None and output is None and source.parts[0] == "https:":
+        raise UsageError(f"the result of {item.path and shown(item.path)} needs a place: --output")
     if source is not None and (in_place or output is None):
         name = _written(source)
         own = name.with_name(f"{name.stem}{COLORIZED}{name.suffix}")
@@ -136,7 +146,11 @@ def _is_folder(arguments: Sequence[str], output: str) -> bool:
 
     exists = os.path.isdir(output)
     several = len(arguments) > 1 or any(
-        os.path.isdir(argument) or is_pattern(argument) for argument in arguments
+        os.path.isdir(argument)
+        or is_pattern(argument)
+        or argument.lower().endswith(MANIFESTS)
+        or _is_folder_elsewhere(argument)
+        for argument in arguments
     )
     if several and not exists and (os.path.isfile(output) or format_of(output)):
         raise UsageError(
@@ -145,20 +159,40 @@ def _is_folder(arguments: Sequence[str], output: str) -> bool:
     return several or exists or output.endswith(("/", os.sep))
 
 
+def _is_folder_elsewhere(argument: str) -> bool:
+    """Whether a URL is that of a folder, as far as its name says it."""
+    from tintype.photo.encoding import READ_ONLY, format_of
+
+    if not is_address(argument):
+        return False
+    try:
+        at = place(argument)
+    except PhotoError:
+        return False
+    name = Path(name_of(at))
+    return (
+        os.path.isdir(at)
+        if url_of(at) is None
+        else not (
+            format_of(name.name) or name.suffix.lower() in READ_ONLY or at.parts[0] == "https:"
+        )
+    )
+
+
 def _refuse_collisions(tasks: Sequence[Task], in_place: bool) -> None:
     sources = {key(task.source): task.source for task in tasks if task.source}
-    writers: dict[str, Path | None] = {}
+    writers: dict[str, str] = {}
     for task in tasks:
         for target in task.targets:
             at = key(target)
             if at in sources and not (in_place and target is task.output):
                 raise UsageError(
-                    f"the result of {task.name} would replace the input {sources[at]}; "
+                    f"the result of {task.name} would replace the input {shown(sources[at])}; "
                     "choose another --output, or --in-place to replace the inputs"
                 )
             if at in writers:
                 raise UsageError(
-                    f"{writers[at]} and {task.name} would both be written to {target}; "
+                    f"{writers[at]} and {task.name} would both be written to {shown(target)}; "
                     "colour them into different folders"
                 )
-            writers[at] = task.source
+            writers[at] = task.name

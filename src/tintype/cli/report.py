@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tintype.batch.task import Failure, Outcome, Task, class_of
+from tintype.batch.places import shown
+from tintype.batch.task import Failure, Outcome, Task, class_of, existing
 from tintype.cli import UsageError
 from tintype.cli.console import print_json
 from tintype.cli.inputs import Inputs, Skipped
@@ -56,11 +57,12 @@ class Report:
     def without_existing(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks of which a result is missing; report the others as skipped."""
         missing = []
+        there = existing(path for task in tasks for path in task.pictures)
         for task in tasks:
             # A sheet is written after the colorings on it.
             done = [task.sheet] if task.sheet else task.pictures
-            if done and all(map(os.path.exists, done)):
-                self.skipped.append(Skipped(task.name, f"{done[-1]} exists already"))
+            if done and there.issuperset(done):
+                self.skipped.append(Skipped(task.name, f"{shown(done[-1])} exists already"))
             else:
                 missing.append(task)
         return missing
@@ -68,7 +70,7 @@ class Report:
     def summary(self, tasks: Sequence[Task]) -> str:
         """Return how many photographs were coloured, and where to; and how many were not."""
         count = f"{len(self.photos)} coloured"
-        folders = sorted({str(path.parent) for task in tasks for path in task.pictures[:1]})
+        folders = sorted({shown(path.parent) for task in tasks for path in task.pictures[:1]})
         if self.photos:
             more = f" and {len(folders) - 1} folders more" if len(folders) > 1 else ""
             count += f", in {folders[0]}{os.sep}{more}"

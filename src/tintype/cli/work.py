@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tintype.batch.task import Outcome, Task
+from tintype.batch.places import shown
+from tintype.batch.task import Outcome, Task, existing
 from tintype.batch.work import Work
 from tintype.cli.console import Progress, write_out
 from tintype.cli.report import Report
@@ -56,7 +57,7 @@ def _say(outcome: Outcome, progress: Progress, quiet: bool) -> None:
     task, entry = outcome.task, outcome.entry
     if entry is not None:
         if progress.watched:
-            progress.say(f"{task.name} -> {task.sheet or task.output or '-'}")
+            progress.say(f"{task.name} -> {shown(task.sheet or task.output or Path('-'))}")
         for note in entry["notes"]:
             progress.say(f"tintype: {task.name}: {note}")
     if outcome.failure is not None and not quiet:
@@ -65,4 +66,5 @@ def _say(outcome: Outcome, progress: Progress, quiet: bool) -> None:
 
 def _done(tasks: Sequence[Task]) -> set[Task]:
     """Those of several tasks whose results are there."""
-    return {t for t in tasks if t.pictures and all(map(os.path.exists, t.pictures))}
+    there = existing(path for task in tasks for path in task.pictures)
+    return {t for t in tasks if t.pictures and there.issuperset(t.pictures)}
