@@ -8,7 +8,7 @@ DEMO := demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick heavy fuzz lint format docs tables bench clean
+.PHONY: help demo test coverage quick heavy fuzz lint format docs tables bench clean
 
 help:  ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -18,12 +18,18 @@ demo: $(DEMO_VENV)/installed  ## install the core and colour the photographs in 
 	@echo "The coloured photographs, and pictures of before and after, lie in $(CURDIR)/$(DEMO)"
 	@echo "The command is $(CURDIR)/$(DEMO_VENV)/bin/tintype; 'pip install .' puts it on your path"
 
-# One thread for torch and numpy in each of the test processes, or they fight over the cores.
+# One thread for torch and numpy in each of the test processes, or they fight over the cores. A file
+# stays in one process, so that what its tests share is made once.
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile
+
 test: $(VENV)/installed  ## run the whole test suite
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS)
+	$(PYTEST)
+
+coverage: $(VENV)/installed  ## run it, and print which lines and branches it leaves out
+	$(PYTEST) --cov --cov-report=term-missing
 
 quick: $(VENV)/installed  ## run the tests that take no more than a few seconds each
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m "not (slow or heavy or gpu or network or shared)"
+	$(PYTEST) -m "not (slow or heavy or gpu or network or shared)"
 
 # pytest ends with 5 where there is no such test.
 heavy: $(VENV)/installed  ## run the tests that take long: fuzzing, published sizes, many files
@@ -57,7 +63,7 @@ bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement o
 	$(if $(PHOTOS),$(VENV)/bin/python benchmarks/enlarge_chroma.py $(PHOTOS))
 
 clean:  ## remove the environments, caches and results
-	rm -rf $(VENV) $(DEMO_VENV) $(DEMO) dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(DEMO) dist site .coverage* .pytest_cache .ruff_cache .hypothesis
 
 # The stamp files make a second run start at once.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -24,6 +24,9 @@ def untrained(name: str) -> ColorModel:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
+            for name, buffer in model.named_buffers():
+                if name == "corrected_weights":
+                    buffer.copy_(torch.rand_like(buffer) * 3 + 0.2)
     return model
 
 

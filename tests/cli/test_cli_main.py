@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -52,6 +53,12 @@ def test_the_version_is_printed(run: Any) -> None:
     import tintype
 
     assert run("--version").out.strip() == tintype.__version__
+
+
+def test_a_command_in_this_process_leaves_its_collector_as_it_was(run: Any) -> None:
+    before = gc.get_freeze_count()
+    run("--version")
+    assert gc.get_freeze_count() == before
 
 
 @pytest.mark.parametrize(
@@ -158,7 +165,11 @@ def test_a_help_page_that_nobody_reads_is_no_error() -> None:
         ("$TINTYPE models >&-", 1, "standard output is closed"),
         ("$TINTYPE models --json >/dev/full", 1, "standard output cannot be written: No space"),
         ("$TINTYPE colorize --help >/dev/full", 1, "No space left on device"),
-        ("mkdir gone; cd gone; rmdir ../gone; $TINTYPE colorize a.jpg", 1, "the folder you are in"),
+        (
+            "mkdir gone; cd gone; rmdir ../gone; $TINTYPE colorize a.jpg",
+            1,
+            "the current folder no longer exists",
+        ),
     ],
 )
 def test_a_closed_or_full_stream_and_a_deleted_folder_are_no_bugs(

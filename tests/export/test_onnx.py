@@ -24,8 +24,10 @@ from tintype.models import build
 from tintype.models.base import Graph
 from tintype.training.checkpoint import load_checkpoint
 from tintype.training.run import Run
-from tintype.training.start import load_exported, parameters_of
+from tintype.training.start import load_exported, read_parameters
 from tintype.training.train import train
+
+pytestmark = pytest.mark.slow  # each waits for an export
 
 
 def session(card, part=""):
@@ -100,7 +102,7 @@ class Half(nn.Module):
 def test_what_a_graph_does_not_use_is_not_in_its_file(tmp_path):
     graph = Graph(Half(), lambda n: {"x": torch.rand(n, 3)}, {"x": {0: ("samples", 1)}}, ("y",))
     write_graph(graph, tmp_path / "x.onnx")
-    assert set(parameters_of(tmp_path / "x.onnx")) == {"used.weight", "used.bias"}
+    assert set(read_parameters(tmp_path / "x.onnx")) == {"used.weight", "used.bias"}
 
 
 # --- it computes what the network does
@@ -121,9 +123,8 @@ def test_cic_is_what_was_trained(run, card, size):
     np.testing.assert_allclose(chroma, ab, atol=0.01 * ab.std())
 
 
-@pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("size", [(32, 32), (64, 160), (224, 32)])
+@pytest.mark.parametrize("size", [(32, 32), (64, 160)])
 def test_tint_with_hints_is_the_network_at_any_size(exported, size):
     card, model = exported("tint"), build("tint", "test")[0].eval()
     load_exported(model, card.path)  # rounded to half precision
@@ -143,13 +144,6 @@ def test_tint_with_hints_is_the_network_at_any_size(exported, size):
     np.testing.assert_allclose(found, looks(gray).numpy(), atol=0.01 * expected.std())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["tint", "tint_sampler"])
-def test_every_graph_is_the_networks(exported, name):
-    assert check_parity(untrained(name), exported(name), 0.1) > 0
-
-
-@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_rows_of_the_exported_sampler_give_the_samples_of_the_network(exported, temperature):
@@ -195,7 +189,6 @@ def test_rows_of_the_exported_sampler_give_the_samples_of_the_network(exported, 
     assert np.array_equal(np.concatenate(values, 2), expected)
 
 
-@pytest.mark.slow
 def test_a_file_that_computes_something_else_is_not_let_through(exported):
     model: Any = untrained("tint")
     with torch.no_grad():
@@ -240,19 +233,6 @@ def test_without_onnx_the_extra_is_named(run, card, tmp_path, monkeypatch):
 # --- it is a start
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["tint", "tint_sampler"])
-def test_an_exported_model_gives_its_weights_back(exported, name):
-    model, expected = build(name, "test")[0], untrained(name)
-    said = load_exported(model, exported(name).file())
-    assert said == f"{name}.tiny after 0 steps (from nothing)"
-    found = dict(model.named_parameters())
-    for key, value in expected.named_parameters():
-        rounded = value.half().float() if value.ndim > 1 else value
-        assert torch.equal(found[key], rounded), key
-
-
-@pytest.mark.slow
 def test_an_exported_tint_is_a_start_for_the_sampler(exported):
     sampler: Any = build("tint_sampler", "test")[0]
     expected: Any = untrained("tint")
@@ -268,7 +248,7 @@ def test_an_exported_model_can_be_trained_further(card, shard, tmp_path):
     train(Run("cic", [shard], tmp_path, "test", steps=1, init=card.file(), changes=changes))
     facts, parts = load_checkpoint(tmp_path)
     assert facts["start"] == "cic.tiny after 2 steps (from nothing)"
-    expected = parameters_of(card.file())["classify.weight"]
+    expected = read_parameters(card.file())["classify.weight"]
     torch.testing.assert_close(parts["model"]["classify.weight"], expected, atol=1e-6, rtol=0)
 
 
@@ -276,7 +256,7 @@ def test_an_exported_model_can_be_trained_further(card, shard, tmp_path):
     ("name", "changes"), [("cic", {"maps": 8}), ("tint", {}), ("tint_sampler", {})]
 )
 def test_a_model_of_another_network_is_no_start(card, name, changes):
-    with pytest.raises(CheckpointError, match=r"same preset|starts from a tint|a model of its own"):
+    with pytest.raises(CheckpointError, match=r"same preset|give a tint|that tint exported"):
         load_exported(build(name, "test", changes)[0], card.path)
 
 

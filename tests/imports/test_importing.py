@@ -8,7 +8,7 @@ from published_states import eccv16_state
 
 from tintype.errors import CheckpointError, UnimportableError
 from tintype.imports import importer
-from tintype.imports.importer import Wishes, import_model
+from tintype.imports.importer import ImportOptions, import_model
 from tintype.imports.kinds import KNOWN
 
 
@@ -32,10 +32,10 @@ def file(tmp_path):
 
 
 def test_what_may_be_chosen_reaches_the_files(file, tmp_path, written):
-    wishes = Wishes(
+    options = ImportOptions(
         *("cic.mine", "eccv16", 128, "aspect", "bilinear", True), licence="Mine.", note="Scanned."
     )
-    import_model(file, tmp_path / "models", wishes)
+    import_model(file, tmp_path / "models", options)
     assert (written.name, written.half) == ("cic.mine", True)
     assert written.changes["enlarge"] == "bilinear"
     size = written.changes["size"]
@@ -48,7 +48,7 @@ def test_a_checksum_says_which_weights_they_are(file, tmp_path, written, monkeyp
     heard = []
     import_model(file, tmp_path, say=heard.append)
     assert "published_as" not in written.training
-    assert any("Not a file that is known here; SHA-256" in line for line in heard)
+    assert any("Not a known file; SHA-256" in line for line in heard)
     monkeypatch.setitem(KNOWN, importer.sha256(file), ("eccv16", "release.pth"))
     heard.clear()
     import_model(file, tmp_path, say=heard.append)
@@ -57,20 +57,35 @@ def test_a_checksum_says_which_weights_they_are(file, tmp_path, written, monkeyp
     assert not any("known" in line for line in heard)
 
 
-def refuse(said, source, out, **wishes):
+def test_the_name_of_a_file_counts_before_that_of_its_folder(tmp_path):
+    tags = ("wide", "stable", "video")
+    for place, tag in (
+        ("stable-models/ColorizeVideo_gen.pth", "video"),
+        ("ddcolor_stable/pytorch_model.bin", "stable"),
+        ("unstable/pytorch_model.bin", "wide"),
+    ):
+        path = tmp_path / place
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+        origin = importer._origin(path, tags, ImportOptions())
+        assert origin.tag == tag
+        assert ("taken from the file's name" in origin.remark) == (tag != "wide")
+
+
+def refuse(said, source, out, **options):
     with pytest.raises(UnimportableError, match=said):
-        import_model(source, out, Wishes(**wishes))
+        import_model(source, out, ImportOptions(**options))
 
 
-def test_wishes_that_cannot_be(file, tmp_path, written, monkeypatch):
-    refuse("no name for it: it takes the form cic.TAG", file, tmp_path, name="tint.mine")
-    refuse("no name for it", file, tmp_path, name="cic.a/b")
+def test_options_that_cannot_be_met_are_refused(file, tmp_path, written, monkeypatch):
+    refuse("not a name for it: it takes the form cic.TAG", file, tmp_path, name="tint.mine")
+    refuse("not a name for it", file, tmp_path, name="cic.a/b")
     refuse("There is no kind 'vgg'", file, tmp_path, kind="vgg")
     refuse("a multiple of 8 up to 4096", file, tmp_path, size=100)
     refuse("a multiple of 8", file, tmp_path, size=8192)
     (tmp_path / "cic.eccv16.json").write_text("{}")
     refuse("exists: say --overwrite", file, tmp_path)
-    import_model(file, tmp_path, Wishes(overwrite=True))
+    import_model(file, tmp_path, ImportOptions(overwrite=True))
     monkeypatch.setattr(importer.shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 16))
     refuse("has room for 0 MB", file, tmp_path / "a" / "b")
 
@@ -83,7 +98,7 @@ def test_wishes_that_cannot_be(file, tmp_path, written, monkeypatch):
         (lambda s: s.update({"model1.2.bias": torch.ones(9)}), r"shape \(9,\), not \(4,\)"),
         (lambda s: s.pop("model8.6.weight"), "from eccv16 it differs: lacks model8.6.weight"),
         (lambda s: s.update({"model1.0.weight": torch.ones(4)}), "not one of rank 4"),
-        (lambda s: [s.pop(k) for k in list(s)] and s.update(a=torch.ones(1)), "no network that is"),
+        (lambda s: [s.pop(k) for k in list(s)] and s.update(a=torch.ones(1)), "no known network"),
     ],
 )
 def test_files_of_other_networks(tmp_path, written, change, said):

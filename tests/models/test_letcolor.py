@@ -5,6 +5,7 @@ import torch
 
 from tintype.models import build
 from tintype.models.base import Batch
+from tintype.models.letcolor import LetColor
 
 
 def _batch(labels=None):
@@ -14,6 +15,7 @@ def _batch(labels=None):
 
 def test_paper_has_the_printed_layers():
     model = build("letcolor", "paper")[0]
+    assert isinstance(model, LetColor)
     convs = [(m.out_channels, m.stride[0]) for m in model.low if isinstance(m, torch.nn.Conv2d)]
     assert convs == [(64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1)]
     assert [m.out_features for m in model.glob_fc if hasattr(m, "out_features")] == [1024, 512]

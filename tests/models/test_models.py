@@ -1,12 +1,11 @@
 """The list of systems, their presets, and changes of settings."""
 
 import dataclasses
-import json
 
 import pytest
 
 from tintype.errors import CheckpointError, SettingError, UnknownModelError
-from tintype.models import build, model_class, preset_of, rebuild
+from tintype.models import build, preset_of, rebuild
 from tintype.models.base import TrainConfig
 
 
@@ -22,10 +21,10 @@ def test_unknown_names_get_a_hint():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch": "4"}, "batch takes a value like 8, not '4'"),
-        ({"batch": 4.5}, "batch takes"),
-        ({"decoder": 16}, "decoder takes"),
-        ({"hints": 1}, "hints takes"),
+        ({"batch": "4"}, "batch must be a value like 8, not '4'"),
+        ({"batch": 4.5}, "batch must be"),
+        ({"decoder": 16}, "decoder must be"),
+        ({"hints": 1}, "hints must be"),
     ],
 )
 def test_values_of_another_kind_are_refused(changes, said):
@@ -39,9 +38,8 @@ def test_changes_reach_the_network_and_its_training():
     assert training.crop == preset_of("tint", "test")[1].crop
 
 
-def test_a_model_is_rebuilt_from_its_configuration_as_json():
-    config = json.loads(json.dumps(dataclasses.asdict(preset_of("tint", "test")[0])))
-    assert rebuild("tint", config).config == preset_of("tint", "test")[0]
+def test_a_configuration_of_another_version_is_refused():
+    config = dataclasses.asdict(preset_of("tint", "test")[0])
     with pytest.raises(CheckpointError, match="another version of tint"):
         rebuild("tint", config | {"forgotten": 1})
 
@@ -54,9 +52,9 @@ def test_a_model_is_rebuilt_from_its_configuration_as_json():
         ({"grad_clip": -1.0}, "grad_clip is at least 0"),
         ({"learning_rate": 0.0}, "learning_rate is above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is above 0"),
-        ({"ema": 1.0}, "ema is from 0"),
-        ({"aspect_jitter": 1.0}, "aspect_jitter is from 0"),
-        ({"aspect_jitter": -0.1}, "aspect_jitter is from 0"),
+        ({"ema": 1.0}, "ema is a number from 0"),
+        ({"aspect_jitter": 1.0}, "aspect_jitter is a number from 0"),
+        ({"aspect_jitter": -0.1}, "aspect_jitter is a number from 0"),
         ({"cooldown": 1.5}, "cooldown is a share"),
         ({"faded": -0.1}, "faded is a share"),
         ({"scale": 2.0}, "scale is from 0.1 to 1.125"),
@@ -72,8 +70,3 @@ def test_a_model_is_rebuilt_from_its_configuration_as_json():
 def test_training_settings_out_of_range_are_refused(changes, said):
     with pytest.raises(SettingError, match=said):
         TrainConfig(**changes)
-
-
-@pytest.mark.parametrize("name", ["cic", "tint", "tint_sampler"])
-def test_presets_are_called_alike(name):
-    assert {"small", "test"} <= set(model_class(name).presets) <= {"paper", "small", "test"}

@@ -8,6 +8,8 @@ from exported import export_once, untrained
 from tintype.models import build
 from tintype.models.base import Batch
 from tintype.models.logistics import NOISES, PARAMETERS, Mixture, dequantize, quantize
+from tintype.models.pic import Pic
+from tintype.models.weight_norm import WeightNormConv2d
 from tintype.runtime.sampler import Sampler
 
 
@@ -112,8 +114,10 @@ def test_runtime_samples_are_as_likely_as_the_network_says(model, gray, tmp_path
 def test_first_batch_sets_outputs_to_mean_0_and_deviation_1():
     torch.manual_seed(0)
     model = build("pic", "test")[0].train()
+    assert isinstance(model, Pic)
     seen = {}
     first = model.embedding.convs[0]
+    assert isinstance(first, WeightNormConv2d)
     first.register_forward_hook(lambda _m, _i, out: seen.update(out=out.detach()))
     batch = Batch(torch.rand(4, 1, 32, 32), torch.rand(4, 3, 32, 32))
     model.loss(batch)

@@ -1,29 +1,16 @@
-import dataclasses
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
-from tintype.color.bins import CHROMA_32, level_centers, quantize_chroma
 from tintype.color.spaces import rgb_to_ycbcr
-from tintype.errors import CheckpointError, SettingError
-from tintype.models import build, rebuild
-from tintype.models.backbones import ResNet
+from tintype.errors import SettingError
+from tintype.models import build
 from tintype.models.base import Batch
-from tintype.models.pixcolor import (
-    LEVELS,
-    PixColor,
-    PixColorConfig,
-    PixelCNN,
-    Refinement,
-    dequantize,
-    gumbel_noise,
-    quantize,
-)
+from tintype.models.pixcolor import PixColor, PixColorConfig, Refinement
+from tintype.models.pixelcnn import LEVELS, PixelCNN, dequantize, gumbel_noise, quantize
 from tintype.models.torch_color import linear_to_cbcr, linear_to_srgb
 
 
@@ -50,8 +37,7 @@ def model():
 @pytest.fixture
 def pixelcnn():
     torch.manual_seed(0)
-    config = PixColorConfig(adaptation=4, channels=8, gated_blocks=3, hidden=16)
-    return shaken(PixelCNN(config))
+    return shaken(PixelCNN(features=4, channels=8, blocks=3, hidden=16))
 
 
 def levels(height, width, count=1):
@@ -83,7 +69,6 @@ def batch(side=64, count=2):
 def test_levels_are_the_papers():
     k = torch.arange(LEVELS).view(1, 1, 1, -1).expand(1, 2, 1, -1)
     assert np.allclose(dequantize(k)[0, 0, 0] + 0.5, (8 * np.arange(32) + 3.5) / 255)
-    assert np.allclose(dequantize(k)[0, 0, 0] + 0.5, level_centers(CHROMA_32), atol=1e-6)
     every = (torch.arange(256) / 255 - 0.5).view(1, 1, 1, -1).expand(1, 2, 1, -1)
     assert torch.equal(quantize(every)[0, 0, 0], torch.arange(256) // 8)
     assert torch.equal(quantize(dequantize(k)), k)
@@ -101,9 +86,8 @@ def test_cells_are_means_of_8_by_8_pixels():
     cells = F.avg_pool2d(linear_to_cbcr(rgb), 8)
     found = quantize(cells).permute(0, 2, 3, 1).numpy()
     srgb = linear_to_srgb(rgb).permute(0, 2, 3, 1).numpy()
-    expected = quantize_chroma(
-        rgb_to_ycbcr(srgb).reshape(2, 4, 8, 6, 8, 3).mean((2, 4))[..., [2, 1]], CHROMA_32
-    )
+    ycbcr = rgb_to_ycbcr(srgb).reshape(2, 4, 8, 6, 8, 3).mean((2, 4))
+    expected = np.round(255 * ycbcr[..., [2, 1]]) // 8
     assert (found == expected).mean() > 0.99  # rounding may move one on an edge
 
 
@@ -216,19 +200,6 @@ def test_sampling_follows_the_distribution(model):
     assert np.abs(np.bincount(drawn, minlength=LEVELS) / len(drawn) - expected).max() < 0.03
 
 
-def test_the_card_names_what_the_graphs_take_and_give(model):
-    graphs, card = model.graphs(), model.card()
-    assert (card["kind"], card["space"], card["enlarge"]) == ("sampler", "ycbcr", "bilinear")
-    held = {"features", "row", "guess", "noise", "temperature", "values", *card["states"]}
-    above = set(graphs["above"].outputs)
-    assert set(graphs["above"].example(1)) <= held
-    assert set(graphs["row"].example(1)) <= held | above
-    assert set(graphs["cache"].example(1)) <= held | above
-    assert graphs["cache"].outputs == tuple(card["states"])
-    # An ONNX graph must not give what it takes under the same name.
-    assert not any(set(graph.example(1)) & set(graph.outputs) for graph in graphs.values())
-
-
 # The published network
 
 
@@ -274,14 +245,6 @@ def test_the_refinements_maps_have_the_sizes_of_table_2():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("height", "width"), [(24, 40), (8, 72), (64, 64)])
-def test_any_number_of_cells(model, height, width):
-    gray = torch.rand(1, 1, height, width)
-    assert model.conditioning(gray).shape == (1, 8, height // 8, width // 8)
-    assert model.predict(gray).shape == (1, 2, height // 2, width // 2)
-
-
-@torch.no_grad()
 def test_at_224_pixels_the_global_branch_sees_the_picture(model):
     x, chroma = torch.rand(1, 1, 224, 224), torch.rand(1, 2, 28, 28) - 0.5
     model.refinement.train()  # where it takes its own copy
@@ -293,11 +256,9 @@ def test_at_224_pixels_the_global_branch_sees_the_picture(model):
 
 
 def test_settings_that_make_no_network_are_refused():
-    for changes in ({"backbone": "vgg"}, {"channels": 7}, {"hidden": 3}):
+    for changes in ({"backbone": "efficientnet_lite0"}, {"channels": 7}, {"hidden": 3}):
         with pytest.raises(SettingError):
             build("pixcolor", "test", changes)
-    with pytest.raises(SettingError, match="EfficientNet"):
-        build("pixcolor", "small", {"backbone": "efficientnet_lite0"})
 
 
 # Training
@@ -319,13 +280,6 @@ def test_the_loss_is_the_likelihood_and_the_squared_error(model):
     assert torch.allclose(terms["loss"], bits.mean() * math.log(2) + mse, rtol=1e-4)
 
 
-def test_every_parameter_gets_a_gradient():
-    model = tiny()
-    model.loss(batch())["loss"].backward()
-    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
-
-
 def descend(network, loss, steps, rate=1e-2):
     optimizer = torch.optim.Adam(network.parameters(), rate)
     for _ in range(steps):
@@ -334,6 +288,7 @@ def descend(network, loss, steps, rate=1e-2):
         optimizer.step()
 
 
+@pytest.mark.slow
 def test_chroma_refined_is_better_than_enlarged():
     """Of one batch learnt by heart."""
     torch.manual_seed(0)
@@ -350,130 +305,8 @@ def test_chroma_refined_is_better_than_enlarged():
     assert refined < 0.85 * enlarged
 
 
-def test_both_stages_learn_from_one_loss():
-    model, example = tiny(), batch()
-    first = model.loss(example)
-    descend(model, lambda: model.loss(example)["loss"], 40)
-    last = model.loss(example)
-    for term in ("bits_cr", "bits_cb", "refined_mse"):
-        assert float(last[term]) < 0.8 * float(first[term]), term
-
-
 def test_the_stages_share_no_parameter():
     """So that one run trains each as if alone."""
     model = tiny()
     names = [{id(p) for p in part.parameters()} for part in model.children()]
     assert sum(map(len, names)) == len(set().union(*names)) == len(list(model.parameters()))
-
-
-# The backbone
-
-
-def torchvision_state(model, prefix=""):
-    """Random weights of a ResNet with four groups, under torchvision's names."""
-    torch.manual_seed(3)
-    state = {}
-    for name, tensor in model.conditioning.backbone.state_dict().items():
-        random = torch.rand(tensor.shape) + 0.1
-        state[prefix + name] = random if tensor.is_floating_point() else torch.tensor(7)
-    state[f"{prefix}layer4.0.conv1.weight"] = torch.rand(4, 4, 1, 1)
-    head = "classifier.4.bias" if prefix else "fc.bias"
-    return {**state, head: torch.rand(21), "aux_classifier.4.bias": torch.rand(21)}
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize(
-    ("prefix", "whose"), [("", "a classifier"), ("backbone.", "a segmentation network")]
-)
-def test_a_resnet_is_loaded_under_torchvisions_names(tmp_path, prefix, whose, suffix):
-    model = tiny({"freeze_steps": 5})
-    state = torchvision_state(model, prefix)
-    path = tmp_path / f"resnet{suffix}"
-    (save_file if suffix == ".safetensors" else torch.save)(state, path)
-    said = model.load_backbone(path)
-    assert whose in said
-    assert path.name in said
-    for name, tensor in model.conditioning.backbone.state_dict().items():
-        assert torch.equal(tensor, state[prefix + name])
-
-
-def test_weights_of_2017_have_no_count_of_batches(tmp_path):
-    model = tiny()
-    state = {k: v for k, v in torchvision_state(model).items() if "num_batches" not in k}
-    save_file(state, tmp_path / "old.safetensors")
-    assert "classifier" in model.load_backbone(tmp_path / "old.safetensors")
-
-
-def test_other_files_are_refused_with_what_is_wrong(tmp_path):
-    model = tiny()
-    state = torchvision_state(model)
-    deeper = {**state, "layer3.1.conv1.weight": torch.rand(1)}
-    wider = {**state, "conv1.weight": torch.rand(8, 3, 7, 7)}
-    for wrong in (deeper, wider, {"stem.weight": torch.rand(1)}):
-        save_file(wrong, tmp_path / "wrong.safetensors")
-        with pytest.raises(CheckpointError, match=r"wrong\.safetensors"):
-            model.load_backbone(tmp_path / "wrong.safetensors")
-    (tmp_path / "no.pth").write_bytes(b"no weights")
-    torch.save({"model": {}}, tmp_path / "nested.pth")
-    for name in ("no.pth", "nested.pth", "absent.safetensors"):
-        with pytest.raises(CheckpointError, match=name):
-            model.load_backbone(tmp_path / name)
-
-
-def test_a_loaded_backbone_is_frozen_for_the_first_steps(tmp_path):
-    model = tiny({"freeze_steps": 5})
-    save_file(torchvision_state(model), tmp_path / "resnet.safetensors")
-    model.load_backbone(tmp_path / "resnet.safetensors")
-    backbone = model.conditioning.backbone
-    before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    model.train().loss(batch(), 4)["loss"].backward()
-    assert all(p.grad is None for p in backbone.parameters())
-    assert all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())
-    assert model.conditioning.adaptation[0].weight.grad is not None
-    # A checkpoint knows that it is frozen, and measures of a validation do not end it.
-    resumed = tiny({"freeze_steps": 5})
-    resumed.load_state_dict(model.state_dict())
-    resumed.train().loss(batch(), 4)
-    assert not resumed.conditioning.backbone.bn1.training
-    model.eval().validation_metrics(batch())
-    model.train()
-    assert not any(module.training for module in backbone.modules())
-    model.loss(batch(), 5)["loss"].backward()
-    assert all(p.grad is not None for p in backbone.parameters())
-    assert not torch.equal(backbone.bn1.running_mean, before["bn1.running_mean"])
-    assert backbone.bn1.training
-
-
-def test_a_backbone_that_starts_from_nothing_is_trained_at_once():
-    model = tiny({"freeze_steps": 5})
-    model.loss(batch(), 0)["loss"].backward()
-    assert model.conditioning.backbone.conv1.weight.grad is not None
-
-
-@torch.no_grad()
-def test_a_dilated_group_gives_at_every_second_position_what_the_classifier_gives():
-    torch.manual_seed(0)
-    dilated, strided = ResNet((1, 1, 3), 4).eval(), ResNet((1, 1, 3), 4).eval()
-    strided.load_state_dict(dilated.state_dict())
-    for name in ("conv2", "downsample.0"):
-        strided.layer3.get_submodule(f"0.{name}").stride = (2, 2)
-    for block in (1, 2):
-        conv = strided.layer3.get_submodule(f"{block}.conv2")
-        conv.dilation = conv.padding = (1, 1)
-    gray = torch.rand(1, 1, 64, 96)
-    torch.testing.assert_close(dilated(gray)[:, :, ::2, ::2], strided(gray))
-
-
-@torch.no_grad()
-def test_gray_is_normalized_as_the_weights_expect():
-    backbone = ResNet((1, 1, 1), 4).eval()
-    seen = []
-    backbone.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    backbone(torch.full((1, 1, 8, 8), 0.5))
-    expected = (0.5 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
-    assert np.allclose(seen[0][0, :, 3, 3], expected, atol=1e-6)
-
-
-def test_a_configuration_survives_json():
-    config = json.loads(json.dumps(dataclasses.asdict(PixColor.presets["test"][0])))
-    assert rebuild("pixcolor", config).config == PixColor.presets["test"][0]

@@ -1,6 +1,7 @@
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,10 +10,12 @@ from PIL import Image
 
 from tintype.color import bins
 from tintype.errors import SettingError
+from tintype.export.onnx import write_graph
 from tintype.models import build
 from tintype.models.backbones import Classifier
 from tintype.models.base import Batch
-from tintype.models.tint import Look, Looks, resize
+from tintype.models.cic import LogProbabilities
+from tintype.models.tint import TwoScaleLogProbabilities, resize
 from tintype.models.torch_color import linear_to_ab, linear_to_srgb
 
 
@@ -20,14 +23,6 @@ from tintype.models.torch_color import linear_to_ab, linear_to_srgb
 def tint() -> Any:
     torch.manual_seed(0)
     return build("tint", "test")[0]
-
-
-@pytest.mark.parametrize("size", [(32, 32), (64, 160), (96, 32)])
-def test_distribution_over_313_bins_at_a_quarter_of_the_size(tint, size):
-    tint.eval()
-    height, width = size
-    assert tint(torch.rand(1, 1, *size)).shape == (1, 313, height // 4, width // 4)
-    assert tint.predict(torch.rand(1, 1, *size)).shape == (1, 2, height // 4, width // 4)
 
 
 def test_small_preset_has_the_documented_size():
@@ -69,34 +64,6 @@ def test_the_error_of_the_mean_is_relative_to_gray(tint):
     assert "error" not in without
 
 
-def test_learns_one_batch_by_heart():
-    torch.manual_seed(0)
-    tint, _ = build("tint", "test", {"hints": False})
-    # Two scenes, one red and one blue, told apart by their brightness.
-    gray = torch.tensor([0.3, 0.7]).view(2, 1, 1, 1).expand(2, 1, 32, 32)
-    rgb = torch.tensor([[0.6, 0.1, 0.1], [0.1, 0.2, 0.7]]).view(2, 3, 1, 1).expand(2, 3, 32, 32)
-    optimizer = torch.optim.AdamW(tint.parameters(), 3e-3)
-    history = []
-    for _ in range(100):
-        terms = tint.loss(Batch(gray, rgb))
-        terms["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        history.append(float(terms["kl"]))
-    assert history[-1] < 0.1 * history[0]
-    red, blue = tint.eval().predict(gray).mean((2, 3)).tolist()
-    assert red[0] > 20
-    assert blue[1] < -20
-
-
-def test_every_parameter_gets_a_gradient(tint):
-    for part in tint.pyramid.hints:  # zero at the start, so that nothing is behind them yet
-        torch.nn.init.normal_(part.project.weight)
-    tint.loss(batch(16))["loss"].backward()
-    without = [n for n, p in tint.named_parameters() if p.grad is None or not p.grad.any()]
-    assert without == []
-
-
 def test_rare_colors_get_more_weight_up_to_a_limit(tint):
     gray_world = torch.randn(5000, 2, generator=torch.Generator().manual_seed(1)) * 8
     tint.start_training(gray_world)
@@ -132,10 +99,10 @@ def test_blocks_that_do_not_exist_are_not_frozen(blocks):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dropout": -0.1}, "dropout is a share"),
-        ({"dropout": 1.0}, "dropout is a share"),
-        ({"heads": 3}, "divides attention"),
-        ({"heads": 0}, "divides attention"),
+        ({"dropout": -0.1}, "dropout is a probability"),
+        ({"dropout": 1.0}, "dropout is a probability"),
+        ({"heads": 3}, "divide attention"),
+        ({"heads": 0}, "divide attention"),
         ({"encoder": "resnet"}, "encoder is one of"),
     ],
 )
@@ -228,16 +195,39 @@ def test_two_looks_are_the_mean_of_the_distributions_at_both_sizes(tint, height,
     gray = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(0))
     coarse = [max(32, (side * 3 // 5 + 16) // 32 * 32) for side in (height, width)]
     with torch.no_grad():
-        found = Looks(tint)(gray)
+        found = TwoScaleLogProbabilities(tint)(gray)
         first, second = tint(gray).softmax(1), tint(resize(gray, *coarse)).softmax(1)
     second = F.interpolate(second, size=first.shape[2:], mode="bilinear")
     torch.testing.assert_close(found.exp(), 0.6 * first + 0.4 * second, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(found.exp().sum(1), torch.ones(first[:, 0].shape))
     with torch.no_grad():
-        torch.testing.assert_close(Look(tint)(gray), first.log(), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(LogProbabilities(tint)(gray), first.log(), atol=1e-4, rtol=1e-3)
 
 
-def test_a_look_reduces_as_pillow_does():
+class Quarter(torch.nn.Module):
+    """In the place of a network: something of luminance and hints at a quarter of the size."""
+
+    def __init__(self):
+        super().__init__()
+        self.gray, self.hints = torch.nn.Conv2d(1, 5, 4, 4), torch.nn.Conv2d(3, 5, 1)
+
+    def forward(self, gray, hints):
+        return self.gray(gray) + self.hints(hints)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_two_looks_are_exported_for_any_size(tint, tmp_path):
+    looks = TwoScaleLogProbabilities(Quarter())
+    write_graph(tint.graphs()[""]._replace(module=looks), tmp_path / "looks.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "looks.onnx")
+    for size in ((32, 32), (64, 160), (224, 32)):
+        gray, hints = torch.rand(1, 1, *size), torch.rand(1, 3, size[0] // 4, size[1] // 4)
+        (found,) = session.run(["bins"], {"gray": gray.numpy(), "hints": hints.numpy()})
+        np.testing.assert_allclose(found, looks(gray, hints).numpy(), atol=5e-3)
+
+
+def test_the_second_scale_is_reduced_as_pillow_does():
     plane = np.random.default_rng(0).random((70, 90), dtype=np.float32)
     expected = Image.fromarray(plane).resize((50, 40), Image.Resampling.BILINEAR)
     found = resize(torch.from_numpy(plane)[None, None], 40, 50)[0, 0]

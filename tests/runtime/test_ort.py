@@ -88,6 +88,7 @@ def test_without_the_switch_onnx_runtime_leaves_a_device_id(tmp_path, calls, mod
     assert any("deviceid" in name for name in found) == (version >= (1, 29))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["library", "colorize", "doctor", "evaluate", "export"])
 def test_nothing_leaves_this_computer(tmp_path, calls, model, way):
     photo = tmp_path / "photo.png"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ pytest.importorskip("sqlalchemy", reason="needs the extra web")
 
 import sqlalchemy as sa
 from study.material import small_study
+from study.visitor import Visitor
 
+from tintype.study.app import create_app
 from tintype.study.manifest import Study
 from tintype.study.storage import AnswerStore
 
@@ -48,6 +51,21 @@ def store(study: Study) -> Iterator[AnswerStore]:
     store = AnswerStore(study)
     yield store
     store.close()
+
+
+@pytest.fixture
+def app(study: Study, store: AnswerStore) -> Any:
+    return create_app(study, store)
+
+
+@pytest.fixture
+def visitor(app: Any) -> Visitor:
+    return Visitor(app)
+
+
+@pytest.fixture
+def visitors(app: Any) -> Iterator[Visitor]:
+    return iter(lambda: Visitor(app), None)
 
 
 def empty(connection: sa.Connection) -> None:

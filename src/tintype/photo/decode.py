@@ -131,6 +131,8 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
             f"{request.name} is {kind}, which tintype does not read: convert it to a PNG or TIFF "
             "of 8 or 16 bits first"
         )
+    if contents.size:
+        request.check_size(*contents.size)
     image = JpegImageFile(io.BytesIO(data if contents.end else data[: contents.usable] + jpeg.END))
     request.check_size(*image.size)
     image.load()
@@ -303,6 +305,11 @@ def decode_bmp(request: ReadRequest) -> Decoded:
     """Read a BMP."""
     from PIL.BmpImagePlugin import BmpImageFile
 
+    request.file.seek(18)
+    sides = request.file.read(8)
+    if len(sides) == 8:
+        request.check_size(*(min(abs(side), 1) for side in struct.unpack("<2i", sides)))
+    request.file.seek(0)
     image = BmpImageFile(request.file)
     request.check_size(*image.size)
     missing = _missing_bmp_bytes(image, request.file)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
+import numpy as np
+from PIL import Image
+
 from tintype.errors import UnreadablePhotoError
 from tintype.photo.decode import Decoded, ReadRequest, plain_metadata
 from tintype.photo.encoding import Encoding
@@ -15,16 +18,31 @@ def decode_gif(request: ReadRequest) -> Decoded:
     """Read a GIF that stands still."""
     from PIL.GifImagePlugin import GifImageFile
 
-    image = GifImageFile(request.file)
-    request.check_size(*image.size)
-    request.refuse_frames(image)
-    if load_partly(image):
+    picture = GifImageFile(request.file)
+    request.check_size(*picture.size)
+    request.refuse_frames(picture)
+    image, left = picture, list(picture.tile)
+    if load_partly(picture):
         request.damaged("its end is missing")
+        arguments = left[0].args if left else None
+        if isinstance(arguments, tuple) and arguments[1]:  # interlaced
+            image = _without_gaps(picture)
     request.leave_out("a GIF is written as PNG")
     carried = plain_metadata(image)
     if image.info.get("comment"):
         request.leave_out("the comment of the GIF is left out")
     return Decoded(image, False, None, carried, Encoding())
+
+
+def _without_gaps(image: Image.Image) -> Image.Image:
+    """Return an interlaced picture whose missing rows are those above them."""
+    rows = np.array(image)
+    for y in range(1, len(rows)):
+        if not rows[y].any():
+            rows[y] = rows[y - 1]
+    whole = image.copy()
+    whole.frombytes(rows.tobytes())
+    return whole
 
 
 def reads_heic() -> bool:

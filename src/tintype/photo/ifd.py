@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
@@ -204,8 +205,8 @@ def read_directory(
     directory = Directory(order, offset=offset)
     pointers: dict[int, int] = {}
     counter, entry_format, pointer_format = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
-    inline = struct.calcsize("=" + pointer_format)
-    counter_size, entry_size = struct.calcsize("=" + counter), struct.calcsize("=" + entry_format)
+    counter_size, entry_size, inline = (8, 12, 8) if big else (2, 8, 4)
+    values_at = offset + counter_size + entry_size
     if offset >= end:
         raise ValueError(f"no TIFF directory at byte {offset}")
     file.seek(offset)
@@ -219,8 +220,7 @@ def read_directory(
         raise ValueError(f"no TIFF directory at byte {offset}")
     for start in range(0, count * (entry_size + inline), entry_size + inline):
         name, kind, length = struct.unpack_from(order + entry_format, table, start)
-        position = offset + counter_size + start + entry_size
-        directory.slots.append(Slot(name, kind, length, position))
+        directory.slots.append(Slot(name, kind, length, values_at + start))
         value = table[start + entry_size : start + entry_size + inline]
         size, at = _TYPE_SIZES.get(kind, 0) * length, None
         if name in POINTERS:
@@ -240,12 +240,9 @@ def read_directory(
     if len(table) == table_size:
         (directory.next,) = struct.unpack_from(order + pointer_format, table, table_size - inline)
     for name in CHILDREN.get(tag, ()):
-        try:
-            directory.children[name] = read_directory(
-                file, pointers[name], order, big, name, budget, partly
-            )
-        except (KeyError, ValueError):
-            continue
+        with suppress(KeyError, ValueError):
+            at = pointers[name]
+            directory.children[name] = read_directory(file, at, order, big, name, budget, partly)
     return directory
 
 

@@ -42,6 +42,7 @@ class Contents(NamedTuple):
         beyond: how many bytes stand behind it, if they are more than filling.
         progressive: whether it has several scans.
         frame: the marker of its frame and the bits of a channel; zeros without one.
+        size: width and height by that frame; None without one.
         zeros: where many zeros begin in the data of a scan; None for nowhere.
         flat: whether they may stand for an area of one gray.
     """
@@ -51,6 +52,7 @@ class Contents(NamedTuple):
     beyond: int
     progressive: bool
     frame: tuple[int, int]
+    size: tuple[int, int] | None = None
     zeros: int | None = None
     flat: bool = False
 
@@ -58,6 +60,7 @@ class Contents(NamedTuple):
 def read_contents(data: bytes) -> Contents:
     """Walk through the segments of a JPEG up to the end of its first picture."""
     at, scans, frame, zeros, flat = 2, 0, (0, 0), None, False
+    size: tuple[int, int] | None = None
     symbols: dict[int, int] = {}
     while at + 1 < len(data):
         if data[at] != 0xFF:
@@ -72,14 +75,15 @@ def read_contents(data: bytes) -> Contents:
         elif marker == _END_OF_IMAGE:
             behind = data[at + 2 :]
             beyond = len(behind) if behind.strip(_FILL) else 0
-            return Contents(at + 2, at, beyond, scans > 1, frame, zeros, flat)
+            return Contents(at + 2, at, beyond, scans > 1, frame, size, zeros, flat)
         elif marker in _ALONE:
             at += 2
         else:
             if at + 4 > len(data):
                 break
-            if marker in _FRAMES and not frame[0]:
-                frame = marker, data[at + 4] if at + 4 < len(data) else 0
+            if marker in _FRAMES and not frame[0] and at + 9 <= len(data):
+                bits, height, width = struct.unpack_from(">B2H", data, at + 4)
+                frame, size = (marker, bits), (width, height)
             after = at + 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
             if after > len(data):
                 break
@@ -97,7 +101,7 @@ def read_contents(data: bytes) -> Contents:
                 ):
                     zeros, flat = run, symbols.get(0x10 | content[2] & 0x0F, 0) == _END_OF_BLOCK
                 at = end
-    return Contents(None, min(at, len(data)), 0, scans > 1, frame, zeros, flat)
+    return Contents(None, min(at, len(data)), 0, scans > 1, frame, size, zeros, flat)
 
 
 def _first_symbols(content: bytes) -> dict[int, int]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import BinaryIO, cast
+from contextlib import contextmanager
+from typing import cast
 
 from tintype.errors import PhotoError, PhotoTooLargeError, UnreadablePhotoError
 from tintype.photo import decode, png
@@ -96,8 +95,6 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise  # of the disk, not of the file
-        with suppress(struct.error):
-            _refuse_empty(request)
         words = " ".join(str(error).split()).rstrip(".")
         reason = f" ({words})" if words else ""
         raise UnreadablePhotoError(
@@ -130,27 +127,3 @@ def _identify_format(request: ReadRequest) -> str:
         f"{request.name} is not a photograph that tintype knows: "
         "it reads JPEG, PNG, WebP, TIFF, AVIF, BMP, JPEG 2000, GIF and, with an extra, HEIC"
     )
-
-
-def _refuse_empty(request: ReadRequest) -> None:
-    """Refuse a picture whose header gives it no width or height: decoders only call it bad."""
-    request.file.seek(0)
-    head = request.file.read(29)
-    if head.startswith(png.SIGNATURE) and len(head) == 29:
-        request.check_size(*(min(side, 1) for side in struct.unpack_from(">2I", head, 16)))
-    elif head.startswith(b"BM") and len(head) == 29:
-        request.check_size(*(min(abs(side), 1) for side in struct.unpack_from("<2i", head, 18)))
-    elif head.startswith(b"\xff\xd8"):
-        request.check_size(*_jpeg_size(request.file))
-
-
-def _jpeg_size(file: BinaryIO) -> tuple[int, int]:
-    """Read width and height from a JPEG's frame header, 0 or 1 each; (1, 1) without one."""
-    file.seek(2)
-    while len(head := file.read(9)) == 9 and head[0] == 0xFF:
-        marker, length = struct.unpack_from(">xBH", head)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">5x2H", head)
-            return min(width, 1), min(height, 1)
-        file.seek(length - 7, 1)
-    return 1, 1
