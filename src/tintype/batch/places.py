@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from tintype.errors import PhotoError
 
@@ -30,6 +29,8 @@ def place(url: str, writing: bool = False) -> Path:
     """
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
+        from urllib.parse import unquote, urlsplit
+
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise PhotoError(f"{url} is a file of another machine: file:///FOLDER/NAME is one here")
@@ -61,4 +62,8 @@ def shown(path: Path) -> str:
 def name_of(path: Path) -> str:
     """Return the name of a file or an object, without what a URL asks for."""
     url = url_of(path)
-    return path.name if url is None else PurePosixPath(urlsplit(url).path).name
+    if url is None:
+        return path.name
+    from urllib.parse import urlsplit
+
+    return PurePosixPath(urlsplit(url).path).name

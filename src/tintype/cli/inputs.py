@@ -125,7 +125,7 @@ def find_photos(
             inputs.failed.append(Failure(argument, reason))
     for match in found.values():
         original = match.path and source_of_result(match.path)
-        if original and key(original) in found:
+        if match.path and original and key(original) in found:
             reason = f"tintype's own result for {original}"
             inputs.skipped.append(Skipped(shown(match.path), reason))
         elif match.path and match.path.name.endswith(SETTINGS) and len(found) > 1:
