@@ -90,3 +90,13 @@ class MissingExtraError(TintypeError):
             "the folder that tintype was installed from"
         )
         self.extra = extra
+
+
+def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the interruption that an error is, or that it was made of; None if there is none.
+
+    A compiled module that is interrupted while it loads fails with an ImportError.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error

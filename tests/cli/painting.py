@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,7 @@ class Painter:
     @classmethod
     def install(cls, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put it in the place of every model and colorizer."""
+        import_module("tintype.runtime.colorizer")  # with the model itself, for other tests
 
         def colorizer(model: Painter | str, threads: int | None = None) -> Painter:
             return cls(model, threads) if isinstance(model, str) else model

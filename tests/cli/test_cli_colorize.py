@@ -13,8 +13,8 @@ import pytest
 from cli.painting import Painter, files, is_red, photograph
 from PIL import Image
 
-from tintype.cli.outputs import Task
-from tintype.cli.work import Reader
+from tintype.batch.task import Task
+from tintype.batch.work import Reader
 from tintype.errors import UnreadablePhotoError
 from tintype.photo import Photo
 from tintype.runtime.options import Options
@@ -168,7 +168,7 @@ def test_a_comparison_that_fails_hides_no_result(run: Any, monkeypatch: Any) -> 
     def too_large(*_: Any) -> Photo:
         raise MemoryError
 
-    monkeypatch.setattr("tintype.cli.work.side_by_side", too_large)
+    monkeypatch.setattr("tintype.batch.work.side_by_side", too_large)
     photograph("a.jpg")
     result = run("colorize", "a.jpg", "--compare", "--json")
     assert result.status == 1

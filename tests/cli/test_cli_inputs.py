@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from tintype.batch.task import Failure, Task
 from tintype.cli import UsageError
-from tintype.cli.inputs import Failure, Input, Skipped, find_photos
-from tintype.cli.outputs import Task, plan_outputs
+from tintype.cli.inputs import Input, Skipped, find_photos
+from tintype.cli.outputs import plan_outputs
 from tintype.photo.mark import marked
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from tintype.cli.console import escaped
-from tintype.cli.termination import Terminated, interruption_behind, terminations_raised
-from tintype.errors import TintypeError
+from tintype.cli.termination import Terminated, terminations_raised
+from tintype.errors import TintypeError, interruption_behind
 
 
 class UsageError(TintypeError):

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from tintype.batch.task import Task
+from tintype.batch.work import Reader, Work
 from tintype.cli import UsageError, collecting_no_garbage
 from tintype.cli.console import Progress
 from tintype.cli.hints import HintOptions, asked
-from tintype.cli.inputs import Inputs, Skipped, find_photos
+from tintype.cli.inputs import Inputs, Skipped, find_photos, key
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
-from tintype.cli.outputs import Task, plan_outputs
+from tintype.cli.outputs import plan_outputs
 from tintype.cli.report import Report, reported
-from tintype.cli.work import Reader, Work
+from tintype.cli.work import do_all
 from tintype.errors import SettingError
 
 if TYPE_CHECKING:
+    from tintype.batch.results import Results
     from tintype.runtime.colorizer import Colorizer
     from tintype.runtime.options import Options
     from tintype.runtime.settings import Settings
@@ -58,6 +63,10 @@ class OutputOptions:
         skip_existing: keep results that exist, and skip photographs whose results all exist.
         in_place: replace the photographs themselves; photographs in colour, damaged ones, and files
             that hold more than would be written back are refused.
+        results: write a line for each photograph to this file, JSON or, by its name, .parquet:
+            source, result, seconds, model and checksum, options, notes, error, and the mean entropy
+            of the model's bins in bits, which says how unsure it was. With --skip-existing lines
+            are added.
     """
 
     output: Annotated[
@@ -75,6 +84,7 @@ class OutputOptions:
     overwrite: Flag = False
     skip_existing: Flag = False
     in_place: Flag = False
+    results: Path | None = None
 
     def check(self) -> None:
         """Check that no options contradict each other.
@@ -91,6 +101,23 @@ class OutputOptions:
             )
         if self.skip_existing and (self.overwrite or self.in_place):
             raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
+
+    def open_results(self, tasks: Sequence[Task]) -> Results | None:
+        """Return the results file, if one is asked for.
+
+        Raises:
+            UsageError: it is a photograph or its result.
+            UnwritablePhotoError: it exists and is not given up, or is no results file.
+        """
+        if self.results is None:
+            return None
+        from tintype.batch.results import Results
+
+        own = key(self.results)
+        taken = (path for task in tasks for path in (task.source, *task.targets) if path)
+        if any(key(path) == own for path in taken):
+            raise UsageError(f"--results {self.results} is a photograph: name another file")
+        return Results(self.results, self.overwrite, self.skip_existing)
 
 
 _NO_OPTIONS, _NO_HINTS = ColorOptions(), HintOptions()
@@ -137,7 +164,7 @@ def colorize(
         saved = hints.saved()
         if saved is not None and model is None:
             report.model = model_or_default = saved.model
-        inputs = find_photos(photos, taken.recursive, to.output)
+        inputs = find_photos(photos, taken.recursive, to.output, elsewhere=True)
         tasks = plan_outputs(
             photos,
             inputs.photos,
@@ -150,17 +177,25 @@ def colorize(
         _check_pipes(tasks, json)
         tasks, unmatched = hints.give(tasks, inputs.photos, saved)
         report.merge(inputs)
+        results, planned = to.open_results(tasks), tasks
         if to.skip_existing:
             tasks = report.without_existing(tasks)
         _say(inputs, report, unmatched, progress)
+        work = None
         if tasks:
             progress.show(0, len(tasks), "loading the model")
             reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
             colorizer = _load(model_or_default, threads, reader, tasks[0])
             held = _held(colorizer, asked(options.asked(), saved), to.samples, report)
             _check_model(colorizer, tasks, saved, progress)
-            work = Work(colorizer, held, reader, to.overwrite, to.skip_existing)
-            work.do_all(tasks, report, progress)
+            work = Work(
+                colorizer, held, reader, to.overwrite, to.skip_existing, results is not None
+            )
+            if results is not None:
+                results.describe(colorizer.card, report.options)
+        with results.writing(tasks, planned) if results else nullcontext():
+            if work is not None:
+                do_all(work, tasks, report, progress, results)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")
     return 1 if report.failed else 0

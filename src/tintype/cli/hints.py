@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from tintype.batch.task import Task
 from tintype.cli import UsageError
 from tintype.cli.inputs import Input, Skipped
 from tintype.cli.options import Flag
-from tintype.cli.outputs import Task
 from tintype.errors import SettingError
 
 if TYPE_CHECKING:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+from tintype.batch.places import is_url, name_of, place, shown, url_of
+from tintype.batch.task import Failure
 from tintype.cli import UsageError
+from tintype.cli.names import SETTINGS, own_result, source_of_result
+from tintype.errors import PhotoError, TintypeError
 
-COLORIZED = ".colorized"
-COMPARE = ".compare"
-SAMPLE = ".sample-"  # and its number
-SAMPLES = ".samples"
-SETTINGS = ".tintype.json"
+MANIFESTS = (".csv", ".parquet")
 
-_OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".", r"\."))
 
 # Pictures that people expect to be coloured, in formats that are not read.
 _UNREAD = (
@@ -35,24 +33,21 @@ _UNREAD = (
 _NO_EXTENSION = "without extension"
 # First bytes of photographs, to recognise those without an extension.
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"BM", b"GIF8")
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
 class Input:
-    """A photograph (None for standard input), and its path below the folder it was found in."""
+    """A photograph (None for standard input), and its path below the folder it was found in.
+
+    Attributes:
+        asked: options of its own.
+        placed: whether a manifest says where its result goes, below the output folder.
+    """
 
     path: Path | None
     below: Path
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An input without a result, and why, in a sentence that names it."""
-
-    input: str
-    error: str
-    error_class: str = "UnreadablePhotoError"
+    asked: tuple[tuple[str, Any], ...] = ()
+    placed: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,10 @@ class Inputs:
 
 
 def find_photos(
-    arguments: Sequence[str], recursive: bool = False, output: str | None = None
+    arguments: Sequence[str],
+    recursive: bool = False,
+    output: str | None = None,
+    elsewhere: bool = False,
 ) -> Inputs:
     """Find the photographs that files, folders, glob patterns and ``-`` stand for, each once.
 
@@ -106,8 +104,12 @@ def find_photos(
         arguments: files, folders, patterns or ``-``.
         recursive: whether folders stand for their subfolders too.
         output: file or folder that the results go to.
+        elsewhere: whether URLs and manifests are taken.
+
+    Raises:
+        MissingExtraError: URLs are taken and what reads them is not installed.
     """
-    search = _Search(recursive, output, several=len(arguments) > 1)
+    search = _Search(recursive, output, len(arguments) > 1, elsewhere)
     inputs = search.inputs
     found: dict[str | None, Input] = {}
     for argument in arguments:
@@ -116,18 +118,18 @@ def find_photos(
             empty = False
             first = found.setdefault(match.path and key(match.path), match)
             if first is not match:
-                reason = f"the same file as {first.path or 'standard input'}"
-                inputs.skipped.append(Skipped(str(match.path or "-"), reason))
+                reason = f"the same file as {shown(first.path) if first.path else 'standard input'}"
+                inputs.skipped.append(Skipped(shown(match.path) if match.path else "-", reason))
         if empty and len(inputs.failed) == failures and not search.left(argument):
             reason = f"{argument}: {_nothing(argument, recursive)}"
             inputs.failed.append(Failure(argument, reason))
     for match in found.values():
         original = match.path and source_of_result(match.path)
-        if original and key(original) in found:
+        if match.path and original and key(original) in found:
             reason = f"tintype's own result for {original}"
-            inputs.skipped.append(Skipped(str(match.path), reason))
+            inputs.skipped.append(Skipped(shown(match.path), reason))
         elif match.path and match.path.name.endswith(SETTINGS) and len(found) > 1:
-            inputs.skipped.append(Skipped(str(match.path), "tintype's own, of how it was made"))
+            inputs.skipped.append(Skipped(shown(match.path), "tintype's own, of how it was made"))
         else:
             inputs.photos.append(match)
     if inputs.left_out:
@@ -154,12 +156,14 @@ class _Search:
         output: file or folder that the results go to.
         several: whether there are several arguments: a shell's pattern may then have matched the
             output folder.
+        elsewhere: whether URLs and manifests are taken.
     """
 
-    def __init__(self, recursive: bool, output: str | None, several: bool) -> None:
+    def __init__(self, recursive: bool, output: str | None, several: bool, elsewhere: bool) -> None:
         self.inputs = Inputs()
         self._recursive = recursive
         self._several = several
+        self._elsewhere = elsewhere
         self._output = None if output in (None, "-") else output
         self._results = None if self._output is None else Path(os.path.realpath(self._output))
 
@@ -168,16 +172,62 @@ class _Search:
         path = Path(argument)
         if argument == "-":
             yield Input(None, path)
+        elif is_address(argument) and self._elsewhere:
+            yield from self._at_address(argument)
         elif is_address(argument):
             reason = f"{argument} is an address: save the photograph here, and name its file"
             self.inputs.failed.append(Failure(argument, reason))
         elif os.path.isdir(path):
             if not self.left(argument):
                 yield from self._in_folder(path)
+        elif self._elsewhere and path.suffix.lower() in MANIFESTS:
+            yield from self._of_manifest(path)
         elif is_pattern(argument):
             yield from self._of_pattern(argument)
         else:
             yield Input(path, Path(path.name))
+
+    def _at_address(self, argument: str) -> Iterator[Input]:
+        """What a URL stands for: a file here, an object, or those in a folder of a store."""
+        from tintype.batch.remote import photographs_in
+
+        try:
+            at = place(argument)
+            if url_of(at) is None:
+                yield from self.matches(str(at))
+                return
+            found = photographs_in(at, self._recursive)
+        except PhotoError as error:
+            self._fail(argument, error)
+            return
+        if found == [at]:
+            yield Input(at, Path(name_of(at)))
+            return
+        output = self._output and is_address(self._output) and place(self._output)
+        for path in found:
+            if output and output != at and path.is_relative_to(output):
+                continue
+            if path.suffix.lower() in _UNREAD:
+                self.inputs.left_out[path.suffix.lower()] += 1
+            elif _named_like_one(path) and not path.name.startswith("."):
+                yield Input(path, path.relative_to(at))
+
+    def _of_manifest(self, manifest: Path) -> Iterator[Input]:
+        from tintype.batch.manifest import read_manifest
+
+        try:
+            for line in read_manifest(manifest):
+                if isinstance(line, TintypeError):
+                    self._fail(str(manifest), line)
+                    continue
+                at = place(line.source) if is_address(line.source) else Path(line.source)
+                below = line.destination or Path(name_of(at))
+                yield Input(at, below, line.options, placed=line.destination is not None)
+        except PhotoError as error:
+            self._fail(str(manifest), error)
+
+    def _fail(self, argument: str, error: TintypeError) -> None:
+        self.inputs.failed.append(Failure(argument, str(error), type(error).__name__))
 
     def left(self, argument: str) -> bool:
         """Return whether an argument is the output folder, given among others."""
@@ -247,54 +297,17 @@ class _Search:
 
 def is_pattern(argument: str) -> bool:
     """Return whether an argument is a pattern, and not a file whose name looks like one."""
-    return glob.has_magic(argument) and not os.path.lexists(argument)
+    return glob.has_magic(argument) and not is_address(argument) and not os.path.lexists(argument)
 
 
 def is_address(argument: str) -> bool:
     """Tell whether an argument is the address of something on the network."""
-    return _ADDRESS.match(argument) is not None and not os.path.lexists(argument)
+    return is_url(argument) and not os.path.lexists(argument)
 
 
 def key(path: Path) -> str:
     """Return a key that is equal for all paths of one file."""
     return os.path.normcase(os.path.realpath(path))
-
-
-def source_of_result(path: Path) -> Path | None:
-    """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other file.
-
-    Other programs write names like NAME.compare.EXT too: for these the mark in the file decides, if
-    its format can hold one.
-    """
-    if _OWN.fullmatch(path.suffix):
-        original, kind = path.with_suffix(""), path.suffix
-    else:
-        stem = Path(path.stem)
-        original, kind = path.with_name(stem.stem + path.suffix), stem.suffix
-    if not _OWN.fullmatch(kind):
-        return None
-    if kind in (COMPARE, SAMPLES) and path.suffix.lower() != ".bmp":
-        from tintype.photo.mark import is_marked
-
-        with suppress(OSError):
-            return original if is_marked(path) else None
-    return original
-
-
-def own_result(path: Path) -> Path | None:
-    """Return the photograph that a file is the result of; None if there is none beside it.
-
-    An IMG.compare.jpg of another program is a photograph like any other.
-    """
-    from tintype.photo.encoding import READ_ONLY
-
-    original = source_of_result(path)
-    if original is None:
-        return None
-    # A GIF's result is a PNG.
-    others = [suffix for suffix, written in READ_ONLY.items() if written == original.suffix]
-    names = [original, *map(original.with_suffix, others)]
-    return next((name for name in names if name.exists()), None)
 
 
 def _lacks_extra(file: Path) -> bool:
@@ -316,10 +329,14 @@ def _begins_like_one(file: Path) -> bool:
     return beginning.startswith(_BEGINNINGS) or beginning[4:8] == b"ftyp"
 
 
-def _is_photograph(file: Path) -> bool:
+def _named_like_one(file: Path) -> bool:
     from tintype.photo.encoding import READ_ONLY, format_of
 
-    if format_of(file.name) is None and file.suffix.lower() not in READ_ONLY:
+    return format_of(file.name) is not None or file.suffix.lower() in READ_ONLY
+
+
+def _is_photograph(file: Path) -> bool:
+    if not _named_like_one(file):
         return False
     try:
         return stat.S_ISREG(file.stat().st_mode)

@@ -4,65 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tintype.batch.places import name_of, place, shown, url_of
+from tintype.batch.task import Task
 from tintype.cli import UsageError
-from tintype.cli.inputs import (
-    COLORIZED,
-    COMPARE,
-    SAMPLE,
-    SAMPLES,
-    SETTINGS,
-    Input,
-    is_address,
-    is_pattern,
-    key,
-)
-from tintype.errors import UnwritablePhotoError
-
-if TYPE_CHECKING:
-    from tintype.runtime.hints import Hint
-
-
-@dataclass(frozen=True)
-class Task:
-    """One photograph and where its results go.
-
-    Attributes:
-        source: the photograph; None is standard input.
-        output: file of the coloured photograph; None is standard output.
-        compare: file of before and after side by side; None if not wanted.
-        samples: files of several colourings, in the order of their numbers from 1, instead of
-            `output`.
-        sheet: file of the contact sheet of several colourings; None without `samples`.
-        settings: file of the settings that made the result, or one for each of the samples.
-        hints: colours that are known.
-    """
-
-    source: Path | None
-    output: Path | None
-    compare: Path | None = None
-    samples: tuple[Path, ...] = ()
-    sheet: Path | None = None
-    settings: tuple[Path, ...] = ()
-    hints: tuple[Hint, ...] = ()
-
-    @property
-    def pictures(self) -> list[Path]:
-        """The files of pictures that are written."""
-        return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
-
-    @property
-    def targets(self) -> list[Path]:
-        """All files that are written."""
-        return [*self.pictures, *self.settings]
-
-    @property
-    def name(self) -> str:
-        """The photograph's name in messages."""
-        return str(self.source or "-")
+from tintype.cli.inputs import MANIFESTS, Input, is_address, is_pattern, key
+from tintype.cli.names import COLORIZED, COMPARE, SAMPLE, SAMPLES, SETTINGS
+from tintype.errors import PhotoError, UnwritablePhotoError
 
 
 def plan_outputs(
@@ -100,14 +50,21 @@ def plan_outputs(
             one has no known format, or standard output would get more than one photograph.
     """
     if output is not None and is_address(output):
-        raise UsageError(f"--output {output} is an address: name a file or a folder here")
+        output = _at_address(output)
+    if in_place and any(item.path and url_of(item.path) for item in photos):
+        raise UsageError("--in-place replaces files here, and no objects: name an --output")
     if output == "-":
         if len(photos) > 1:
             raise UsageError("standard output takes one photograph; name a folder with --output")
         tasks = [Task(item.path, None) for item in photos]
     else:
         into_folder = output is not None and _is_folder(arguments, output)
-        tasks = [_task(item, output, into_folder, in_place, compare) for item in photos]
+        if not into_folder and any(item.placed for item in photos):
+            raise UsageError("the manifest says where results go: name their folder with --output")
+        tasks = [
+            replace(_task(item, output, into_folder, in_place, compare), asked=item.asked)
+            for item in photos
+        ]
     if compare and any(task.output is None for task in tasks):
         raise UsageError("--compare writes a second picture; name a file with --output")
     if samples is not None:
@@ -122,6 +79,15 @@ def plan_outputs(
     return tasks
 
 
+def _at_address(output: str) -> str:
+    """The path that stands for a URL; a folder's ends like one."""
+    try:
+        found = place(output, writing=True)
+    except PhotoError as error:
+        raise UsageError(f"--output {error}") from None
+    return f"{found}{os.sep}" if output.endswith("/") else str(found)
+
+
 def _task(
     item: Input, output: str | None, into_folder: bool, in_place: bool, compare: bool
 ) -> Task:
@@ -132,6 +98,8 @@ def _task(
         )
     if source is None and output is None:
         return Task(None, None)
+    if source is not None and output is None and source.parts[0] == "https:":
+        raise UsageError(f"the result of {item.path and shown(item.path)} needs a place: --output")
     if source is not None and (in_place or output is None):
         name = _written(source)
         own = name.with_name(f"{name.stem}{COLORIZED}{name.suffix}")
@@ -192,7 +160,11 @@ def _is_folder(arguments: Sequence[str], output: str) -> bool:
 
     exists = os.path.isdir(output)
     several = len(arguments) > 1 or any(
-        os.path.isdir(argument) or is_pattern(argument) for argument in arguments
+        os.path.isdir(argument)
+        or is_pattern(argument)
+        or argument.lower().endswith(MANIFESTS)
+        or _is_folder_elsewhere(argument)
+        for argument in arguments
     )
     if several and not exists and (os.path.isfile(output) or format_of(output)):
         raise UsageError(
@@ -201,20 +173,40 @@ def _is_folder(arguments: Sequence[str], output: str) -> bool:
     return several or exists or output.endswith(("/", os.sep))
 
 
+def _is_folder_elsewhere(argument: str) -> bool:
+    """Whether a URL is that of a folder, as far as its name says it."""
+    from tintype.photo.encoding import READ_ONLY, format_of
+
+    if not is_address(argument):
+        return False
+    try:
+        at = place(argument)
+    except PhotoError:
+        return False
+    name = Path(name_of(at))
+    return (
+        os.path.isdir(at)
+        if url_of(at) is None
+        else not (
+            format_of(name.name) or name.suffix.lower() in READ_ONLY or at.parts[0] == "https:"
+        )
+    )
+
+
 def _refuse_collisions(tasks: Sequence[Task], in_place: bool) -> None:
     sources = {key(task.source): task.source for task in tasks if task.source}
-    writers: dict[str, Path | None] = {}
+    writers: dict[str, str] = {}
     for task in tasks:
         for target in task.targets:
             at = key(target)
             if at in sources and not (in_place and target is task.output):
                 raise UsageError(
-                    f"the result of {task.name} would replace the input {sources[at]}; "
+                    f"the result of {task.name} would replace the input {shown(sources[at])}; "
                     "choose another --output, or --in-place to replace the inputs"
                 )
             if at in writers:
                 raise UsageError(
-                    f"{writers[at]} and {task.name} would both be written to {target}; "
+                    f"{writers[at]} and {task.name} would both be written to {shown(target)}; "
                     "colour them into different folders"
                 )
-            writers[at] = task.source
+            writers[at] = task.name

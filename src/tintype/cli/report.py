@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tintype.batch.places import shown
+from tintype.batch.task import Failure, Outcome, Task, class_of, existing
 from tintype.cli import UsageError
 from tintype.cli.console import print_json
-from tintype.cli.inputs import Failure, Inputs, Skipped
-from tintype.cli.outputs import Task
-from tintype.cli.termination import interruption_behind
+from tintype.cli.inputs import Inputs, Skipped
+from tintype.errors import interruption_behind
 
 
 @dataclass
@@ -46,14 +47,22 @@ class Report:
         self.skipped = list(inputs.skipped)
         self.left_out = dict(inputs.left_out)
 
+    def add(self, outcome: Outcome) -> None:
+        """Report what came of a photograph."""
+        if outcome.entry is not None:
+            self.photos.append(outcome.entry)
+        if outcome.failure is not None:
+            self.failed.append(outcome.failure)
+
     def without_existing(self, tasks: Sequence[Task]) -> list[Task]:
         """Return the tasks that lack a result; report the others as skipped."""
         missing = []
+        there = existing(path for task in tasks for path in task.pictures)
         for task in tasks:
             # A sheet is written after the colorings on it.
             done = [task.sheet] if task.sheet else task.pictures
-            if done and all(map(os.path.exists, done)):
-                self.skipped.append(Skipped(task.name, f"{done[-1]} exists already"))
+            if done and there.issuperset(done):
+                self.skipped.append(Skipped(task.name, f"{shown(done[-1])} exists already"))
             else:
                 missing.append(task)
         return missing
@@ -61,7 +70,7 @@ class Report:
     def summary(self, tasks: Sequence[Task]) -> str:
         """Return in a line how many photographs were coloured, where to, and how many were not."""
         count = f"{len(self.photos)} coloured"
-        folders = sorted({str(path.parent) for task in tasks for path in task.pictures[:1]})
+        folders = sorted({shown(path.parent) for task in tasks for path in task.pictures[:1]})
         if self.photos:
             more = f" and {len(folders) - 1} folders more" if len(folders) > 1 else ""
             count += f", in {folders[0]}{os.sep}{more}"
@@ -96,8 +105,3 @@ def reported(report: Report, json: bool) -> Iterator[None]:
         raise
     if json:
         print_json(report.to_json())
-
-
-def class_of(error: BaseException) -> str:
-    """Return what the report calls the class of an error."""
-    return "MemoryError" if isinstance(error, MemoryError) else type(error).__name__

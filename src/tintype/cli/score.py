@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from tintype.batch.task import Failure
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, print_json, print_table
-from tintype.cli.inputs import Failure, find_files
+from tintype.cli.inputs import find_files
 from tintype.cli.options import Json, Recursive, Threads
 from tintype.errors import TintypeError
 

@@ -25,16 +25,6 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """Return the KeyboardInterrupt that an error is or was caused by; None if there is none.
-
-    A compiled module that is interrupted while it loads raises an ImportError.
-    """
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 @contextlib.contextmanager
 def terminations_raised() -> Iterator[None]:
     """Raise `Terminated` in this block on SIGTERM and SIGHUP.

@@ -149,3 +149,16 @@ def rebalancing_weights(prior: ArrayLike, *, lam: float = 0.5) -> NDArray[np.flo
     p = p / p.sum()
     weights = 1.0 / ((1.0 - lam) * p + lam / len(p))
     return (weights / (p @ weights)).astype(np.float32)
+
+
+def entropy(log_probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the entropy of each place's distribution in bits, (N, 1, h, w).
+
+    Args:
+        log_probabilities: natural logarithms, up to a constant at each place, (N, bins, h, w).
+    """
+    centered = log_probabilities - log_probabilities.max(1, keepdims=True)
+    weights = np.exp(centered)
+    total = weights.sum(1, keepdims=True)
+    nats = np.log(total) - (weights * centered).sum(1, keepdims=True) / total
+    return nats / np.float32(np.log(2))

@@ -124,6 +124,32 @@ class Colorizer:
         seen = see(self.card, photo.gray, hints, options.normalise)
         return self._with_chroma(photo, seen, self._chroma(seen, options), options)
 
+    def colorize_with_entropy(
+        self,
+        photo: Photo | Source,
+        options: Options | None = None,
+        *,
+        hints: Sequence[Hint] = (),
+        **asked: Unpack[Asked],
+    ) -> tuple[Photo, float | None]:
+        """Return what `colorize` does, and how unsure the model was.
+
+        That is the mean entropy of its bins in bits, from 0 to 8.3; None of a model that predicts
+        no distribution.
+
+        Args:
+            photo, options, hints, asked: as in `colorize`.
+
+        Raises:
+            PhotoError, SettingError: as `colorize`.
+        """
+        options = options or self.options(**asked)
+        photo = _photo(photo)
+        seen = see(self.card, photo.gray, hints, options.normalise)
+        looked, entropy = self.predictor.look_with_entropy(seen, options)
+        chroma = self.predictor.decode(looked, options)
+        return self._with_chroma(photo, seen, chroma, options), entropy
+
     def suggest(
         self,
         photo: Photo | Source,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tintype.color.bins import ab_bins
+from tintype.color.bins import ab_bins, entropy
 from tintype.errors import CorruptModelError, SettingError
 from tintype.runtime.model import Model
 from tintype.runtime.options import Options
@@ -57,14 +57,36 @@ class Predictor:
         if self.gives_bins(seen):
             return self.bins(seen)
 
+        return self._in_windows(seen, options)["chroma"]
+
+    def look_with_entropy(
+        self, seen: Seen, options: Options
+    ) -> tuple[NDArray[np.float32], float | None]:
+        """Return what `look` gives, and the mean entropy of the bins in bits.
+
+        The entropy is None of a model that predicts no distribution.
+
+        Raises:
+            CorruptModelError: the model gives something else.
+        """
+        if self._decoder is None:
+            return self.look(seen, options), None
+        if self.gives_bins(seen):
+            bins = self.bins(seen)
+            return bins, float(entropy(bins).mean())
+        found = self._in_windows(seen, options, entropies=True)
+        return found["chroma"], float(found["entropy"].mean())
+
+    def _in_windows(self, seen: Seen, options: Options, entropies: bool = False) -> Tensors:
         def run(tensors: Tensors) -> Tensors:
             assert self._network is not None
             found = self._network.run(tensors)
-            if self._decoder is not None:
-                return {"chroma": self.decode(found["bins"], options)[None]}
-            return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
+            if self._decoder is None:
+                return {"chroma": checked_chroma(self.card, found["chroma"])[None]}
+            given = {"chroma": self.decode(found["bins"], options)[None]}
+            return {**given, "entropy": entropy(found["bins"])} if entropies else given
 
-        return in_windows(run, seen.tensors())["chroma"]
+        return in_windows(run, seen.tensors())
 
     def decode(self, looked: NDArray[np.float32], options: Options) -> NDArray[np.float32]:
         """Return the chroma (2, h, w) of the output of `look`.

@@ -1,4 +1,4 @@
-"""The contact sheet of ``tintype colorize --samples``: all samples, small, with their numbers."""
+"""The contact sheet of several colourings: all samples, small, with their numbers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,103 @@
+"""A manifest: a table of photographs, where the result of each goes, and options of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from tintype.batch.places import is_url
+from tintype.batch.results import pyarrow_for
+from tintype.errors import PhotoError, SettingError, UnreadablePhotoError
+from tintype.runtime.options import Asked
+
+_COLUMNS = {"source", "destination", "options"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A photograph of a manifest.
+
+    Attributes:
+        source: a path, or a URL.
+        destination: of the result, below the output folder; None if it is not said.
+        options: by name.
+    """
+
+    source: str
+    destination: Path | None
+    options: tuple[tuple[str, Any], ...]
+
+
+def read_manifest(path: Path) -> Iterator[Line | PhotoError | SettingError]:
+    """Yield the photographs of a CSV or Parquet table; of a line that is wrong, the reason.
+
+    The column ``source`` must be there; ``destination`` and ``options``, a JSON object, may. A
+    source that is no URL is relative to the manifest's folder.
+
+    Raises:
+        UnreadablePhotoError: it cannot be read, or is no such table.
+    """
+    rows = _rows_of_parquet(path) if path.suffix.lower() == ".parquet" else _rows_of_csv(path)
+    for number, row in enumerate(rows, 1):
+        if set(row) - _COLUMNS or not row.get("source"):
+            raise UnreadablePhotoError(
+                f"{path} is no manifest: it has a column source, and may have destination and "
+                "options, each line with a source"
+            )
+        try:
+            source = str(row["source"])
+            there = source if is_url(source) else str(path.parent / source)
+            yield Line(there, _destination(row), _options(row))
+        except (PhotoError, SettingError) as error:
+            yield type(error)(f"{path}, photograph {number}: {error}")
+
+
+def _rows_of_csv(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            yield from csv.DictReader(file, restkey="too many", strict=True)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UnreadablePhotoError(f"{path} cannot be read as a CSV table: {error}") from error
+
+
+def _rows_of_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+    _, parquet = pyarrow_for("a manifest")
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise UnreadablePhotoError(f"{path} cannot be read as a Parquet table: {error}") from error
+
+
+def _destination(row: Mapping[str, Any]) -> Path | None:
+    words = str(row.get("destination") or "")
+    if not words:
+        return None
+    parts = PurePosixPath(words).parts
+    windows = PureWindowsPath(words)
+    if is_url(words) or words[0] == "/" or windows.anchor or {".."} & {*parts, *windows.parts}:
+        raise UnreadablePhotoError(
+            f"the destination {words} is not below the output folder: give a relative path "
+            "without .."
+        )
+    return Path(*parts)
+
+
+def _options(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    words = row.get("options")
+    if not words:
+        return ()
+    try:
+        options = json.loads(words) if isinstance(words, str) else dict(words)
+        if not isinstance(options, dict):
+            raise ValueError(words)
+    except (ValueError, TypeError):
+        raise SettingError('options are a JSON object, as {"vividness": 0.5}') from None
+    for name, value in options.items():
+        if name not in Asked.__annotations__ or isinstance(value, (list, dict)):
+            raise SettingError(f"there is no option {name} of a photograph, or not that value")
+    return tuple(sorted((k, v) for k, v in options.items() if v is not None))

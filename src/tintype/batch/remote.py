@@ -1,0 +1,152 @@
+"""Photographs in an object store, by fsspec: listed, brought here, and results taken there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tintype.batch.places import name_of, url_of
+from tintype.batch.task import Task
+from tintype.errors import MissingExtraError, UnreadablePhotoError, UnwritablePhotoError
+
+
+@lru_cache
+def _store(scheme: str) -> Any:
+    """The file system of a scheme, one a process."""
+    try:
+        import fsspec
+
+        return fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False)
+    except ImportError as error:
+        raise MissingExtraError("cloud", f"an address that begins with {scheme}://") from error
+
+
+def _found(path: Path) -> tuple[Any, str]:
+    url = url_of(path)
+    assert url is not None
+    scheme, _, below = url.partition("://")
+    return _store(scheme), url if scheme == "https" else below
+
+
+@contextlib.contextmanager
+def _sentences(verb: str, path: Path) -> Iterator[None]:
+    """Turn what a store answers into a sentence."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UnreadablePhotoError(f"{url_of(path)} is not there") from None
+    except Exception as error:  # each store has exceptions of its own
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        cls = UnwritablePhotoError if verb == "written" else UnreadablePhotoError
+        raise cls(f"{url_of(path)} cannot be {verb}: {reason}") from error
+
+
+def photographs_in(folder: Path, recursive: bool) -> list[Path]:
+    """Return what lies in a folder of a store, by name; the object itself where it is one.
+
+    The store is asked for its list page by page.
+
+    Raises:
+        UnreadablePhotoError: nothing is there, or the store refuses.
+    """
+    store, where = _found(folder)
+    if folder.parts[0] == "https:":  # which has no list that is sure to be one
+        return [folder]
+    with _sentences("read", folder):
+        names = store.find(where, maxdepth=None if recursive else 1)
+    if not names:
+        raise UnreadablePhotoError(f"{url_of(folder)} is not there, or holds no files")
+    return [Path(folder.parts[0], name) for name in sorted(names) if not name.endswith("/")]
+
+
+def existing(paths: Iterable[Path]) -> set[Path]:
+    """Return which of several objects exist; each folder of theirs is listed once."""
+    folders: dict[Path, set[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, set()).add(path)
+    there: set[Path] = set()
+    for folder, wanted in folders.items():
+        store, where = _found(folder)
+        with _sentences("read", folder), contextlib.suppress(FileNotFoundError):
+            names = store.ls(where, detail=False)
+            there |= wanted & {Path(folder.parts[0], name) for name in names}
+    return there
+
+
+class Here:
+    """A task of which what is in a store is here, in a folder that is gone afterwards.
+
+    Attributes:
+        task: of files here.
+        names: what these stand for.
+    """
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        self._folder = folder
+        self.names: dict[str, str] = {}
+        self._results: dict[Path, Path] = {}
+        self._source, source = task.source, task.source
+        if source is not None and url_of(source) is not None:
+            source = folder / "photograph" / name_of(source)
+            self.names[str(source)] = task.name
+        self.task = replace(
+            task,
+            source=source,
+            output=task.output and self._here(task.output),
+            compare=task.compare and self._here(task.compare),
+            samples=tuple(map(self._here, task.samples)),
+            sheet=task.sheet and self._here(task.sheet),
+            settings=tuple(map(self._here, task.settings)),
+        )
+
+    def _here(self, path: Path) -> Path:
+        url = url_of(path)
+        if url is None:
+            return path
+        local = self._folder / "results" / path.name
+        self.names[str(local)] = url
+        self._results[local] = path
+        return local
+
+    def fetch(self, overwrite: bool) -> None:
+        """Bring the photograph here.
+
+        Raises:
+            PhotoError: it cannot be read, or a result exists and is not given up.
+        """
+        there = () if overwrite else sorted(existing(self._results.values()))
+        for path in there:
+            raise UnwritablePhotoError(
+                f"{url_of(path)} exists: leave it as it is with --skip-existing, or replace it "
+                "with --overwrite"
+            )
+        local = self.task.source
+        if local is not None and self._source is not None and local != self._source:
+            local.parent.mkdir()
+            store, where = _found(self._source)
+            with _sentences("read", self._source):
+                store.get_file(where, str(local))
+
+    def send(self) -> None:
+        """Take the results there; each is there whole or not at all.
+
+        Raises:
+            UnwritablePhotoError: one cannot be written.
+        """
+        for local, path in self._results.items():
+            if local.exists():
+                store, where = _found(path)
+                with _sentences("written", path):
+                    store.put_file(str(local), where)
+
+
+@contextlib.contextmanager
+def brought_here(task: Task) -> Iterator[Here]:
+    """Yield the same task of files here, for the time of a block."""
+    with TemporaryDirectory(prefix="tintype-") as folder:
+        yield Here(task, Path(folder))

@@ -1,0 +1,195 @@
+"""The results file: a line for each photograph, JSON as it is written, and Parquet at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tintype.batch.places import shown
+from tintype.batch.task import Outcome, Task
+from tintype.card import Card
+from tintype.errors import TintypeError, UnwritablePhotoError
+
+_PARQUET = ".parquet"
+
+
+@dataclass
+class Results:
+    """A results file that is being written.
+
+    A line is whole or not there: each is written at once, and what a killed run left of one is
+    dropped by the next. Parquet, to which nothing can be added, is made at the end of the lines in
+    PATH.jsonl, which an interrupted run leaves for the next.
+
+    Args:
+        path: .parquet, or anything else for JSON lines.
+        overwrite: whether a file that exists is replaced.
+        go_on: whether it is added to.
+
+    Raises:
+        UnwritablePhotoError: it exists, or cannot be read or written.
+    """
+
+    path: Path
+    overwrite: bool = False
+    go_on: bool = False
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._parquet = self.path.suffix.lower() == _PARQUET
+        self._lines = self.path.with_name(f"{self.path.name}.jsonl") if self._parquet else self.path
+        if self._parquet:
+            pyarrow_for("a results file")
+        if self.go_on:
+            for path in dict.fromkeys((self.path, self._lines)):
+                if path.exists():
+                    self._known |= {line["source"]: line for line in read_results(path)}
+        elif self.path.exists() and not self.overwrite:
+            raise UnwritablePhotoError(
+                f"--results {self.path} exists: add to it with --skip-existing, or replace it with "
+                "--overwrite"
+            )
+
+    @contextmanager
+    def writing(self, tasks: Sequence[Task], planned: Sequence[Task]) -> Iterator[None]:
+        """Keep the file open in this block; it begins with the lines of earlier runs.
+
+        Args:
+            tasks: what is done now; their lines of earlier runs are dropped.
+            planned: with what earlier runs did; one that has no line, as its run was killed, gets
+                one.
+        """
+        now = {task.name for task in tasks}
+        for name in now:
+            self._known.pop(name, None)
+        for task in planned:
+            if task.name not in now:
+                self._known.setdefault(task.name, _existing(task))
+        temporary = self._lines.with_name(f".{self._lines.name}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text("".join(map(_line, self._known.values())), encoding="utf-8")
+            os.replace(temporary, self._lines)
+            self._file = open(self._lines, "a", encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        try:
+            yield
+        finally:
+            self._file.close()
+            if self._parquet:
+                self._finish()
+
+    def describe(self, card: Card, options: Mapping[str, Any]) -> None:
+        """Set what is the same in every line that is added."""
+        checksum = f"sha256:{card.files[card.file().name]}"
+        self._common = {"model": card.name, "checksum": checksum, "options": dict(options)}
+
+    def add(self, outcome: Outcome) -> None:
+        """Write the line of a photograph."""
+        task, entry, failure = outcome.task, outcome.entry, outcome.failure
+        place = shown(task.sheet or task.output or Path("-"))
+        line = {
+            "source": task.name,
+            "result": None if entry is None else place,
+            "seconds": outcome.seconds,
+            **self._common,
+            **({} if outcome.options is None else {"options": outcome.options}),
+            "notes": [] if entry is None else entry["notes"],
+            "error": None if failure is None else failure.error,
+            "entropy": None if outcome.entropy is None else round(outcome.entropy, 4),
+        }
+        try:
+            self._file.write(_line(line))
+            self._file.flush()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def _finish(self) -> None:
+        """Make the table of the lines."""
+        table, parquet = pyarrow_for("a results file")
+        lines = [{**line, "options": json.dumps(line["options"])} for line in _all(self._lines)]
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        try:
+            parquet.write_table(table.from_pylist(lines, schema=_schema()), temporary)
+            os.replace(temporary, self.path)
+            self._lines.unlink()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a results file; one that was cut short is left out.
+
+    Raises:
+        UnwritablePhotoError: it is no results file, or cannot be read.
+    """
+    try:
+        if path.suffix.lower() == _PARQUET:
+            _, parquet = pyarrow_for("a results file")
+            lines = parquet.read_table(path).to_pylist()
+            return [{**line, "options": json.loads(line["options"])} for line in lines]
+        return _all(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnwritablePhotoError(
+            f"{path} is no results file of tintype: name another, or move it away"
+        ) from error
+
+
+def _all(path: Path) -> list[dict[str, Any]]:
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    lines = [json.loads(line) for line in whole.splitlines()]
+    if any("source" not in line or "entropy" not in line for line in lines):
+        raise ValueError(path)
+    return lines
+
+
+def _existing(task: Task) -> dict[str, Any]:
+    """The line of a photograph whose result an earlier run wrote, but not its line."""
+    place = shown(task.sheet or task.output or Path("-"))
+    nothing = dict.fromkeys(("seconds", "model", "checksum", "options"))
+    line = {"source": task.name, "result": place, **nothing}
+    return {**line, "notes": [f"{place} was there and is kept"], "error": None, "entropy": None}
+
+
+def _line(line: Mapping[str, Any]) -> str:
+    return json.dumps(line, default=str) + "\n"
+
+
+def pyarrow_for(what: str) -> Any:
+    """Return pyarrow's Table and its module parquet.
+
+    Args:
+        what: needs them, as the subject of the sentence.
+
+    Raises:
+        TintypeError: it is not installed.
+    """
+    try:
+        from pyarrow import Table, parquet  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise TintypeError(
+            f"{what} in Parquet needs pyarrow, which is not installed: run  pip install pyarrow,  "
+            "or name one of another kind"
+        ) from None
+    return Table, parquet
+
+
+def _schema() -> Any:
+    import pyarrow  # pyright: ignore[reportMissingImports]
+
+    text, number = pyarrow.string(), pyarrow.float64()
+    names = ("source", "result", "model", "checksum", "options", "error")
+    columns = [*((name, text) for name in names), ("seconds", number), ("entropy", number)]
+    return pyarrow.schema([*columns, ("notes", pyarrow.list_(text))])
+
+
+def _unwritable(path: Path, error: OSError) -> UnwritablePhotoError:
+    return UnwritablePhotoError(f"{path} cannot be read or written: {error.strerror or error}")

@@ -1,0 +1,177 @@
+"""Photographs in an object store: an S3 server on loopback, and addresses that are refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.painting import is_red, photograph
+
+from tintype.batch.places import place, url_of
+from tintype.cli import main
+from tintype.errors import PhotoError
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    running = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def store(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A bucket called archive, in which are no objects."""
+    from tintype.batch import remote
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anybody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    remote._store.cache_clear()
+    found = remote._store("s3")
+    found.mkdir("archive")
+    yield found
+    found.rm("archive", recursive=True)
+    remote._store.cache_clear()
+
+
+def put(store: Any, *names: str) -> None:
+    for name in names:
+        store.put_file(str(photograph("scan.png")), f"archive/{name}")
+
+
+def names(store: Any, folder: str) -> list[str]:
+    return sorted(store.find(f"archive/{folder}"))
+
+
+def test_a_url_and_the_path_that_stands_for_it_are_one() -> None:
+    for url in ("s3://bucket/a/b.jpg", "gs://bucket/c.png", "https://host/d.jpg?size=3"):
+        assert url_of(place(url)) == url
+    assert place("file:///scans/a%20b.jpg") == Path("/scans/a b.jpg")
+    assert url_of(Path("/scans/a.jpg")) is None
+    assert url_of(Path("a.jpg")) is None
+
+
+REFUSED = (
+    *("ftp://host/a.jpg", "http://host/a.jpg", "memory://a.jpg", "file://host/a.jpg"),
+    *("simplecache::s3://b/a.jpg", "s3://b/zip::a.jpg", "s3://b/../a.jpg", "s3://"),
+)
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(PhotoError):
+        place(url)
+
+
+def test_results_are_not_written_to_https(capsys: Any, tmp_path: Path) -> None:
+    photograph(tmp_path / "a.png")
+    assert main(["colorize", str(tmp_path / "a.png"), "-o", "https://host/a.png"]) == 2
+    assert "no address that photographs are written to" in capsys.readouterr().err
+
+
+def test_without_the_extra_an_address_is_refused_by_its_name(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['fsspec'] = None\n"
+        "from tintype.cli import main\n"
+        f"sys.exit(main(['colorize', 's3://archive/a.png', '-o', {str(tmp_path)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert ".[cloud]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_url_is_the_file(tmp_path: Path, painter: Any, run: Any) -> None:
+    photograph(tmp_path / "a.png")
+    assert run("colorize", f"file://{tmp_path}/a.png").status == 0
+    assert is_red(tmp_path / "a.colorized.png")
+
+
+def test_a_folder_of_objects_is_coloured_into_another(store: Any, painter: Any, run: Any) -> None:
+    put(store, "in/a.png", "in/b.png", "in/more/c.png", "in/list.txt")
+    result = run("colorize", "s3://archive/in", "-r", "-o", "s3://archive/out", "--json")
+    assert result.status == 0, result.err
+    outputs = [entry["output"] for entry in result.json["photos"]]
+    assert outputs == [f"s3://archive/out/{name}" for name in ("a.png", "b.png", "more/c.png")]
+    assert names(store, "out") == [f"archive/out/{n}" for n in ("a.png", "b.png", "more/c.png")]
+    store.get_file("archive/out/a.png", "result.png")
+    assert is_red("result.png")
+    assert not list(Path().glob("s3*"))
+
+
+def test_the_object_has_the_bytes_that_a_file_would_have(
+    store: Any, painter: Any, run: Any
+) -> None:
+    put(store, "a.png")
+    assert run("colorize", "scan.png", "-o", "plain.png").status == 0
+    assert run("colorize", "scan.png", "-o", "s3://archive/out.png").status == 0
+    assert run("colorize", "s3://archive/a.png", "-o", "here.png").status == 0
+    assert Path("here.png").read_bytes() == Path("plain.png").read_bytes()
+    assert store.cat_file("archive/out.png") == Path("plain.png").read_bytes()
+
+
+def test_no_object_is_replaced_unasked_and_a_second_run_does_what_is_missing(
+    store: Any, run: Any
+) -> None:
+    put(store, "in/a.png", "in/b.png")
+    words = ("colorize", "s3://archive/in", "-o", "s3://archive/out", "--results", "out.jsonl")
+    assert run(*words).status == 0
+    store.rm_file("archive/out/b.png")
+    store.pipe_file("archive/out/a.png", b"kept")
+    result = run(*words[:-2])
+    assert result.status == 1
+    assert "s3://archive/out/a.png exists" in result.err
+    store.rm_file("archive/out/b.png")
+    assert run(*words, "--skip-existing").status == 0
+    assert store.cat_file("archive/out/a.png") == b"kept"
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [line["source"] for line in lines] == ["s3://archive/in/a.png", "s3://archive/in/b.png"]
+
+
+def test_an_object_that_is_none_is_named_and_ends_no_other(
+    store: Any, painter: Any, run: Any
+) -> None:
+    put(store, "in/a.png")
+    store.pipe_file("archive/in/b.png", b"no photograph")
+    result = run("colorize", "s3://archive/in", "s3://archive/none.png", "-o", "out")
+    assert result.status == 1
+    assert "s3://archive/in/b.png" in result.err
+    assert "/tmp" not in result.err
+    assert "s3://archive/none.png is not there" in result.err
+    assert is_red("out/a.png")
+
+
+def test_a_list_of_many_pages_is_read_to_its_end(store: Any) -> None:
+    from tintype.batch.remote import photographs_in
+
+    for number in range(1001):  # of which a page has 1000
+        store.pipe_file(f"archive/many/{number:04}.png", b"")
+    assert len(photographs_in(place("s3://archive/many"), recursive=False)) == 1001
+
+
+def test_a_photograph_is_fetched_by_https(
+    monkeypatch: pytest.MonkeyPatch, painter: Any, run: Any
+) -> None:
+    from tintype.batch import remote
+
+    class Web:
+        def get_file(self, url: str, local: str) -> None:
+            assert url == "https://host/scan.png?size=3"
+            photograph(local)
+
+    monkeypatch.setattr(remote, "_store", lambda scheme: Web())
+    assert run("colorize", "https://host/scan.png?size=3", "-o", "out/").status == 0
+    assert is_red("out/scan.png")
