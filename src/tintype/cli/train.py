@@ -51,7 +51,7 @@ def train(
         steps: train for so many steps.
         resume: go on with the run in --out.
         init: start from an exported model (.onnx) of the same system and preset, from the folder of
-            another run of it, or from a backbone's weights (.safetensors).
+            another run of it, or from a backbone's weights (.safetensors or .pth).
         seed: of every random choice.
         batch: photographs per step, instead of the preset's.
         learning_rate: instead of the preset's.

@@ -240,7 +240,7 @@ class ColorModel(nn.Module):
         return [(list(self.parameters()), 1.0)]
 
     def load_backbone(self, path: Path) -> str:
-        """Start from weights in a safetensors file; return what to write on the card about it.
+        """Start from the weights of a file (.safetensors or .pth); return what the card says of it.
 
         Raises:
             CheckpointError: the file does not fit, or the model always starts from nothing.

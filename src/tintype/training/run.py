@@ -34,7 +34,7 @@ class Run:
         resume: go on from the run's checkpoint; network, seed, limit, sampling weights and the
             photographs held back are the run's own.
         init: weights to start from: an exported model (.onnx), the folder of another run, or a
-            backbone's weights (.safetensors).
+            backbone's weights (.safetensors or .pth).
         seed: of every random choice.
         val_size: photographs at the end of the data that are validated on and never trained on; by
             default a twentieth, at most 1,000.
