@@ -105,9 +105,12 @@ def deoldify_state(
     state = dict(randomized(DeOldify(config)).state_dict())
     generator = torch.Generator().manual_seed(2)
     state["layers.0.0.weight"] = torch.randn((config.stem, 3, 7, 7), generator=generator) / 8
+    last = "bn2.weight" if config.deep else "bn3.weight"  # of a block
     for key in state:
         if key.endswith(".gamma"):
             state[key] = torch.tensor([0.7])
+        elif key.endswith(last):  # else a hundred layers would make of rounding other colors
+            state[key] = state[key] / 10
     normed = [f"layers.{at}" for at in ("3.0.0", "3.1.0", "10.layers.0.0", "10.layers.1.0", "11.0")]
     convs = ("conv1", "conv2") if kind == "artistic" else ("conv",)
     normed += [f"layers.{k}.{conv}.0" for k in range(4, 8) for conv in ("shuf.conv", *convs)]

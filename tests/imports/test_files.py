@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -20,6 +21,13 @@ def old(content, path):
     torch.save(content, path, _use_new_zipfile_serialization=False)
 
 
+def ordered(content):
+    """As a module gives it, with what torch notes beside."""
+    state = OrderedDict(content)
+    state._metadata = OrderedDict({"": {"version": 2}})
+    return state
+
+
 def half(content, path):
     torch.save({k: v.half() if v.is_floating_point() else v for k, v in content.items()}, path)
 
@@ -30,6 +38,7 @@ def half(content, path):
         ("x.pth", torch.save),
         ("x.pth", old),
         ("x.bin", half),
+        ("x.pth", lambda state, path: torch.save(ordered(state), path)),
         ("x.safetensors", save_file),
         ("x.pt", lambda state, path: torch.save({"params": state}, path)),
         ("x.pth", lambda state, path: old({"model": state, "opt": {"hyper": [slice(0, 2)]}}, path)),
@@ -132,9 +141,9 @@ def test_archives_that_would_fill_the_memory(tmp_path):
         ([1, 2], "holds list, not a table"),
         ({}, "holds dict, not a table"),
         ({"epoch": 3}, "more than weights: 'epoch' is int"),
-        ({"a": torch.tensor([1, 2])}, "as torch.int64, not as numbers"),
-        ({"a": torch.tensor([1.0, float("nan")])}, "values that are no numbers in 'a'"),
-        ({"a": torch.eye(2).to_sparse()}, "in a form that no network is kept in"),
+        ({"a": torch.tensor([1, 2])}, "as torch.int64, not as floating point"),
+        ({"a": torch.tensor([1.0, float("nan")])}, "values that are not finite in 'a'"),
+        ({"a": torch.eye(2).to_sparse()}, "as a sparse or quantized tensor"),
     ],
 )
 def test_what_is_no_state_dict(tmp_path, content, said):
@@ -157,7 +166,7 @@ def test_a_caffemodel_keeps_its_layers(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\x12\x03\x0a\x01a", "first format"),
+        (b"\x12\x03\x0a\x01a", "format of before 2014"),
         (b"\x0a\x01a", "no layers with weights"),
         (b"\xff" * 40, "shortened or damaged"),
         (b"\xa2\x06\x0c\x3a\x0a\x3a\x02\x08\x05\x2a\x04\x00\x00\x80\x3f", "shortened or damaged"),

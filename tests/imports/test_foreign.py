@@ -95,7 +95,7 @@ def test_wishes_that_cannot_be(tmp_path):
     refuse("takes 3 and gives 2 channels, which is not deoldify", path, kind="deoldify")
     refuse("takes the form ddcolor.TAG", path, name="cic.x")
     refuse("say --as eccv16 or siggraph17", saved(net(1, 2), path))
-    refuse("no network that is known does", saved(net(2, 2), path))
+    refuse("no known network does", saved(net(2, 2), path))
 
 
 def external(model):
@@ -142,15 +142,15 @@ def endless(model):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (external, "weights lie in another file"),
-        (custom, "operators of evil, a library of its own"),
+        (external, "weights are in another file"),
+        (custom, "operators of evil, which ONNX Runtime lacks"),
         (two_outputs, "has 2 outputs, where one"),
         (no_rank, "'input' is not of rank 4"),
         (integers, "'input' is not of rank 4 in float32"),
         (old, "opset 8, and 9 is the oldest"),
         (oblong, "takes 64 by 32 pixels"),
         (broken, "ONNX Runtime cannot run it"),
-        (endless, "or what is no number"),
+        (endless, "or values not finite"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -48,7 +48,7 @@ def test_a_checksum_says_which_weights_they_are(file, tmp_path, written, monkeyp
     heard = []
     import_model(file, tmp_path, say=heard.append)
     assert "published_as" not in written.training
-    assert any("Not a file that is known here; SHA-256" in line for line in heard)
+    assert any("Not a known file; SHA-256" in line for line in heard)
     monkeypatch.setitem(KNOWN, importer.sha256(file), ("eccv16", "release.pth"))
     heard.clear()
     import_model(file, tmp_path, say=heard.append)
@@ -57,14 +57,29 @@ def test_a_checksum_says_which_weights_they_are(file, tmp_path, written, monkeyp
     assert not any("known" in line for line in heard)
 
 
+def test_the_name_of_a_file_counts_before_that_of_its_folder(tmp_path):
+    tags = ("wide", "stable", "video")
+    for place, tag in (
+        ("stable-models/ColorizeVideo_gen.pth", "video"),
+        ("ddcolor_stable/pytorch_model.bin", "stable"),
+        ("unstable/pytorch_model.bin", "wide"),
+    ):
+        path = tmp_path / place
+        path.parent.mkdir()
+        path.write_bytes(b"x")
+        origin = importer._origin(path, tags, Wishes())
+        assert origin.tag == tag
+        assert ("taken from the file's name" in origin.remark) == (tag != "wide")
+
+
 def refuse(said, source, out, **wishes):
     with pytest.raises(UnimportableError, match=said):
         import_model(source, out, Wishes(**wishes))
 
 
 def test_wishes_that_cannot_be(file, tmp_path, written, monkeypatch):
-    refuse("no name for it: it takes the form cic.TAG", file, tmp_path, name="tint.mine")
-    refuse("no name for it", file, tmp_path, name="cic.a/b")
+    refuse("not a name for it: it takes the form cic.TAG", file, tmp_path, name="tint.mine")
+    refuse("not a name for it", file, tmp_path, name="cic.a/b")
     refuse("There is no kind 'vgg'", file, tmp_path, kind="vgg")
     refuse("a multiple of 8 up to 4096", file, tmp_path, size=100)
     refuse("a multiple of 8", file, tmp_path, size=8192)
@@ -83,7 +98,7 @@ def test_wishes_that_cannot_be(file, tmp_path, written, monkeypatch):
         (lambda s: s.update({"model1.2.bias": torch.ones(9)}), r"shape \(9,\), not \(4,\)"),
         (lambda s: s.pop("model8.6.weight"), "from eccv16 it differs: lacks model8.6.weight"),
         (lambda s: s.update({"model1.0.weight": torch.ones(4)}), "not one of rank 4"),
-        (lambda s: [s.pop(k) for k in list(s)] and s.update(a=torch.ones(1)), "no network that is"),
+        (lambda s: [s.pop(k) for k in list(s)] and s.update(a=torch.ones(1)), "no known network"),
     ],
 )
 def test_files_of_other_networks(tmp_path, written, change, said):

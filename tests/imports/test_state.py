@@ -39,7 +39,7 @@ def test_norms_that_are_none():
         fold_norms(state)
     with pytest.raises(UnimportableError, match="lacks its vectors"):
         fold_norms({**state, "a.weight_v": torch.ones(4)})
-    with pytest.raises(UnimportableError, match="is 0: get it again"):
+    with pytest.raises(UnimportableError, match="is 0: download it again"):
         fold_norms({**state, "a.weight_v": torch.zeros(3)})
     with pytest.raises(UnimportableError, match="a length of 0"):
         fold_norms({"a.weight_v": torch.zeros(2, 3), "a.weight_g": torch.ones(2, 1)})

@@ -23,9 +23,8 @@ from tintype.study.presentation import (
     report_json,
 )
 from tintype.study.records import Answer, Measurements, Rater
-from tintype.study.report_text import report_text
+from tintype.study.report_text import SIMULATED, report_text
 from tintype.study.statistics import wilson_interval
-from tintype.study.wording import SIMULATED
 
 SEEN = Measurements(reaction_ms=1000, exposed_ms=300, layout="row")
 
@@ -96,7 +95,7 @@ def test_a_test_that_cannot_be_made_is_no_p_value(tmp_path: Path) -> None:
         (None, None, None, None)
     ] * 2
     text = report_text(report)
-    assert "one and three are not tested over raters (none judged both), nor over" in text
+    assert "one and three were not compared over raters (nobody judged both) nor over" in text
     assert re.search(r"one - three +[+-][\d.]+ +– +– +–\n", text)
     assert "<td>–</td>" in report_html(study, report)
 
@@ -167,8 +166,8 @@ def test_reaction_times_are_the_browsers_unless_it_claims_too_much(study: Study)
         (lambda study: a_rater(study, 1), "answered no scored trial"),
         (lambda study: a_rater(study, 1, "01", finished=False), "did not finish (2 of 6"),
         (lambda study: caught(study, 2), "2 of 2 catch trials wrong"),
-        (lambda study: in_haste(study, 3), "3 of 6 answers within 300 ms: too fast"),
-        (lambda study: one_sided(study, 20), "20 of 20 answers left: one-sided"),
+        (lambda study: in_haste(study, 3), "3 of 6 answers faster than 300 ms"),
+        (lambda study: one_sided(study, 20), "20 of 20 answers on the left: side bias"),
         (lambda study: scriptless(study), "with unlimited exposure"),
     ],
 )
@@ -242,7 +241,7 @@ def test_what_happened_besides_is_told(study: Study) -> None:
     )
     text = report_text(report)
     assert "1 answers are of pairs that were shown again" in text
-    assert "gather 20 or more" in text
+    assert "ask 20 or more" in text
 
 
 def test_every_form_of_a_report_of_a_rehearsal_says_so(study: Study) -> None:

@@ -138,8 +138,8 @@ def test_photographs_that_cannot_be_used_are_left_out_with_the_reason(tmp_path: 
     reasons = {Path(path).stem: reason for path, reason in skipped.items()}
     assert set(reasons) == set(odd)
     assert "no true colours" in reasons["gray"]
-    assert "a smaller --size takes it" in reasons["small"]
-    assert f"the same as {paths[0]}" in reasons["same"]
+    assert "give a smaller --size" in reasons["small"]
+    assert f"the same picture as {paths[0]}" in reasons["same"]
     assert "transparent" in reasons["clear"]
 
 
@@ -183,7 +183,7 @@ def test_an_interrupted_study_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_too_few_photographs_are_counted_out(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="4 photographs can be used, and 5 are"):
+    with pytest.raises(DataError, match="4 photographs can be used, but 5 are"):
         create_study(tmp_path / "study", photographs(tmp_path / "p", 4), [Painter("one")], SMALL)
 
 
@@ -201,7 +201,7 @@ def test_too_few_photographs_are_counted_out(tmp_path: Path) -> None:
 )
 def test_settings_that_make_no_study_are_refused(changes: dict, tmp_path: Path) -> None:
     paths = photographs(tmp_path / "p", 8)
-    with pytest.raises(DataError, match="these settings make no study"):
+    with pytest.raises(DataError, match="these settings cannot be used"):
         create_study(tmp_path / "study", paths, [Painter("one")], replace(SMALL, **changes))
     assert not (tmp_path / "study").exists()
 
@@ -209,7 +209,7 @@ def test_settings_that_make_no_study_are_refused(changes: dict, tmp_path: Path) 
 def test_a_rater_has_a_trial_for_each_system_at_least(tmp_path: Path) -> None:
     painters = [Painter(name) for name in ("one", "two", "three")]
     paths = photographs(tmp_path / "p", 8)
-    with pytest.raises(DataError, match="cannot judge all 3 systems"):
+    with pytest.raises(DataError, match="too few to judge 3 systems"):
         create_study(tmp_path / "study", paths, painters, replace(SMALL, trials=2))
     with pytest.raises(DataError, match="7 are needed"):
         create_study(tmp_path / "study", paths[:6], painters, SMALL)
@@ -330,7 +330,7 @@ def test_pictures_coloured_elsewhere_are_taken_by_name(tmp_path: Path) -> None:
     settings_ = replace(SMALL, practice_trials=1, catch_trials=1, rules=ExclusionRules(0))
     study, skipped = create_study(tmp_path / "study", paths, [folder], settings_)
     assert len(study.photos) == 6
-    assert ["of another shape" in reason for reason in skipped.values()] == [True, False]
+    assert ["another aspect ratio" in reason for reason in skipped.values()] == [True, False]
     assert ["no picture of this name" in reason for reason in skipped.values()] == [False, True]
     trial = study.photos_of_kind("trial")[0]
     _, coloured = study.pair_files(trial, "theirs")

@@ -29,7 +29,7 @@ def test_a_changed_manifest_is_noticed(study: Study) -> None:
     record["settings"]["exposure_ms"] = 1000
     path.chmod(0o644)
     path.write_text(json.dumps(record))
-    with pytest.raises(DataError, match="was changed since the study was made"):
+    with pytest.raises(DataError, match="was changed after the study was made"):
         read_study(study.folder)
 
 
@@ -46,7 +46,7 @@ def test_a_changed_or_missing_picture_is_noticed(study: Study) -> None:
     name = next(iter(study.checksums))
     study.picture_path(name).chmod(0o644)
     study.picture_path(name).write_bytes(encode_png(np.zeros((32, 32, 3), np.uint8)))
-    with pytest.raises(DataError, match="not the picture the study was made with"):
+    with pytest.raises(DataError, match="changed after the study was made"):
         verify_pictures(study)
     study.picture_path(name).unlink()
     with pytest.raises(DataError, match="restore it"):
@@ -110,7 +110,7 @@ def test_no_picture_lies_outside_the_study(name: str, known: bool, study: Study)
             record["checksums"][name] = checksum
 
     edit_manifest(study, edit)
-    with pytest.raises(DataError, match="describes no study"):
+    with pytest.raises(DataError, match="is not a valid study"):
         read_study(study.folder)
 
 

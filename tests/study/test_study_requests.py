@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from study.visitor import HTTPS, Visitor
 
 from tintype.study.app import create_app
-from tintype.study.limits import RateLimits
 from tintype.study.manifest import Study, read_owner_token
+from tintype.study.site import RateLimits
 from tintype.study.storage import AnswerStore
 from tintype.web.limiter import RateLimiter
 
@@ -103,7 +103,7 @@ def test_what_is_asked_for_in_a_wrong_way_gets_a_page(visitor: Visitor) -> None:
     response = visitor.get("/leave")
     assert response.status_code == 405
     assert response.headers["allow"] == "POST"
-    assert "cannot be asked for in this way" in response.text
+    assert "cannot be opened in this way" in response.text
     assert visitor.get("/consent").url.path == "/"
     assert visitor.head("/").status_code == 200
 

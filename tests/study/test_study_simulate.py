@@ -60,7 +60,7 @@ def test_careless_raters_are_excluded(tmp_path: Path) -> None:
     study = small_study(tmp_path, photos=30, trials=20, practice_trials=0, catch_trials=6)
     _, report = rehearsed(study, RaterPopulation(40, RATES, careless=0.5, seed=1))
     assert len(report.excluded) >= 12
-    assert all("too fast" in e.reasons[-1] or "catch" in e.reasons[0] for e in report.excluded)
+    assert all("faster than" in e.reasons[-1] or "catch" in e.reasons[0] for e in report.excluded)
 
 
 def test_a_rehearsal_is_apart_from_real_answers(study: Study, store: AnswerStore) -> None:

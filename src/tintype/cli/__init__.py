@@ -19,12 +19,12 @@ from tintype.errors import TintypeError
 
 
 class UsageError(TintypeError):
-    """The command was asked for something that makes no sense; exit status 2."""
+    """The options or arguments of a command are wrong; exit status 2."""
 
 
 @contextlib.contextmanager
 def collecting_no_garbage() -> Iterator[None]:
-    """Import in this block: Python else searches all that was imported again and again, 15 ms."""
+    """Switch garbage collection off while this block imports modules, which saves 15 ms."""
     gc.disable()
     try:
         yield
@@ -33,10 +33,10 @@ def collecting_no_garbage() -> Iterator[None]:
 
 
 def run() -> None:
-    """Run the command that this process is, and end it."""
+    """Run the command and end the process with its exit status."""
     status = main()
-    if "multiprocessing" not in sys.modules:  # which may have processes to end
-        os._exit(status)  # else Python takes apart all that was imported: 15 ms
+    if "multiprocessing" not in sys.modules:  # which may still have to end processes
+        os._exit(status)  # saves the 15 ms in which Python takes its modules apart
     sys.exit(status)
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _status(sys.argv[1:] if arguments is None else arguments)
         finally:
-            # Python flushes both once more on its way out, which must not fail again.
+            # Python flushes both once more as it exits, and must not fail again then.
             for stream in (sys.stdout, sys.stderr):
                 _silence(stream)
 
@@ -71,7 +71,7 @@ def _status(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return 141
     except SystemExit as error:
-        # The library that prints the help ends the program itself when nobody reads on.
+        # The library that prints the help exits by itself when its output is no longer read.
         if isinstance(error.__context__, BrokenPipeError):
             return 141
         raise
@@ -80,8 +80,8 @@ def _status(arguments: Sequence[str]) -> int:
             return _interrupted(interruption)
         if os.environ.get("TINTYPE_DEBUG"):
             raise
-        if isinstance(error, OSError):  # of the disk, the folder or the terminal, not of ours
-            return _say(_plain(error), status=1)
+        if isinstance(error, OSError):  # a fault of the disk, folder or terminal, not a bug
+            return _say(_os_message(error), status=1)
         return _say(
             f"this is a bug in tintype ({type(error).__name__}: {error}); "
             "rerun with TINTYPE_DEBUG=1 for the traceback",
@@ -110,7 +110,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _as_commands(arguments: Sequence[str]) -> Sequence[str]:
-    """What newcomers say first: ``help``, ``help COMMAND``, and photographs without a command."""
+    """Return the command meant by ``help``, ``help COMMAND``, or photographs without a command."""
     from tintype.cli.app import app, load_all
 
     first = arguments[0] if arguments else "--help"
@@ -127,7 +127,7 @@ def _as_commands(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def _without_options_after_dashes(arguments: Sequence[str]) -> list[str]:
-    """What follows ``--`` is no option: a name that begins like one is given as ./-NAME."""
+    """Return the arguments with each -NAME after ``--`` as ./-NAME, so that it is no option."""
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     names = [
         f".{os.sep}{word}" if word.startswith("-") and word != "-" else word
@@ -142,34 +142,35 @@ def _interrupted(error: KeyboardInterrupt) -> int:
     return _say("interrupted", status=130)
 
 
-def _plain(error: OSError) -> str:
+def _os_message(error: OSError) -> str:
+    """Return the file and the reason of an error of the operating system."""
     try:
         os.getcwd()
     except OSError:
-        return "the folder you are in does not exist any more: change to another"
+        return "the current folder no longer exists: change to another"
     reason = error.strerror or str(error)
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _say(message: object, status: int) -> int:
-    with contextlib.suppress(OSError):  # nobody may be there to read it
+    with contextlib.suppress(OSError):  # standard error may be closed
         print(f"tintype: {escaped(str(message))}", file=sys.stderr)
     return status
 
 
 def _fill_closed_streams() -> None:
-    """Let no photograph be opened under the number of a standard stream that is closed."""
+    """Open closed standard streams on the null device, so that no photograph gets their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")
 
 
 def _silence(stream: TextIO | None) -> None:
-    """Drop what cannot be written to a stream."""
+    """Discard what cannot be written to a stream."""
     if stream is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""The commands. The module of each is imported when it is used."""
+"""The list of commands; the module of each is imported when it is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = App(
     version_flags=["--version", "-V"],
     suppress_keyboard_interrupt=False,
 )
-#: Each is a function of its own name in a file of its own name; ``import`` is Python's own word.
+#: Each names a module and the function in it; ``import`` is a keyword of Python, hence the _.
 _COMMANDS = (
     *("colorize", "studio", "score", "models", "evaluate", "study", "train", "export", "import_"),
     "doctor",
@@ -24,6 +24,6 @@ for _order, _name in enumerate(_COMMANDS):
 
 
 def load_all() -> None:
-    """Import every command, which the help that lists them describes by their docstrings."""
+    """Import every command: the help that lists them shows their docstrings."""
     for name in _COMMANDS:
         app[name.rstrip("_")]

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
-    """Which photographs are taken.
+    """Which photographs are read.
 
     Args:
-        recursive: look into the subfolders of folders, except the one of --output.
-        strict: refuse damaged photographs of which something can be read.
-        page: take this page of a TIFF, from 1; without, the first is taken and the others are said.
+        recursive: look into subfolders too, except the --output folder.
+        strict: refuse damaged photographs, instead of colouring the part that can be read.
+        page: read this page of a TIFF, from 1; if not given, the first, with a note of the others.
         max_pixels: refuse photographs with more pixels than this.
     """
 
@@ -50,14 +50,14 @@ class OutputOptions:
     """What is written, and where.
 
     Args:
-        samples: write so many different colourings of each photograph, NAME.sample-1.EXT and so on
-            by their numbers, and NAME.samples.EXT with all of them, the likeliest first, which
-            is often the calmest; for models that sample.
-        compare: write NAME.compare.EXT too, a picture of before and after side by side.
+        samples: write this many different colourings of each photograph, NAME.sample-1.EXT and so
+            on, and NAME.samples.EXT, a sheet of all of them, the likeliest (often the calmest)
+            first; for models that sample.
+        compare: also write NAME.compare.EXT, before and after side by side.
         overwrite: replace results that exist.
-        skip_existing: leave results alone that exist, and photographs that have all of theirs.
-        in_place: replace the photographs themselves, except those in colour and those whose files
-            hold more than would be written back, or are damaged.
+        skip_existing: keep results that exist, and skip photographs whose results all exist.
+        in_place: replace the photographs themselves; photographs in colour, damaged ones, and files
+            that hold more than would be written back are refused.
     """
 
     output: Annotated[
@@ -77,10 +77,10 @@ class OutputOptions:
     in_place: Flag = False
 
     def check(self) -> None:
-        """Refuse what makes no sense together.
+        """Check that no options contradict each other.
 
         Raises:
-            UsageError: it does not.
+            UsageError: some do.
         """
         if self.in_place and self.output is not None:
             raise UsageError("--in-place replaces the photographs: leave out --output")
@@ -114,9 +114,9 @@ def colorize(
     """Colour black-and-white photographs.
 
     A folder stands for the photographs directly in it.
-    What comes from standard input goes to standard output unless --output is given.
-    A photograph in colour is coloured anew, with a note that says so.
-    Names that begin with a hyphen stand behind --.
+    A photograph from standard input goes to standard output unless --output is given.
+    A photograph in colour is coloured as if it were black and white, with a note.
+    Put names that begin with a hyphen after --.
 
     Args:
         photos: files, folders, patterns like "*.jpg", or - for standard input.
@@ -127,7 +127,9 @@ def colorize(
     _check_words(photos if to.output is None else [*photos, to.output])
     to.check()
     if to.samples is not None and options.sample is not None:
-        raise UsageError("give either --samples, for several, or --sample, for the one of a number")
+        raise UsageError(
+            "give either --samples, for several colourings, or --sample, for one by its number"
+        )
     sampling = to.samples is not None or options.sample is not None
     model_or_default = model or ("tint_sampler" if sampling else "tint")
     report = Report(model_or_default, options.asked())
@@ -165,7 +167,7 @@ def colorize(
 
 
 def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
-    """A line for folders, patterns and several photographs; nothing for one, or for a pipe."""
+    """Return a summary for folders, patterns and several photographs; "" for one, or for a pipe."""
     everything = len(report.photos) + len(report.failed) + len(report.skipped)
     piped = bool(tasks) and not any(task.targets for task in tasks)
     many = everything > 1 or any(map(os.path.isdir, words))
@@ -173,7 +175,7 @@ def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
 
 
 def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress: Progress) -> None:
-    """Say what the search for photographs found beside them, and which hints are for none."""
+    """Print notes of the search for photographs, and which hints match no photograph."""
     for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
         progress.say(f"tintype: {line}")
     for skipped in report.skipped if progress.watched else ():
@@ -184,7 +186,7 @@ def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress:
 
 
 def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Colorizer:
-    """The model; while its graphs load, the rest is imported and the first photograph opened."""
+    """Load the model; meanwhile import the rest and open the first photograph."""
     with collecting_no_garbage():
         from concurrent.futures import ThreadPoolExecutor
 
@@ -193,7 +195,7 @@ def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Color
 
         with ThreadPoolExecutor(2) as pool:
             loading = pool.submit(Model, model, threads)
-            load_onnxruntime()  # before what the model need not wait for
+            load_onnxruntime()  # first, since the model waits for it
             reader.begin(first, pool)
             from tintype.runtime.colorizer import Colorizer
 
@@ -203,7 +205,7 @@ def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Color
 def _held(
     colorizer: Colorizer, options: Mapping[str, Any], samples: int | None, report: Report
 ) -> Options:
-    """The options that hold for the model; both are in the report from then on."""
+    """Return the options resolved for the model, and put both into the report."""
     report.model = colorizer.card.name
     try:
         held = colorizer.options(**options)
@@ -211,8 +213,8 @@ def _held(
         raise UsageError(str(error)) from error
     if samples is not None and colorizer.card.kind != "sampler":
         raise UsageError(
-            f"{colorizer.card.name} gives one colouring: --samples is for a model that samples, as "
-            "--model tint_sampler"
+            f"{colorizer.card.name} gives one colouring: for --samples give a model that samples, "
+            "such as --model tint_sampler"
         )
     report.options = asdict(held)
     return held
@@ -240,7 +242,7 @@ def _check_model(
 def _check_words(words: Sequence[str]) -> None:
     for word in words:
         if not word:
-            raise UsageError("an empty name was given where a file or a folder is meant")
+            raise UsageError("an empty name was given in place of a file or a folder")
         if word.startswith("-") and word != "-":
             raise UsageError(
                 f"unknown option {word}; a file of that name is given as ./{word}. "

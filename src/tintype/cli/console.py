@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, progress, notes and failures on stderr."""
+"""What commands print: results on stdout; progress, notes and failures on stderr."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 _BAR_AFTER = 1.0  # seconds of work
 
-# Control characters, ends of lines, turns of direction, and what no encoding has.
-_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, line ends, changes of writing direction, and surrogates.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Progress:
     """Progress on standard error, drawn only where that is a terminal.
 
-    At first it is a number and a name; work that lasts longer gets a bar, by rich, whose import
-    takes as long as a small photograph. Whether anything can be written there does not
-    matter to the work.
+    In the first second it is a number and a name, then a bar by rich, whose import takes as long as
+    colouring a small photograph. Errors of writing to standard error are ignored.
 
     Attributes:
-        watched: whether it is drawn.
+        watched: whether standard error is a terminal.
     """
 
     def __init__(self) -> None:
@@ -48,7 +47,7 @@ class Progress:
                 self._bar.stop()
 
     def show(self, done: int, total: int, label: str) -> None:
-        """Draw how many of `total` are done, and what is under way."""
+        """Draw how many of `total` are done, and the label of the current one."""
         if not self.watched:
             return
         label = escaped(label)
@@ -104,7 +103,7 @@ def _start_bar() -> Bar:
             table_column=Column(no_wrap=True, overflow="ellipsis"),
         ),
         console=Console(stderr=True, highlight=False),
-        auto_refresh=False,  # a thread that draws would be in the way of signals
+        auto_refresh=False,  # a thread that draws would interfere with signals
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
@@ -115,8 +114,8 @@ def _start_bar() -> Bar:
 
 
 def escaped(text: str) -> str:
-    """Return a line that a terminal shows and does not obey, whatever names of files it holds."""
-    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Return text with its control characters escaped: names of files may hold some."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class OutputError(TintypeError):
@@ -124,11 +123,11 @@ class OutputError(TintypeError):
 
 
 def write_out(content: str | bytes) -> None:
-    """Write to standard output, all of it.
+    """Write all of a text or of bytes to standard output.
 
     Raises:
-        OutputError: that is not possible.
-        BrokenPipeError: nobody reads it any more.
+        OutputError: standard output is closed or full.
+        BrokenPipeError: the program that read it has ended.
     """
     if sys.stdout is None:
         raise OutputError("standard output is closed")
@@ -156,9 +155,9 @@ def print_json(value: Any) -> None:
 
 
 def terminal_width() -> int | None:
-    """Return the width of the terminal that standard output is; None if it is none."""
-    watched = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if watched else None
+    """Return the width of standard output in characters; None if it is not a terminal."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
 
 
 def print_table(rows: Sequence[Sequence[str]], *, header: bool = False) -> None:

@@ -23,7 +23,7 @@ _PACKAGES = (
     "onnx",
 )
 
-# What each extra brings, by the packages without which its commands end.
+# The packages of each extra without which its commands do not run.
 _EXTRAS = {
     "train": ("torch", "safetensors"),
     "evaluate": ("jinja2", "scikit-image"),
@@ -38,7 +38,7 @@ def doctor(*, json: Json = False) -> int:
     """Check the installation: versions, extras, devices, models and their checksums.
 
     The exit status is 1 if there is no model, or one is damaged.
-    Models are looked for in the folders that the environment variable
+    Models are searched for in the folders that the environment variable
     TINTYPE_WEIGHTS names, separated as in PATH, then among tintype's own.
     """
     from tintype.runtime.registry import folders, list_cards
@@ -67,7 +67,7 @@ def doctor(*, json: Json = False) -> int:
 
 
 def _missing(extra: str) -> list[str]:
-    """Which packages of an extra are not installed."""
+    """Return the packages of an extra that are not installed."""
     return [package for package in _EXTRAS[extra] if _version(package) is None]
 
 
@@ -87,6 +87,7 @@ def _providers() -> list[str]:
 
 
 def _checked(card: Card) -> dict[str, str]:
+    """Return a model's name, its path, and "intact" or what is wrong with its files."""
     from tintype.runtime.session import verify
 
     try:

@@ -32,19 +32,20 @@ if TYPE_CHECKING:
     from tintype.evaluation.report import ThumbnailStore
     from tintype.evaluation.table import Table
 
-_WIDTH = 110  # characters, where no terminal says how many it has
+_WIDTH = 110  # characters, where standard output is not a terminal
 _PACKAGES = ("jinja2", "skimage")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class FeatureWeights:
-    """Weights of networks that you bring, for further metrics.
+    """Files of network weights, which tintype does not bring, for further metrics.
 
     Args:
         classifier: weights of MobileNetV2, for label_agreement.
-        fid_weights: weights of Inception-v3, for FID.
-        lpips_weights: weights of AlexNet and of LPIPS's linear heads; give it twice for two files.
+        fid_weights: weights of Inception-v3, for fid.
+        lpips_weights: weights of AlexNet and of LPIPS's linear heads, for lpips; may be repeated,
+            for two files.
     """
 
     classifier: Path | None = None
@@ -73,12 +74,12 @@ class FeatureWeights:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class SizeOptions:
     """The size at which photographs are compared.
 
     Args:
         size: compare at SIZE x SIZE pixels, instead of at each photograph's own size.
-        crop: with --size: cut out the central square first, so that nothing is distorted.
+        crop: with --size: crop to the central square first, so that nothing is distorted.
     """
 
     size: Annotated[Whole, Parameter(validator=Number(gte=16, lte=4096))] | None = None
@@ -88,7 +89,7 @@ class Compared:
         """Return the protocol of that size.
 
         Raises:
-            UsageError: the options make no sense together.
+            UsageError: --crop is given without --size.
         """
         from tintype.evaluation.protocol import Protocol
 
@@ -99,7 +100,7 @@ class Compared:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class ReportOptions:
     """The report with pictures.
 
     Args:
@@ -112,7 +113,7 @@ class Page:
 
     @contextlib.contextmanager
     def thumbnails(self) -> Iterator[ThumbnailStore | None]:
-        """Keep the thumbnails of the report, if there is to be one, until it is written."""
+        """Keep a folder of thumbnails for the report while this block runs; None without --html."""
         if self.html is None:
             yield None
             return
@@ -124,14 +125,14 @@ class Page:
             yield ThumbnailStore(Path(folder))
 
     def write(self, table: Table, thumbnails: ThumbnailStore | None) -> None:
-        """Write the report, if there is to be one."""
+        """Write the report, if --html was given."""
         if self.html is not None and thumbnails is not None:
             from tintype.evaluation.report import write_report
 
             write_report(self.html, table, thumbnails, examples=self.examples)
 
 
-_NO_WEIGHTS, _OWN_SIZE, _NO_PAGE = FeatureWeights(), Compared(), Page()
+_NO_WEIGHTS, _OWN_SIZE, _NO_REPORT = FeatureWeights(), SizeOptions(), ReportOptions()
 
 
 def evaluate(
@@ -140,9 +141,9 @@ def evaluate(
     *,
     model: Annotated[Repeated, Parameter(alias="-m", show_default=" ".join)] = ("tint",),
     recursive: Recursive = False,
-    compared: Compared = _OWN_SIZE,
+    compared: SizeOptions = _OWN_SIZE,
     samples: Samples = 2,
-    page: Page = _NO_PAGE,
+    report: ReportOptions = _NO_REPORT,
     weights: FeatureWeights = _NO_WEIGHTS,
     threads: Threads = None,
     write_scores: str | None = None,
@@ -151,29 +152,31 @@ def evaluate(
     """Measure models against the true colours of photographs.
 
     The first row, gray, is the photographs without any colour; the second row,
-    ceiling, is the true chroma on the given lightness: the upper bound.
+    ceiling, is the true chroma on the given lightness: the best possible score.
 
-    ab_rmse: the error of a and b in CIE Lab; rmse_vs_gray: its ratio to that of gray.
-    de2000: the mean colour difference CIEDE2000.
-    auc_reb: per cent of the area under the share of pixels by error, every colour
-    weighing alike; more is better.
-    psnr, ssim: of RGB; more is better.
-    colorful: colorfulness (CF); delta_cf: how far it is from the truth, per photograph.
-    hist_a, hist_b: how well the histograms of a and b are met, at best 1.
-    seconds: of work on each photograph.
-    label_agreement, lpips, fid: with the weights of a network that you bring.
+    ab_rmse: root mean square error of a and b in CIE Lab; lower is better.
+    rmse_vs_gray: ab_rmse over that of gray; lower is better.
+    de2000: mean colour difference CIEDE2000; lower is better.
+    auc_reb: area under the curve of pixels by error, in per cent, every colour
+    weighing alike; higher is better.
+    psnr, ssim: of RGB; higher is better.
+    colorful: colorfulness (CF). delta_cf: its difference from the truth's, mean over
+    photographs; lower is better.
+    hist_a, hist_b: overlap of the histograms of a and b with the truth's, at most 1.
+    seconds: time to colour a photograph.
+    label_agreement, lpips, fid: only with the weights of the network they need.
 
     --json and --html have all metrics, 95 % confidence intervals and the scores of
     each photograph; docs/reference/metrics.md defines them.
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
-        model: a model to measure, NAME@0.5 for another vividness, NAME@none for one without its
-            filter, NAME@no-refine without its second stage, all for every model there is; may be
-            repeated.
-        samples: how many samples of each photograph to draw from a model that samples, to measure
-            diversity; 1 leaves that out.
-        write_scores: write the scores on the models' cards, under this name of the dataset.
+        model: a model to measure: NAME; NAME@0.5 for another vividness; NAME@none without its
+            filter; NAME@no-refine without its second stage; all for every model installed; may
+            be repeated.
+        samples: number of samples to draw of each photograph from a model that samples, to measure
+            their diversity; 1 leaves that out.
+        write_scores: write the scores on the models' cards, with this name of the dataset.
     """
     if write_scores == "":
         raise UsageError("--write-scores needs a name for the dataset")
@@ -187,7 +190,7 @@ def evaluate(
         from tintype.evaluation.benchmark import evaluate as measure
 
         networks = weights.networks(threads)
-        with page.thumbnails() as thumbnails:
+        with report.thumbnails() as thumbnails:
             table = measure(
                 inputs.paths,
                 _names(model),
@@ -200,13 +203,13 @@ def evaluate(
                 on_image=thumbnails.save if thumbnails else None,
             )
             progress.note(table.skipped.values())
-            page.write(table, thumbnails)
+            report.write(table, thumbnails)
     _show(table, json, write_scores)
     return 1 if inputs.failed or table.skipped else 0
 
 
 def _show(table: Table, json: bool, write_scores: str | None) -> None:
-    """Print the table, and write its scores on the models' cards, whether anybody reads or not."""
+    """Print the table, and write its scores on the cards even if printing fails."""
     try:
         if json:
             print_json(table.to_json())
@@ -220,7 +223,7 @@ def _show(table: Table, json: bool, write_scores: str | None) -> None:
 
 
 def _names(words: Sequence[str]) -> list[str]:
-    """Return the names of the models, each once; all is every one there is."""
+    """Return the names of the models, each once, with "all" replaced by every installed model."""
     from tintype.evaluation.benchmark import all_models
 
     names = [name for word in words for name in (all_models() if word == "all" else [word])]

@@ -1,4 +1,4 @@
-"""``tintype export``: turn a training run into a model; needs the ``export`` extra."""
+"""``tintype export``: make a model of a training run; needs the ``export`` extra."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ def export(
     note: str = "",
     licence: str | None = None,
 ) -> int:
-    """Turn a training run into a model that can be shipped: ONNX files and a card.
+    """Export a training run as a model: ONNX files and a card.
 
     Args:
         run: the folder of the run.
-        others: folders of runs that began with the same weights; the mean of all is exported.
-        name: what to call the model: SYSTEM.TAG.
+        others: folders of runs that began with the same weights; the mean of all weights is
+            exported.
+        name: the model's name: SYSTEM.TAG.
         out: the folder to write the files to.
         note: a sentence for the card, e.g. what the photographs are and on what terms.
-        licence: what the model may be used for, for the card; if not given, that it follows from
-            the terms of the photographs.
+        licence: what the model may be used for, for the card; if not given, the card says that the
+            terms of the photographs decide.
     """
     with needs_extra("export", "exporting", ("torch", "safetensors", "onnx", "onnxscript")):
         from tintype.export.onnx import export as write

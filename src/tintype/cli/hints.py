@@ -1,4 +1,4 @@
-"""What ``tintype colorize`` is told of single photographs: hints, and how a result was made."""
+"""The options of ``tintype colorize`` for hints, and for settings that are saved and used again."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class HintOptions:
-    """Colors that are known, and settings that are kept.
+    """Colours that are known, and settings that are saved and used again.
 
     Args:
-        hint: X,Y,COLOR or X,Y,COLOR,RADIUS, as 120,80,#8a3324: a colour that is known at a pixel
-            of the upright photograph, from 0, top left; may be repeated, for one photograph.
-        hints: a JSON file of them by photograph,
+        hint: X,Y,COLOR or X,Y,COLOR,RADIUS, e.g. 120,80,#8a3324: a colour that is known at a pixel
+            of the upright photograph, counted from 0 at the top left; may be repeated, for one
+            photograph.
+        hints: a JSON file of hints for several photographs,
             {"name.jpg": [{"x": 120, "y": 80, "color": "#8a3324", "radius": 5}]}.
-        save_settings: write NAME.tintype.json beside each result: what made it.
-        settings: such a file: take the model, options and hints in it, as far as they are not
+        save_settings: write NAME.tintype.json beside each result, which says what made it.
+        settings: a file that --save-settings wrote: use its model, options and hints, except those
             given here.
     """
 
@@ -41,10 +42,10 @@ class HintOptions:
     settings: Path | None = None
 
     def saved(self) -> Settings | None:
-        """Return the settings of an earlier result, if there are some.
+        """Return the settings in the file of --settings; None without one.
 
         Raises:
-            SettingError: the file cannot be read, or holds none.
+            SettingError: the file cannot be read, or holds no settings.
         """
         if self.settings is None:
             return None
@@ -55,25 +56,25 @@ class HintOptions:
     def give(
         self, tasks: Sequence[Task], photos: Sequence[Input], saved: Settings | None
     ) -> tuple[list[Task], list[Skipped]]:
-        """Give each photograph its hints; return those for none, too.
+        """Return the tasks with their hints, and the names in the file that match no photograph.
 
         Args:
-            tasks, photos: one for each photograph, in one order.
-            saved: settings, whose hints hold where no others are given.
+            tasks, photos: one of each for every photograph, in the same order.
+            saved: settings, whose hints are used if no others are given.
 
         Raises:
-            UsageError: hints of one photograph are given for several, or are no hints.
-            SettingError: the file of hints cannot be read, or is not clear.
+            UsageError: a hint cannot be parsed, or hints of one photograph are given for several.
+            SettingError: the file of hints cannot be read, or a name in it is ambiguous.
         """
         if self.hint and self.hints is not None:
-            raise UsageError("give either --hint or --hints")
+            raise UsageError("give either --hint or --hints, not both")
         if self.hints is not None:
             return self._by_name(tasks, photos, self.hints)
         hints = tuple(map(_parse_hint, self.hint)) or (saved.hints if saved else ())
         if hints and len(tasks) > 1:
             given = "--hint" if self.hint else f"the hints in {self.settings}"
-            advice = "name the photographs in a file, with --hints"
-            raise UsageError(f"{given} are places of one photograph; {advice}")
+            advice = "give those of several in a file, with --hints"
+            raise UsageError(f"{given} are pixels of one photograph; {advice}")
         return [replace(task, hints=hints) for task in tasks], []
 
     def _by_name(
@@ -99,9 +100,9 @@ class HintOptions:
 
 
 def asked(options: dict[str, Any], saved: Settings | None) -> dict[str, Any]:
-    """Return the options of the command line, and of earlier settings where these say nothing."""
-    said = {name: value for name, value in options.items() if value is not None}
-    return {**(saved.options if saved else {}), **said}
+    """Return the options of the command line, and of earlier settings where none are given."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return {**(saved.options if saved else {}), **given}
 
 
 def _posix(path: Path | None) -> str:
@@ -121,5 +122,5 @@ def _parse_hint(words: str) -> Hint:
         raise UsageError(f"--hint {words}: {error}") from None
     except ValueError:
         raise UsageError(
-            f"--hint {words} is not X,Y,COLOR or X,Y,COLOR,RADIUS, as 120,80,#8a3324"
+            f"--hint {words} is not X,Y,COLOR or X,Y,COLOR,RADIUS, e.g. 120,80,#8a3324"
         ) from None

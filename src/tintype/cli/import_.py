@@ -1,4 +1,4 @@
-"""``tintype import``: make a model of weights that others published; needs the extra ``export``."""
+"""``tintype import``: make a model of published weights; needs the ``export`` extra."""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ def import_(
     overwrite: Flag = False,
     json: Json = False,
 ) -> int:
-    """Make a model of weights that others published: eccv16, siggraph17, DDColor, DeOldify.
+    """Import weights that their authors published: eccv16, siggraph17, DDColor, DeOldify.
 
-    Nothing is fetched: docs/how-to/published-models.md says where the authors publish what.
-    No program in the file is run. The model is written once it was compared with the network;
-    of large ones that takes minutes.
+    Nothing is downloaded: docs/how-to/published-models.md says where the authors publish them.
+    No code in the file is run. The ONNX files are compared with the network before they
+    are written, which takes minutes for a large one.
 
     Args:
         file: weights (.pth, .pt, .bin, .safetensors, .caffemodel), an ONNX file that others made of
             one of these networks, or a folder with one such file.
-        name: what to call the model: SYSTEM.TAG. If not given, it follows from the file.
-        as_: eccv16, siggraph17, ddcolor or deoldify, where the file does not say.
+        name: the model's name, SYSTEM.TAG; if not given, it follows from the file.
+        as_: eccv16, siggraph17, ddcolor or deoldify, where the file does not tell.
         out: the folder to write the files to.
-        size: the shorter side, in pixels, at which the network sees a photograph.
-        shape: stretch what it sees to a square, as its authors do, or keep the photograph's shape.
-        enlarge: how chroma is brought to the photograph's size: along the edges of its luminance,
-            or without a look at them, as its authors mostly do.
-        precision: half makes files of half the size; the colours are not quite the published ones.
-        licence: what the weights may be used for, for the card; of ONNX files it has to be said.
+        size: the shorter side, in pixels, of what the network is given.
+        shape: square: stretch the photograph to a square, as the authors do; aspect: keep its
+            aspect ratio.
+        enlarge: how chroma is enlarged to the photograph's size: guided by the edges of its
+            luminance, or bilinear, as most authors do.
+        precision: half stores the weights as float16: files of half the size, with colours that
+            differ slightly from the published ones.
+        licence: what the weights may be used for, for the card; required for ONNX files.
         note: a sentence for the card.
         overwrite: replace a model of that name.
     """

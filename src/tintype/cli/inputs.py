@@ -1,4 +1,4 @@
-"""From the words on the command line to photographs."""
+"""Find the photographs that the arguments of a command stand for."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _UNREAD = (
     *(".dib", ".ico", ".svg", ".eps", ".ai", ".indd", ".dcx", ".sgi", ".pict"),
 )
 _NO_EXTENSION = "without extension"
-# How photographs begin, of which a name without extension says nothing.
+# First bytes of photographs, to recognise those without an extension.
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"RIFF", b"BM", b"GIF8")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @dataclass(frozen=True)
 class Input:
-    """A photograph, None for standard input, and its path below the folder it was found in."""
+    """A photograph (None for standard input), and its path below the folder it was found in."""
 
     path: Path | None
     below: Path
@@ -48,7 +48,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that gave no result, and why, in a sentence that names it."""
+    """An input without a result, and why, in a sentence that names it."""
 
     input: str
     error: str
@@ -65,14 +65,14 @@ class Skipped:
 
 @dataclass
 class Inputs:
-    """What the words on the command line stand for.
+    """The photographs that arguments stand for.
 
     Attributes:
-        photos: the photographs, in the order of the words and by name within each.
-        failed: words that stand for none, and folders that cannot be read.
-        skipped: what was named and yet left out.
-        left_out: how many pictures in folders are of a kind that is not read, by extension.
-        notes: what is to be said about all this, in sentences.
+        photos: the photographs, in the order of the arguments and by name within each.
+        failed: arguments that stand for no photograph, and folders that cannot be read.
+        skipped: files and folders that were left out on purpose, with the reason.
+        left_out: extension -> number of pictures found in folders whose format is not read.
+        notes: sentences to print about all this.
     """
 
     photos: list[Input] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Inputs:
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said before the work: the notes, and why words stand for nothing."""
+        """Lines to print before the work: the notes and the failures."""
         return [*self.notes, *(failure.error for failure in self.failed)]
 
 
@@ -97,16 +97,15 @@ def find_photos(
 ) -> Inputs:
     """Find the photographs that files, folders, glob patterns and ``-`` stand for, each once.
 
-    A folder stands for the photographs directly in it, or with `recursive` at any depth; hidden
+    A folder stands for the photographs directly in it, or with `recursive` at any depth. Hidden
     files are left out, and so are tintype's own results: NAME.colorized.EXT, NAME.compare.EXT,
-    NAME.sample-1.EXT and NAME.samples.EXT in folders and patterns, or where NAME.EXT is named too,
-    and whatever is in the output folder.
-    Patterns are for shells that do not expand them.
+    NAME.sample-1.EXT and NAME.samples.EXT in folders and patterns, or where NAME.EXT is given too,
+    and everything in the output folder. Patterns are for shells that do not expand them.
 
     Args:
-        arguments: the words.
+        arguments: files, folders, patterns or ``-``.
         recursive: whether folders stand for their subfolders too.
-        output: where the results go.
+        output: file or folder that the results go to.
     """
     search = _Search(recursive, output, several=len(arguments) > 1)
     inputs = search.inputs
@@ -140,7 +139,7 @@ def find_files(arguments: Sequence[str], recursive: bool, command: str) -> Input
     """Find photographs as `find_photos` does, for a command that does not read standard input.
 
     Raises:
-        UsageError: it is among the arguments.
+        UsageError: ``-`` is among the arguments.
     """
     if "-" in arguments:
         raise UsageError(f"{command} reads files and folders, not standard input")
@@ -152,8 +151,9 @@ class _Search:
 
     Args:
         recursive: whether folders stand for their subfolders too.
-        output: where the results go.
-        several: whether there are several arguments: a shell may have named the output folder.
+        output: file or folder that the results go to.
+        several: whether there are several arguments: a shell's pattern may then have matched the
+            output folder.
     """
 
     def __init__(self, recursive: bool, output: str | None, several: bool) -> None:
@@ -164,7 +164,7 @@ class _Search:
         self._results = None if self._output is None else Path(os.path.realpath(self._output))
 
     def matches(self, argument: str) -> Iterator[Input]:
-        """What one argument stands for."""
+        """Yield the photographs that one argument stands for."""
         path = Path(argument)
         if argument == "-":
             yield Input(None, path)
@@ -180,7 +180,7 @@ class _Search:
             yield Input(path, Path(path.name))
 
     def left(self, argument: str) -> bool:
-        """Whether an argument is the output folder, named among others."""
+        """Return whether an argument is the output folder, given among others."""
         return self._several and os.path.isdir(argument) and self._is_output(argument)
 
     def _in_folder(self, folder: Path) -> Iterator[Input]:
@@ -208,7 +208,7 @@ class _Search:
                 yield Input(file, file.relative_to(folder))
 
     def _is_new(self, folder: str, seen: set[str]) -> bool:
-        """Whether a folder was not looked into yet: links may lead to one twice, or in a circle."""
+        """Return whether a folder is new: links may lead to one twice, or in a circle."""
         real = os.path.realpath(folder)
         if real in seen:
             self.inputs.skipped.append(Skipped(folder, f"the same folder as {real}"))
@@ -246,7 +246,7 @@ class _Search:
 
 
 def is_pattern(argument: str) -> bool:
-    """Tell whether an argument is a pattern, and not a file whose name looks like one."""
+    """Return whether an argument is a pattern, and not a file whose name looks like one."""
     return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
@@ -256,14 +256,15 @@ def is_address(argument: str) -> bool:
 
 
 def key(path: Path) -> str:
-    """Return what is the same for two paths of one file."""
+    """Return a key that is equal for all paths of one file."""
     return os.path.normcase(os.path.realpath(path))
 
 
 def source_of_result(path: Path) -> Path | None:
     """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other file.
 
-    Names like NAME.compare.EXT are in use elsewhere: there the mark tells, where it has a place.
+    Other programs write names like NAME.compare.EXT too: for these the mark in the file decides, if
+    its format can hold one.
     """
     if _OWN.fullmatch(path.suffix):
         original, kind = path.with_suffix(""), path.suffix
@@ -281,9 +282,9 @@ def source_of_result(path: Path) -> Path | None:
 
 
 def own_result(path: Path) -> Path | None:
-    """Return the photograph beside a file whose name is that of its result; None if there is none.
+    """Return the photograph that a file is the result of; None if there is none beside it.
 
-    Somebody else's IMG.compare.jpg is a photograph like any other.
+    An IMG.compare.jpg of another program is a photograph like any other.
     """
     from tintype.photo.encoding import READ_ONLY
 

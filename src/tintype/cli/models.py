@@ -1,4 +1,4 @@
-"""``tintype models``: which models there are, and what each card says."""
+"""``tintype models``: list the models, or print a card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FIGURES = (
 def models(name: str | None = None, /, *, json: Json = False) -> int:
     """List the models, or describe one.
 
-    They are looked for in the folders that the environment variable
+    Models are searched for in the folders that the environment variable
     TINTYPE_WEIGHTS names, separated as in PATH, then among tintype's own.
 
     Args:
@@ -86,7 +86,7 @@ def _describe(card: Card) -> None:
     scores = record["scores"]
     if scores:
         print_line(f"\n{_line(scores.get('photographs'))} photographs of {scores.get('dataset')}:")
-        # Whose card it is decides what is in it: what is no row of figures is left out.
+        # Anybody can write a card: whatever is not a row of scores is left out.
         listed: Any = scores.get("rows")
         measured = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
         names = ["model", *(k for k in _FIGURES if measured and all(k in r for r in measured))]
@@ -100,6 +100,7 @@ def _figure(value: Any) -> str:
 
 
 def _line(value: object) -> str:
+    """Format a value of a card, which may be nested, in one line."""
     if isinstance(value, dict):
         return ", ".join(
             f"{key} ({_line(item)})" if isinstance(item, dict) else f"{key}: {_line(item)}"

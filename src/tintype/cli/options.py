@@ -1,4 +1,4 @@
-"""Kinds of options that several commands share."""
+"""Types of options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tintype.runtime.options import Enlarge, Filter
 
 
 def whole(type_: object, tokens: Sequence[Token]) -> int:
-    """A whole number as it is written: cyclopts itself would round 1.5."""
+    """Convert an option to a whole number; cyclopts itself would round 1.5."""
     try:
         return int(tokens[0].value)
     except ValueError:
@@ -58,22 +58,22 @@ def _own(_: object) -> str:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ColorOptions:
-    """How photographs are colored, as far as it is said; the rest is the model's own.
+    """How photographs are coloured; options that are not given are the model's own.
 
     Args:
         vividness: from 0, the safest colours, to 1, the most vivid.
         saturation: factor on the chroma; 0 gives gray.
-        warmth: from -1, colder, to 1, warmer, where the picture is coloured.
-        filter: what a model's own guided filter is applied to.
-        enlarge: bring the chroma to the photograph's size along the edges of its luminance
-            (guided), or without a look at them (bilinear).
-        refine: use the second stage of a model that samples.
-        normalise: show the network the tones of a faded photograph stretched, and newsprint without
-            its dots; its own lightness stays.
-        temperature: of a model that samples: lower is calmer, higher bolder.
-        seed: of a model that samples: another seed gives other colours.
-        sample: of a model that samples: make the sample of this number, and no other.
-        mark: say in the result that its colours are made, and by which model.
+        warmth: from -1, colder, to 1, warmer; gray pixels stay gray.
+        filter: what the guided filter is applied to, of a model that has one.
+        enlarge: enlarge the chroma to the photograph's size, guided by the edges of its luminance,
+            or bilinear.
+        refine: use the second stage, of a model that samples.
+        normalise: give the network a faded photograph with its tones stretched, and newsprint
+            without its dots; the result keeps the photograph's own lightness.
+        temperature: below 1 calmer, above 1 bolder, of a model that samples.
+        seed: another seed gives other colours, of a model that samples.
+        sample: make the sample of this number only, of a model that samples.
+        mark: say in the result's metadata that its colours are made, and by which model.
     """
 
     vividness: Annotated[
@@ -106,5 +106,5 @@ class ColorOptions:
     mark: Annotated[bool | None, Parameter(show_default=lambda _: "marked")] = None
 
     def asked(self) -> dict[str, Any]:
-        """Return them by name, as `Options.resolve` takes them."""
+        """Return the options by name, as `Options.resolve` takes them; None for those not given."""
         return asdict(self)

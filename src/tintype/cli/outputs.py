@@ -1,4 +1,4 @@
-"""Which files the results of each photograph go to."""
+"""Decide to which files the results of each photograph go."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class Task:
 
     Attributes:
         source: the photograph; None is standard input.
-        output: the coloured photograph; None is standard output.
-        compare: the picture of both side by side; None if none is wanted.
-        samples: of several colourings, in the place of `output`: each, by its number from 1.
-        sheet: the contact sheet of several colourings.
-        settings: where to write what made the result, or each of the samples.
+        output: file of the coloured photograph; None is standard output.
+        compare: file of before and after side by side; None if not wanted.
+        samples: files of several colourings, in the order of their numbers from 1, instead of
+            `output`.
+        sheet: file of the contact sheet of several colourings; None without `samples`.
+        settings: file of the settings that made the result, or one for each of the samples.
         hints: colours that are known.
     """
 
@@ -50,17 +51,17 @@ class Task:
 
     @property
     def pictures(self) -> list[Path]:
-        """Every picture that is written."""
+        """The files of pictures that are written."""
         return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
 
     @property
     def targets(self) -> list[Path]:
-        """Every file that is written."""
+        """All files that are written."""
         return [*self.pictures, *self.settings]
 
     @property
     def name(self) -> str:
-        """What to call the photograph in messages."""
+        """The photograph's name in messages."""
         return str(self.source or "-")
 
 
@@ -75,16 +76,28 @@ def plan_outputs(
 ) -> list[Task]:
     """Decide where the results of each photograph go.
 
-    Without `output`, NAME.colorized.EXT beside the photograph, and to standard output what came
-    from standard input. An `output` that is a folder, or must be one because the arguments may
-    stand for several photographs, gets the photographs under their own names, and those of a
-    folder's subfolders in subfolders. Of several `samples` each has a file, NAME.sample-1.EXT and
-    so on, and all together NAME.samples.EXT. With `settings`, NAME.tintype.json is beside each
-    result, or NAME.sample-1.tintype.json and so on.
+    Without `output`, a result goes to NAME.colorized.EXT beside the photograph; that of standard
+    input goes to standard output. If `output` is a folder, or has to be one because the arguments
+    may stand for several photographs, results go there under the photographs' own names, with
+    subfolders as in the input. `samples` go to NAME.sample-1.EXT and so on, and their contact sheet
+    to NAME.samples.EXT. With `settings`, NAME.tintype.json is written beside each result, or
+    NAME.sample-1.tintype.json and so on.
+
+    Args:
+        arguments: the files, folders and patterns that were given.
+        photos: the photographs found.
+        output: file or folder that was given for the results, ``-`` for standard output.
+        in_place: whether results replace the photographs.
+        compare: whether before and after are written side by side too.
+        samples: number of colourings of each photograph; None for a single one.
+        settings: whether the settings of each result are written too.
+
+    Returns:
+        A task for each photograph, in the same order.
 
     Raises:
-        UsageError: a result would replace an input, two would be written to the same file, the
-            name of one says no format, or what standard output would get is not one photograph.
+        UsageError: a result would replace an input, two results would go to one file, the name of
+            one has no known format, or standard output would get more than one photograph.
     """
     if output is not None and is_address(output):
         raise UsageError(f"--output {output} is an address: name a file or a folder here")
@@ -114,7 +127,9 @@ def _task(
 ) -> Task:
     source = item.path
     if source is None and (in_place or into_folder):
-        raise UsageError("what comes from standard input needs a file to go to: --output FILE")
+        raise UsageError(
+            "a photograph from standard input needs a file to go to: give --output FILE"
+        )
     if source is None and output is None:
         return Task(None, None)
     if source is not None and (in_place or output is None):
@@ -131,7 +146,7 @@ def _task(
 
 
 def _written(path: Path) -> Path:
-    """The name of a photograph's result: a format that is never written becomes another."""
+    """Return the name of a photograph's result, with the extension of a format that is written."""
     from tintype.photo.encoding import READ_ONLY
 
     suffix = READ_ONLY.get(path.suffix.lower())
@@ -139,7 +154,7 @@ def _written(path: Path) -> Path:
 
 
 def _sampling(task: Task, count: int, named: bool) -> Task:
-    """The same for several colourings: their names are made of the one result's."""
+    """Return a task for several colourings, named after the single result."""
     target = task.output
     assert target is not None
     name = target if named or task.source is None else _written(task.source)
@@ -152,7 +167,7 @@ def _sampling(task: Task, count: int, named: bool) -> Task:
 
 
 def _with_settings(task: Task, named: bool) -> Task:
-    """The same with a file of settings beside each result."""
+    """Return a task with a file of settings beside each result."""
     results = task.samples or ((task.output,) if task.output else ())
     own = task.source is not None and not named and not task.samples
     stems = [task.source.stem if own and task.source else path.stem for path in results]
@@ -163,7 +178,7 @@ def _with_settings(task: Task, named: bool) -> Task:
 
 
 def _check_format(target: Path, source: Path | None) -> None:
-    """Refuse a name that says a format other than the photograph's own, and none that is known."""
+    """Refuse an output name whose extension is neither the photograph's own nor a known format."""
     from tintype.photo.encoding import requested_format
 
     try:

@@ -1,4 +1,4 @@
-"""What ``tintype colorize --json`` prints."""
+"""The report of ``tintype colorize``: what ``--json`` prints, and the summary."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tintype.cli.termination import interruption_behind
 
 @dataclass
 class Report:
-    """What was done, and what was not.
+    """Which photographs were coloured, and which were not.
 
     Attributes:
-        model: the card's name, or what was asked for where no card was found.
-        options: those that held, by name; None where the model has no such thing.
-        photos: one entry for each photograph that was colored and written.
-        failed, skipped: one for each that was not, and why.
-        left_out: how many pictures in folders are of a kind that is not read, by extension.
+        model: the card's name; the requested name if no card was found.
+        options: the options used, by name; None for those that the model does not have.
+        photos: an entry for each photograph that was coloured and written.
+        failed, skipped: an entry for each photograph that was not, with the reason.
+        left_out: extension -> number of pictures found in folders whose format is not read.
         interrupted: whether a signal ended the work.
-        error: what else ended it; None if nothing did.
+        error: message of the error that ended the work; None if none did.
         error_class: the class of that error.
     """
 
@@ -41,13 +41,13 @@ class Report:
     error_class: str | None = None
 
     def merge(self, inputs: Inputs) -> None:
-        """Report what the search for photographs found beside them."""
+        """Add the failures, and what was skipped and left out, of the search for photographs."""
         self.failed = list(inputs.failed)
         self.skipped = list(inputs.skipped)
         self.left_out = dict(inputs.left_out)
 
     def without_existing(self, tasks: Sequence[Task]) -> list[Task]:
-        """Return the tasks of which a result is missing; report the others as skipped."""
+        """Return the tasks that lack a result; report the others as skipped."""
         missing = []
         for task in tasks:
             # A sheet is written after the colorings on it.
@@ -59,7 +59,7 @@ class Report:
         return missing
 
     def summary(self, tasks: Sequence[Task]) -> str:
-        """Return how many photographs were coloured, and where to; and how many were not."""
+        """Return in a line how many photographs were coloured, where to, and how many were not."""
         count = f"{len(self.photos)} coloured"
         folders = sorted({str(path.parent) for task in tasks for path in task.pictures[:1]})
         if self.photos:
@@ -75,14 +75,14 @@ class Report:
         return "; ".join(counts)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as one table, the options among the rest."""
+        """Return everything as one flat JSON object, with the options beside the other fields."""
         record = asdict(self)
         return {"model": record.pop("model"), **record.pop("options"), **record}
 
 
 @contextlib.contextmanager
 def reported(report: Report, json: bool) -> Iterator[None]:
-    """Print the report at the end, whatever the end is, except for wrong usage."""
+    """Print the report when this block ends, also by an error other than wrong usage."""
     try:
         yield
     except UsageError:

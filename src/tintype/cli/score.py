@@ -1,4 +1,4 @@
-"""``tintype score``: how likely a model that samples holds the colours of photographs to be."""
+"""``tintype score``: the likelihood of the colours of photographs, by a model that samples."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def score(
     threads: Threads = None,
     json: Json = False,
 ) -> int:
-    """Tell how likely the colours of photographs are, given their luminance.
+    """Measure how likely the colours of photographs are, given their luminance.
 
-    In bits per chroma value, of which each cell of the model's grid has two, as Cb
-    and Cr: 0 is certain, 5 what 32 levels cost whoever knows nothing. Lower is
-    likelier; unusual colours, and those of a bad colouring, cost more.
+    In bits per chroma value; each cell of the model's grid has two values, e.g. Cb
+    and Cr. 0 is certain, 5 is chance (32 levels, all equally likely). Lower is
+    likelier: unusual colours, and those of a bad colouring, have more bits.
 
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
@@ -49,7 +49,7 @@ def score(
             name = colorizer.card.name
             if colorizer.card.kind != "sampler":
                 raise UsageError(
-                    f"{name} does not sample: score with one that does, as tint_sampler"
+                    f"{name} does not sample: give a model that does, such as tint_sampler"
                 )
             channels = _CHANNELS[colorizer.card.space]
             for done, photo in enumerate(map(str, inputs.paths)):

@@ -1,4 +1,4 @@
-"""The contact sheet of ``tintype colorize --samples``: every colouring, small, with its number."""
+"""The contact sheet of ``tintype colorize --samples``: all samples, small, with their numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tintype.photo import Photo
 from tintype.photo.mark import marked
 from tintype.photo.metadata import Metadata
 
-_SIDE = 320  # of the longer side of each picture, in pixels
+_SIDE = 320  # longer side of each thumbnail, in pixels
 _MARGIN = 8
 _LINE = 16  # height of a line of text
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
@@ -24,7 +24,7 @@ _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 def thumbnail(
     rgb: NDArray[np.uint8 | np.uint16], size: Sequence[int] = (_SIDE, _SIDE)
 ) -> Image.Image:
-    """Colours (H, W, 3), no larger than a size (width, height), by default that of the sheet."""
+    """Reduce RGB (H, W, 3) to at most a size (width, height), by default that of the sheet."""
     if rgb.dtype == np.uint16:
         rgb = (rgb >> 8).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(rgb))
@@ -33,7 +33,7 @@ def thumbnail(
 
 
 def contact_sheet(thumbnails: Sequence[tuple[str, Image.Image]]) -> Photo:
-    """Pictures of one size in rows, each over its caption."""
+    """Arrange pictures of one size in rows, each above its caption."""
     count = len(thumbnails)
     columns = math.ceil(math.sqrt(count))
     width, height = thumbnails[0][1].size
@@ -50,6 +50,6 @@ def contact_sheet(thumbnails: Sequence[tuple[str, Image.Image]]) -> Photo:
 
 
 def own_picture(rgb: NDArray[np.uint8]) -> Photo:
-    """A picture to look at: marked always, by which a later run knows that it is no photograph."""
+    """Return a picture marked as made by tintype, so that later runs do not colour it."""
     xmp = marked(None, f"tintype {version('tintype')}")
     return replace(Photo.from_array(rgb), metadata=Metadata(xmp=xmp))

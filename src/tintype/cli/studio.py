@@ -1,4 +1,4 @@
-"""``tintype studio``: color photographs in the browser, and by HTTP; needs ``web``."""
+"""``tintype studio``: colour photographs in the browser, and by HTTP; needs the ``web`` extra."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def studio(
     keep: Path | None = None,
     workers: Annotated[Count | None, Parameter(show_default=lambda _: "one per core")] = None,
 ) -> int:
-    """Colour photographs in the browser, and correct a colour by clicking it, until Ctrl-C.
+    """Colour photographs in the browser, and correct colours by clicking them, until Ctrl-C.
 
-    The same is an HTTP API; the address and /api/v1/openapi.json describe it.
+    It is an HTTP API too, described at /api/v1/openapi.json.
 
     Args:
-        photos: files, folders, patterns like "*.jpg", to begin with.
-        port: the port; 0 for any that is free.
-        host: the address to listen on; 0.0.0.0 for every network this machine is in.
-        no_browser: open no browser; the address is printed anyway.
-        token: what everybody has to know who opens it; one is made if --host lets other machines
-            in.
-        keep: a folder in which the session stays after the end; without, it is gone.
-        workers: how many photographs are worked on at once.
+        photos: photographs to begin with: files, folders, patterns like "*.jpg".
+        port: the port to listen on; 0 for any free one.
+        host: the address to listen on; 0.0.0.0 for all networks of this machine.
+        no_browser: do not open a browser; the address is printed anyway.
+        token: a secret that opens the studio; if not given, one is made where --host lets other
+            machines in.
+        keep: a folder to keep the session in; if not given, it is deleted at the end.
+        workers: number of photographs to work on at once.
     """
     inputs = find_photos(photos) if photos else None
     progress = Progress()

@@ -1,4 +1,4 @@
-"""``tintype study``: the Visual Turing Test, from photographs to its report; needs ``web``."""
+"""``tintype study``: run a Visual Turing Test; needs the ``web`` extra."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ def serve(
 
     Args:
         folder: the study.
-        host: the address to listen on; 0.0.0.0 for every network this machine is in.
-        port: the port; 0 for any that is free.
-        proxy: behind a reverse proxy on this machine: believe what it says of raters' addresses
-            and of encryption.
-        rate_limit: requests a second that one address may make; 0 for no limits.
+        host: the address to listen on; 0.0.0.0 for all networks of this machine.
+        port: the port to listen on; 0 for any free one.
+        proxy: trust the headers of a reverse proxy on this machine, which say the raters' addresses
+            and whether the connection is encrypted.
+        rate_limit: requests a second allowed for one address; 0 for no limits.
     """
     with needs_extra("web", "a study", PACKAGES):
-        from tintype.study.limits import RateLimits
         from tintype.study.manifest import TOKEN
         from tintype.study.serve import is_public, serve_study
+        from tintype.study.site import RateLimits
 
         def ready(address: str) -> None:
             print_line(
@@ -77,8 +77,8 @@ def serve(
             if is_public(host):
                 Progress().say(
                     f"tintype: anyone who reaches this machine on {host} can take part, and "
-                    "nothing is encrypted: for raters outside your network put a reverse proxy "
-                    "with HTTPS before it (docs/how-to/run-a-study.md)"
+                    "nothing is encrypted: for raters outside your network, put a reverse proxy "
+                    "with HTTPS in front (docs/how-to/run-a-study.md)"
                 )
 
         serve_study(
@@ -87,7 +87,7 @@ def serve(
             port=port,
             database=database,
             proxy=proxy,
-            # A page with what belongs to it is half a dozen requests.
+            # A page with its pictures and scripts takes half a dozen requests.
             limits=RateLimits(requests=rate_limit, burst=max(10, 5 * rate_limit)),
             on_ready=ready,
         )
@@ -106,19 +106,19 @@ def report(
     csv: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Score every system by the answers so far; it may be run while the study is served.
+    """Score every system by the answers so far, also while the study is served.
 
     Args:
         folder: the study.
-        simulated: report the answers of study simulate, not those of people.
+        simulated: report the simulated answers, not those of people.
         include_unfinished: include raters who stopped before the last trial.
-        html: write the report here too, as a page that is one file.
-        csv: write every answer here too, a row each.
+        html: also write the report to this file, as one self-contained page.
+        csv: also write all answers to this file, one row each.
     """
     with needs_extra("web", "a study", PACKAGES):
         source: Source = "simulated" if simulated else "real"
-        kept = None if simulated else database  # simulated answers lie in the study's folder
-        return _report(_study(folder), source, kept, include_unfinished, html, csv, json)
+        url = None if simulated else database  # simulated answers are in the study's folder
+        return _report(_study(folder), source, url, include_unfinished, html, csv, json)
 
 
 @study.command(sort_key=3)
@@ -134,16 +134,16 @@ def simulate(
 ) -> int:
     """Simulate raters with known fooling rates, to test the analysis.
 
-    Their answers are kept apart from those of people, in the place of an earlier
-    simulation's, and every report of them says SIMULATED.
+    Their answers are kept apart from those of people and replace those of an earlier
+    simulation. Every report of them says SIMULATED.
 
     Args:
         folder: the study.
-        raters: how many.
-        fooling_rate: SYSTEM=RATE, how often careful raters are fooled by it, between 0 and 1; may
-            be repeated; rates from 0.2 to 0.4 if not given.
+        raters: number of raters.
+        fooling_rate: SYSTEM=RATE, how often careful raters are fooled by the system, between 0 and
+            1; may be repeated; rates from 0.2 to 0.4 if not given.
         careless: share of raters who answer at random, whom the report should exclude.
-        seed: of the simulated raters.
+        seed: seed of the simulation.
     """
     with needs_extra("web", "a study", PACKAGES):
         from tintype.study.simulate import RaterPopulation, default_fooling_rates, simulate_raters
@@ -206,12 +206,12 @@ def _rates(words: Sequence[str]) -> dict[str, float]:
         try:
             rates[system] = float(rate)
         except ValueError:
-            raise UsageError(f"--fooling-rate takes SYSTEM=RATE, not {word}") from None
+            raise UsageError(f"--fooling-rate must be SYSTEM=RATE, not {word}") from None
     return rates
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that tells answers for its owner alone, whole or not at all."""
+    """Write a file that its owner alone can read, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.touch(mode=0o600)

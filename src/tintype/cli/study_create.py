@@ -1,4 +1,4 @@
-"""``tintype study create``: photographs, what models make of them, and the study's settings."""
+"""``tintype study create``: make a study of photographs, models and settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tintype.study.settings import Settings
     from tintype.study.systems import System
 
-#: What the extra ``web`` brings.
+#: Packages of the ``web`` extra that a study needs.
 PACKAGES = ("fastapi", "jinja2", "pydantic", "scipy", "sqlalchemy", "starlette", "uvicorn")
 
 NotNegative = Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))]
@@ -32,21 +32,22 @@ NotNegative = Annotated[float, Parameter(validator=Number(gte=0, lt=math.inf))]
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
-    """What raters see and are asked, as far as it is said.
+    """What raters see and are asked.
 
     Args:
         size: side of the pictures, in pixels.
-        exposure: for how many seconds a pair is shown; 0 until the answer.
-        trials: scored trials for each rater.
-        practice_trials: trials with feedback before them.
-        catch_trials: trials among them with an obvious answer.
-        max_catch_errors: wrong answers to catch trials before a rater is excluded; by default 1, of
-            a single one 0.
-        title: of the study, as raters see it.
-        question: what raters are asked, instead of which picture has the true colours.
+        exposure: seconds for which a pair is shown; 0 shows it until the answer.
+        trials: number of scored trials for each rater.
+        practice_trials: number of trials with feedback before these.
+        catch_trials: number of trials with an obvious answer among the scored ones.
+        max_catch_errors: wrong answers to catch trials that a rater may give; a rater with more is
+            excluded; if not given, 1, or 0 with a single catch trial.
+        title: title of the study, as raters see it.
+        question: the question, instead of which picture has the true colours.
         consent: a text file with the paragraphs raters agree to, instead of tintype's.
-        contact: whom raters can ask, a sentence.
-        seed: of every random choice; a random one if not given. Whoever knows it knows the answers.
+        contact: a sentence that says whom raters can ask.
+        seed: seed of every random choice; random if not given. It is secret: it tells the true
+            sides.
     """
 
     size: Count = 256
@@ -62,10 +63,10 @@ class StudyOptions:
     seed: Whole | None = None
 
     def settings(self) -> Settings:
-        """Return the study's settings, with defaults for what was not said.
+        """Return the study's settings, with defaults for options that were not given.
 
         Raises:
-            DataError: one is out of range, or the text to consent to cannot be read.
+            DataError: one is out of range, or the consent file cannot be read.
         """
         from tintype.study.settings import (
             CONSENT,
@@ -75,9 +76,9 @@ class StudyOptions:
             check_settings,
         )
 
-        forgiven = self.max_catch_errors
-        if forgiven is None:
-            forgiven = 1 if self.catch_trials > 1 else 0
+        max_catch_errors = self.max_catch_errors
+        if max_catch_errors is None:
+            max_catch_errors = 1 if self.catch_trials > 1 else 0
         settings = Settings(
             title=self.title,
             question=QUESTION if self.question is None else self.question,
@@ -89,7 +90,7 @@ class StudyOptions:
             practice_trials=self.practice_trials,
             catch_trials=self.catch_trials,
             seed=secrets.randbits(63) if self.seed is None else self.seed,
-            rules=ExclusionRules(forgiven),
+            rules=ExclusionRules(max_catch_errors),
         )
         check_settings(settings)
         return settings
@@ -110,17 +111,17 @@ def create(
     threads: Threads = None,
     json: Json = False,
 ) -> int:
-    """Prepare a study in a new folder, which is never changed again.
+    """Make a study in a new folder, which is never changed again.
 
-    Each photograph is cut to its centred square, and every model colours that
-    square. Raters see pairs of the two and say which has the true colours.
+    Each photograph is cropped to its centre square, and every model colours that
+    square. Raters see the two side by side and say which has the true colours.
 
     Args:
-        folder: where the study is to be: a new name.
+        folder: the folder to make.
         real: photographs in colour: files, folders, patterns like "*.jpg".
         model: a model to judge, NAME@0.5 for another vividness; may be repeated; tint if neither
             this nor --colorized is given.
-        colorized: NAME=FOLDER: pictures that another program colorized, under the names of the
+        colorized: NAME=FOLDER: pictures that the program NAME colorized, with the file names of the
             photographs; may be repeated.
     """
     inputs = find_files(real, recursive, "study create")
@@ -176,13 +177,13 @@ def _systems(
     for word in colorized:
         name, equals, folder = word.partition("=")
         if not (name and equals and folder):
-            raise UsageError(f"--colorized takes NAME=FOLDER, not {word}")
+            raise UsageError(f"--colorized must be NAME=FOLDER, not {word}")
         named.append(FolderSystem(name, Path(folder), settings.size))
     return [*(ModelSystem(name, threads) for name in models), *named]
 
 
 def _paragraphs(path: Path) -> tuple[str, ...]:
-    """Return the paragraphs of a text file, which blank lines part."""
+    """Return the paragraphs of a text file, which blank lines separate."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP end a command as Ctrl-C does: by an exception, after which all is tidied."""
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: by an exception, so that it can clean up."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from types import FrameType
 
 # A terminal that closes, or a machine that shuts down, sends several signals within this time.
-_ONE_AFTER_ANOTHER = 1.0  # seconds
+_BURST = 1.0  # seconds
 
 
 class Terminated(KeyboardInterrupt):
     """A signal asked the command to end.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -26,9 +26,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The interruption that an error is, or that it was made of.
+    """Return the KeyboardInterrupt that an error is or was caused by; None if there is none.
 
-    A compiled module that is interrupted while it loads fails with an ImportError.
+    A compiled module that is interrupted while it loads raises an ImportError.
     """
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
@@ -39,26 +39,28 @@ def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None
 def terminations_raised() -> Iterator[None]:
     """Raise `Terminated` in this block on SIGTERM and SIGHUP.
 
-    A signal that is ignored stays so (``nohup``), and whoever takes over a signal in the block,
-    like the training loop, has it. The handlers from before are put back.
+    An ignored signal stays ignored (``nohup``), and code in the block may set handlers of its own,
+    as the training loop does. At the end the earlier handlers are restored.
     """
     owner = os.getpid()
     before: dict[int, signal.Handlers] = {}
     last = float("-inf")
 
     def end(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a fork of ours: it has nothing to tidy
+        if os.getpid() != owner:  # a forked child, which has nothing to clean up
             os._exit(128 + number)
         nonlocal last
-        first, last = time.monotonic() - last > _ONE_AFTER_ANOTHER, time.monotonic()
-        if first:  # tidying up is not to be interrupted in its turn
+        first, last = time.monotonic() - last > _BURST, time.monotonic()
+        if first:  # the clean-up must not be interrupted too
             raise Terminated(number)
 
     names = ("SIGTERM", "SIGHUP")  # Windows has no hangup
     try:
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             if signal.getsignal(number) is signal.SIG_DFL:
-                with contextlib.suppress(ValueError):  # not the main thread: signals are not ours
+                with contextlib.suppress(
+                    ValueError
+                ):  # not the main thread, which alone may set handlers
                     signal.signal(number, end)
                     before[number] = signal.SIG_DFL
         yield

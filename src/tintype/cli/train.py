@@ -44,24 +44,23 @@ def train(
 
     Args:
         name: the model, e.g. tint or pixcolor.
-        data: folders of color photographs, tar shards of them, or manifests.
+        data: folders of colour photographs, tar shards of them, or manifests.
         out: the folder of the run, for its checkpoint, log and contact sheet.
-        preset: the sizes to train: paper, small or test.
-        minutes: train for this long.
-        steps: train for so many steps.
-        resume: go on with the run in --out.
+        preset: the sizes of the network and its training: paper, small or test.
+        minutes: train for this many minutes.
+        steps: train for this many steps.
+        resume: continue the run in --out.
         init: start from an exported model (.onnx) of the same system and preset, from the folder of
             another run of it, or from a backbone's weights (.safetensors or .pth).
-        seed: of every random choice.
-        batch: photographs per step, instead of the preset's.
-        learning_rate: instead of the preset's.
-        val_size: photographs to validate on and never train on; a twentieth if not given.
-        limit: use so many photographs only.
-        sampling_weights: FOLDER=WEIGHT for folders inside the data (of a shard, inside it) whose
-            photographs are to be drawn so many times as often as the others; a resumed run keeps
-            its own.
-        eval_minutes: validate, draw the contact sheet and save this often.
-        device: cpu, cuda or the like; CUDA if not given, where there is one.
+        seed: seed of every random choice.
+        batch: photographs per step, instead of the preset's number.
+        learning_rate: learning rate, instead of the preset's.
+        val_size: number of photographs to validate on and never train on; a twentieth if not given.
+        limit: use this many photographs only.
+        sampling_weights: FOLDER=WEIGHT: draw photographs of a folder inside the data, or inside a
+            shard, WEIGHT times as often as the others; a resumed run keeps its own weights.
+        eval_minutes: validate, draw the contact sheet and save every so many minutes.
+        device: the torch device, e.g. cpu or cuda; if not given, CUDA where there is a GPU.
         teacher: weights of an ImageNet classifier (.safetensors), for models that learn its labels
             instead of those of class folders; or the labels.safetensors of a run on the same
             photographs.
@@ -69,7 +68,7 @@ def train(
         set: NAME=VALUE for another field of the preset, e.g. ema=0.99; may be repeated.
     """
     if minutes is not None and steps is not None:
-        raise UsageError("say how long to train: either --minutes or --steps")
+        raise UsageError("give either --minutes or --steps, not both")
     changes = {"batch": batch, "learning_rate": learning_rate}
     options = {"preset": preset, "minutes": minutes, "steps": steps, "resume": resume}
     options |= {"init": init, "seed": seed, "val_size": val_size, "limit": limit}
@@ -87,10 +86,12 @@ def _train(
     sampling_weights: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> None:
-    """Parse what is left of the words and train."""
+    """Parse the options that need torch, and train."""
 
     def show(line: str) -> None:
-        with contextlib.suppress(OSError):  # the terminal may be closed: the run is to be saved yet
+        with contextlib.suppress(
+            OSError
+        ):  # the terminal may be closed, but the run must still be saved
             print(line, file=sys.stderr)
 
     changes = {key: value for key, value in changes.items() if value is not None}

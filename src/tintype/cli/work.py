@@ -1,4 +1,4 @@
-"""Coloring one photograph after the other and writing what comes of it."""
+"""Colour one photograph after the other and write the results."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from tintype.runtime.options import Options
 
 
-_COMPARED = 4_000_000  # pixels of each half of a comparison
-_LONGEST_COMPARED = 8000  # and its longer side: WebP's longest is 16,383
+_COMPARED = 4_000_000  # most pixels of each half of a comparison
+_LONGEST_COMPARED = 8000  # most pixels of its longer side: WebP's limit is 16,383 for both
 
 
 class Reader:
-    """Opens photographs.
+    """Open photographs, the first one ahead of time.
 
     Args:
-        max_pixels: refuse larger ones.
-        in_place: refuse those of which replacing them would lose something.
-        strict: refuse damaged ones.
-        page: of a TIFF.
+        max_pixels: refuse photographs with more pixels; None for the default limit.
+        in_place: refuse photographs that would lose something if they were replaced.
+        strict: refuse damaged photographs.
+        page: page of a TIFF to read, from 1; None for the first.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Reader:
         self._ahead: tuple[Task, Future[Photo]] | None = None
 
     def begin(self, task: Task, pool: Executor) -> None:
-        """Begin to open a photograph in another thread; what fails there fails in `open`."""
-        # What may never come to its end, like a pipe, is left for the thread that can be stopped.
+        """Start to open a photograph in another thread; its errors are raised by `open`."""
+        # A pipe may never end: only the main thread, which Ctrl-C interrupts, reads it.
         if task.source is not None and os.path.isfile(task.source):
             self._ahead = task, pool.submit(self._opening(task))
 
@@ -60,7 +60,7 @@ class Reader:
         """Return the photograph.
 
         Raises:
-            PhotoError: it cannot be read, or something of it would be lost.
+            PhotoError: it cannot be read, or replacing it would lose something.
         """
         ahead, self._ahead = self._ahead, None
         photo = ahead[1].result() if ahead and ahead[0] is task else self._opening(task)()
@@ -82,7 +82,7 @@ class Reader:
             Photo.open,
             sys.stdin.buffer.read() if task.source is None else task.source,
             max_pixels=self.max_pixels or DEFAULT_MAX_PIXELS,
-            # Only what shows the colors that were there needs them, and they take memory.
+            # Colours that are there take memory, and only comparisons and sheets show them.
             keep_colors=task.compare is not None or task.sheet is not None,
             strict=self._strict,
             page=self._page,
@@ -91,7 +91,15 @@ class Reader:
 
 @dataclass(frozen=True)
 class Work:
-    """How each photograph is colored and written."""
+    """Colour photographs with one model and one set of options, and write the results.
+
+    Attributes:
+        colorizer: the model.
+        options: its options.
+        reader: opens the photographs.
+        overwrite: replace results that exist.
+        skip_existing: keep results that exist.
+    """
 
     colorizer: Colorizer
     options: Options
@@ -114,7 +122,7 @@ class Work:
                     self._do(task, report, progress)
                 except BrokenPipeError:
                     raise
-                # Whatever it is that happens to one photograph, the others are done.
+                # Whatever happens to one photograph, the others are coloured.
                 except Exception as error:
                     if interruption_behind(error) or os.environ.get("TINTYPE_DEBUG"):
                         raise
@@ -134,11 +142,11 @@ class Work:
             )
 
     def _do(self, task: Task, report: Report, progress: Progress) -> None:
-        """Color one photograph, write the results, and report on it."""
+        """Colour one photograph, write its results and report it."""
         started = time.perf_counter()
         self._check_targets(task)
         original = self.reader.open(task)
-        for path in task.targets:  # not before: a name mistyped makes no folders
+        for path in task.targets:  # only now, so that a mistyped name makes no folders
             path.parent.mkdir(parents=True, exist_ok=True)
         entry: dict[str, Any] = {"input": task.name, "output": None, "compare": None}
         entry["hints"] = [hint.to_json() for hint in task.hints]
@@ -176,7 +184,7 @@ class Work:
             entry["seconds"] = round(time.perf_counter() - started, 3)
 
     def _check_targets(self, task: Task) -> None:
-        """Find out before the work, not after it, that its result cannot be kept."""
+        """Raise now, before the work, if a result cannot be written."""
         from tintype.photo.target import check_target
 
         for path in task.targets:
@@ -185,30 +193,30 @@ class Work:
             if not path.parent.exists():
                 continue
             in_place = self.reader.in_place and path is task.output
-            # Settings go with their result: an old one's are not kept beside a new one.
+            # Settings belong to a result: those of an old one must not stay beside a new one.
             overwrite = self.overwrite or (self.skip_existing and path in task.settings)
             check_target(path, task.source, overwrite=overwrite, in_place=in_place)
 
     def _keep_existing(self, path: Path) -> bool:
-        """Whether a result is there that an earlier run wrote before it was cut off."""
+        """Return whether a result of an earlier run is to be kept."""
         return self.skip_existing and path.exists()
 
     def _result(self, path: Path, original: Photo) -> Photo:
-        """What an earlier run made of a photograph."""
+        """Open the result that an earlier run made of a photograph."""
         from tintype.photo import Photo
 
         result = Photo.open(path, max_pixels=self.reader.max_pixels)
         if result.gray.shape != original.gray.shape:
             raise UnreadablePhotoError(
                 f"{path} is {result.width} × {result.height} pixels and the photograph "
-                f"{original.width} × {original.height}: no comparison; move that file away"
+                f"{original.width} × {original.height}: it is no result of it; move it away"
             )
         return result
 
     def _sample(
         self, task: Task, original: Photo
     ) -> tuple[list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]:
-        """Write the colorings and their sheet; what to report of them, notes, and what was lost."""
+        """Write the samples and their sheet; return report entries, notes, and what was lost."""
         from tintype.cli.sheet import contact_sheet, thumbnail
 
         thumbnails = [("the photograph", thumbnail(original.rgb()))]
@@ -238,7 +246,7 @@ class Work:
         return entries, said, lost
 
     def _save_settings(self, path: Path, task: Task, options: Options) -> str:
-        """Write what made a result, and return where."""
+        """Write the settings that made a result; return the name of their file."""
         from tintype.photo.target import check_target
         from tintype.photo.write import atomic
         from tintype.runtime.settings import Settings
@@ -280,9 +288,9 @@ class Work:
 
 
 def side_by_side(original: Photo, colored: Photo) -> Photo:
-    """Return before and after as one picture: as it was, with its own tone, left; colored right.
+    """Return one picture with the photograph on the left and the coloured one on the right.
 
-    It is a picture to look at: each half has 8 bits and at most 4,000,000 pixels.
+    It is for viewing: each half has 8 bits and at most 4,000,000 pixels.
     """
     import numpy as np
 
@@ -290,26 +298,26 @@ def side_by_side(original: Photo, colored: Photo) -> Photo:
 
     share = min(1.0, (_COMPARED / (original.width * original.height)) ** 0.5)
     size = [max(1, int(side * share)) for side in (original.width, original.height)]
-    # The longest side that every format can hold, twice of which are side by side.
+    # Twice this side must fit into every format.
     size = [min(side, _LONGEST_COMPARED) for side in size]
     halves = [np.asarray(thumbnail(photo.rgb(), size)) for photo in (original, colored)]
     return own_picture(np.concatenate(halves, axis=1))
 
 
 def _done(tasks: Sequence[Task]) -> set[Task]:
-    """Those of several tasks whose results are there."""
+    """Return the tasks whose results all exist."""
     return {t for t in tasks if t.pictures and all(map(os.path.exists, t.pictures))}
 
 
 def _format(task: Task, path: Path, photo: Photo) -> str | None:
-    """The format a result's name asks for, or the photograph's own: NAME.colorized."""
+    """Return the format that a result's name asks for; the photograph's own if it has none."""
     from tintype.photo.encoding import requested_format
 
     return requested_format(path, task.source) or photo.format
 
 
 def _sentence(task: Task, error: Exception) -> str:
-    # What the library advises in its own words, the command has an option for.
+    # The library's advice, in terms of the command's options.
     reason = _reason(error).replace(
         "replace it with --overwrite (overwrite=True)",
         "leave it as it is with --skip-existing, or replace it with --overwrite",

@@ -1,4 +1,4 @@
-"""Metrics of one model, accumulated photograph by photograph, and their bootstrap."""
+"""The metrics of one model, accumulated photograph by photograph, and their bootstrap."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ from tintype.evaluation.metrics import (
 from tintype.evaluation.networks import FeatureNetworks, RgbImage
 from tintype.evaluation.ssim import MS_SSIM_MIN_SIDE, ms_ssim, ssim
 
-#: Bootstrap resamples of the photographs, and the seed they are drawn with.
+#: Number of bootstrap resamples of the photographs, and their seed.
 BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED = 1000, 0
 
-_MAX_PSNR = 100.0  # dB, for equal pictures: their PSNR is infinite and would be the mean
+_MAX_PSNR = 100.0  # dB: the PSNR of equal pictures is infinite and would make the mean so
 _BINS = len(ab_bins())
 
 Values = NDArray[np.float64]
 
 
 class GroundTruth:
-    """Hold a photograph's true colours in every form the metrics need."""
+    """A photograph's true colours in every form that the metrics need.
+
+    Args:
+        rgb: the photograph, 8-bit RGB (H, W, 3).
+        networks: feature networks, of which the classifier is used.
+    """
 
     def __init__(self, rgb: RgbImage, networks: FeatureNetworks) -> None:
         self.rgb = rgb
@@ -46,7 +51,10 @@ class GroundTruth:
 
 
 class MetricAccumulator:
-    """Accumulate the metrics of one model over photographs: numbers, never pictures.
+    """Accumulate the metrics of one model over photographs; pictures are not kept.
+
+    Args:
+        networks: feature networks, for their metrics.
 
     Attributes:
         values: metric -> its value for each photograph, nan where it has none.
@@ -61,7 +69,13 @@ class MetricAccumulator:
         self._features: list[NDArray[np.float32]] = []
 
     def update(self, rgb: RgbImage, truth: GroundTruth, **extra: float) -> None:
-        """Measure a picture against the truth; `extra` holds metrics measured elsewhere."""
+        """Measure a colorized picture against the truth.
+
+        Args:
+            rgb: the picture, 8-bit RGB (H, W, 3).
+            truth: the photograph, of the same size.
+            extra: further metrics of the picture, by name.
+        """
         lab = rgb_to_lab(rgb / np.float32(255))
         ab = lab[..., 1:]
         squared_error = np.square(ab - truth.ab).mean(-1)
@@ -91,12 +105,12 @@ class MetricAccumulator:
             sums.append(by_bin.astype(np.float32))
 
     def per_photo(self, name: str) -> Values:
-        """Return a metric of every photograph, (N,)."""
+        """Return a metric of each photograph, (N,)."""
         return np.array(self.values[name])
 
     @property
     def per_photo_metrics(self) -> dict[str, Values]:
-        """Return every metric of single photographs, mean square errors as their roots."""
+        """Return metric -> its value for each photograph, (N,), mean square errors as roots."""
         names = {"mse": "ab_rmse", "edge_mse": "edge_rmse"}
         return {
             names.get(name, name): np.sqrt(values) if name in names else values
@@ -110,11 +124,11 @@ class MetricAccumulator:
 
         Args:
             truths, gray: the accumulators of the true colours and of the gray pictures.
-            weights: how often each photograph counts, (B, N). The prior of ab bins is that of the
-                whole set in every one.
+            weights: how often each photograph counts, (B, N). All B weightings use the prior of ab
+                bins of the whole set.
 
         Returns:
-            Metric -> its values, (B,), nan where no photograph that counts has one.
+            Metric -> its values, (B,), nan where no photograph with a weight has one.
         """
 
         def mean(values: Values) -> Values:
@@ -125,7 +139,7 @@ class MetricAccumulator:
 
         mse_by_bin = np.stack(self._mse_by_bin, dtype=np.float64)
         auc_by_bin = np.stack(self._auc_by_bin, dtype=np.float64)
-        # The AuC of the truth is 1 at every pixel: these are shares of pixels by bin.
+        # The AuC of the truth is 1 at every pixel, so its sums by bin are shares of pixels.
         pixels_by_bin = np.stack(truths._auc_by_bin, dtype=np.float64)
         bin_weights = rebalancing_weights(smooth_prior(truths.bin_prior)).astype(np.float64)
         rmse, gray_rmse = np.sqrt(mean(self.per_photo("mse"))), np.sqrt(mean(gray.per_photo("mse")))
@@ -156,7 +170,7 @@ class MetricAccumulator:
 
     @property
     def bin_prior(self) -> Values:
-        """Return the share of pixels in each ab bin, (313,); of the accumulated truth alone."""
+        """Return the share of pixels in each ab bin, (313,); valid for the truth only."""
         return np.stack(self._auc_by_bin, dtype=np.float64).mean(0)
 
     @property
@@ -165,14 +179,14 @@ class MetricAccumulator:
         return np.stack(self._histograms, dtype=np.float64).mean(0)
 
     def fid(self, truths: MetricAccumulator) -> float | None:
-        """Return the Fréchet distance to the truth's features; None without two of them."""
+        """Return the Fréchet distance to the truth's features; None for fewer than two."""
         if len(self._features) < 2:
             return None
         return frechet_distance(np.stack(self._features), np.stack(truths._features))
 
 
 def bootstrap_weights(photographs: int) -> Values:
-    """Return the count of each photograph, (1 + B, N): once in the first row, then resampled."""
+    """Return how often each photograph counts, (1 + B, N): 1 in the first row, then resampled."""
     random = np.random.default_rng(BOOTSTRAP_SEED)
     draws = random.multinomial(
         photographs, np.full(photographs, 1 / photographs), BOOTSTRAP_RESAMPLES
@@ -181,10 +195,15 @@ def bootstrap_weights(photographs: int) -> Values:
 
 
 def diversity(samples: list[RgbImage]) -> dict[str, float]:
-    """Measure the diversity of several samples of one photograph: `ms_ssim` and `ab_spread`.
+    """Measure the diversity of several samples of one photograph.
 
-    Both are means over all pairs. Multiscale SSIM is that of PixColor's Figure 8 (nan for pictures
-    too small for five scales); the spread is the distance in ab, mean over pixels.
+    Args:
+        samples: at least two pictures, 8-bit RGB (H, W, 3).
+
+    Returns:
+        ``ms_ssim``, multiscale SSIM as in PixColor's Figure 8 (nan for pictures too small for five
+        scales), and ``ab_spread``, the distance in ab, mean over pixels; both are means over all
+        pairs of samples.
     """
     ab = [rgb_to_lab(rgb / np.float32(255))[..., 1:] for rgb in samples]
     similarities, distances = [], []

@@ -1,4 +1,4 @@
-"""The benchmark: colour photographs made gray, colorized by each model, compared to the truth."""
+"""The benchmark: make colour photographs gray, colorize them, and compare with the truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tintype.runtime.registry import list_models
 #: Called with the index of a photograph, the model's name (or "truth") and the picture.
 OnImage = Callable[[int, str, RgbImage], None]
 
-_MEMORY_PHOTOS = 3  # the largest ones, on which peak memory is measured
+_MEMORY_PHOTOS = 3  # peak memory is measured on the largest ones
 
 
 def all_models() -> list[str]:
@@ -36,17 +36,17 @@ def all_models() -> list[str]:
 
 
 class _Candidate:
-    """A model under evaluation, with the options behind the @ of its name."""
+    """A model under evaluation, with the option after the @ in its name."""
 
     def __init__(self, name: str, threads: int | None) -> None:
         loaded = NamedModel.load(name, threads)
         self.name, self.model, self._threads = name, loaded.model, threads
         self.colorizer, self.options = loaded.colorizer, loaded.options
-        # Warm up: what is made at first use, as tables are, does not count as time.
+        # Warm up, so that tables made at first use are not timed.
         self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), self.options)
 
     def colorize(self, photo: Photo, samples: int) -> tuple[RgbImage, dict[str, float]]:
-        """Return the colorized picture, and its seconds and, if the model samples, diversity."""
+        """Return the colorized picture, the seconds it took and the diversity of samples."""
         started = time.perf_counter()
         result = self.colorizer.colorize(photo, self.options)
         extra = {"seconds": time.perf_counter() - started}
@@ -72,7 +72,7 @@ class _Measurement:
         self.truths = MetricAccumulator(networks)
 
     def add(self, photo: Photo) -> Iterator[tuple[str, RgbImage]]:
-        """Measure every row on a photograph; yield its picture, and the truth, by name."""
+        """Measure every row on a photograph; yield name and picture of the truth and each row."""
         truth = GroundTruth(to_uint8(photo.rgb()), self._networks)
         self.truths.update(truth.rgb, truth)
         yield "truth", truth.rgb
@@ -83,7 +83,7 @@ class _Measurement:
     def _colorizations(
         self, photo: Photo, truth: GroundTruth
     ) -> Iterator[tuple[str, RgbImage, dict[str, float]]]:
-        """Yield for each row its name, its picture, and metrics measured on the way."""
+        """Yield the name of each row, its picture, and metrics measured while making it."""
         gray = to_uint8(photo.gray)
         yield "gray", np.repeat(gray[..., None], 3, -1), {}
         yield "ceiling", to_uint8(join_lab(gray, truth.ab)), {}
@@ -91,7 +91,7 @@ class _Measurement:
             yield (candidate.name, *candidate.colorize(photo, self._samples))
 
     def rows(self) -> list[Row]:
-        """Return every row with the scores over the set, and their intervals."""
+        """Return every row with its scores over the set and their 95 % intervals."""
         weights = bootstrap_weights(len(self.truths.per_photo("mse")))
         rows = []
         for name, accumulator in self.accumulators.items():
@@ -110,7 +110,7 @@ class _Measurement:
         return rows
 
     def true_scores(self) -> dict[str, float]:
-        """Return the scores that photographs themselves have."""
+        """Return the scores of the photographs themselves."""
         weights = bootstrap_weights(len(self.truths.per_photo("mse")))
         true = self.truths.compute(self.truths, self.truths, weights)
         reported = ("colorful", "colorful_abs", "label_agreement")
@@ -134,24 +134,25 @@ def evaluate(
     One photograph is in memory at a time.
 
     Args:
-        photos: colour photographs, never any that a model was trained on.
+        photos: colour photographs that no model was trained on.
         models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
             ``NAME@none`` the filter.
         protocol: size at which photographs are compared; by default each at its own.
-        samples: how many samples of each photograph models that sample draw, to measure their
-            diversity; the other metrics are of the first.
+        samples: number of samples of each photograph to draw from models that sample, to measure
+            their diversity; the other metrics are of the first.
         networks: feature networks, for label_agreement, lpips and fid.
-        memory: measure each model's peak memory, each in a process of its own.
+        memory: measure each model's peak memory in a process of its own.
         threads: as in `Colorizer`.
         on_image: called with every picture, for a report.
-        on_photo: called with the numbers of photographs done and of all, for a progress bar.
+        on_photo: called with the number of photographs done and of all, for a progress bar.
 
     Returns:
         The table; photographs that cannot be read or have no colour are in its ``skipped``.
 
     Raises:
-        DataError: none of the photographs can be used, or a model does not take its option.
-        UnknownModelError, CorruptModelError: a model cannot be found or trusted.
+        DataError: no photograph can be used, or a model does not take its option.
+        UnknownModelError: there is no such model.
+        CorruptModelError: a model's files do not match their checksums.
     """
     protocol, networks = protocol or Protocol(), networks or FeatureNetworks()
     candidates = [_Candidate(name, threads) for name in dict.fromkeys(models)]
@@ -172,7 +173,9 @@ def evaluate(
             on_photo(done, len(photos))
     if not measured:
         reason = next(iter(skipped.values()), "there are none")
-        raise DataError(f"None of the photographs can be measured ({reason}); give colour ones.")
+        raise DataError(
+            f"None of the photographs can be measured ({reason}); give colour photographs."
+        )
 
     rows = measurement.rows()
     if memory:

@@ -1,9 +1,9 @@
-"""Peak memory of colorizing, measured in a process that does nothing else.
+"""Measure the peak memory of colorizing, in a process that does nothing else.
 
     python -m tintype.evaluation.memory < REQUEST
 
-The benchmark's own process holds every model, so its size says nothing of one model. Only Linux
-reports the peak of a process (VmHWM in /proc).
+The benchmark's own process holds every model, so its size tells nothing about one of them. Only
+Linux reports the peak of a process (VmHWM in /proc).
 """
 
 from __future__ import annotations
@@ -30,9 +30,16 @@ def peak_memory_mb(
     protocol: Protocol,
     threads: int | None,
 ) -> float | None:
-    """Measure the peak resident memory of a new process that colorizes photographs.
+    """Return the peak resident memory of a new process that colorizes photographs.
 
     Python, the libraries and the model are included.
+
+    Args:
+        model: name or path as `Colorizer` takes it.
+        photos: the photographs.
+        options: of the colorization.
+        protocol: size to which photographs are brought.
+        threads: as in `Colorizer`.
 
     Returns:
         Megabytes of 10^6 bytes; None where the system does not report it, or the process failed.
@@ -55,7 +62,7 @@ def peak_memory_mb(
     )
     try:
         return float(done.stdout)
-    except ValueError:  # it ended early: killed, or out of memory
+    except ValueError:  # it printed nothing: killed, or out of memory
         return None
 
 

@@ -8,15 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A column of the table; docs/reference/metrics.md has definition, source and pitfalls.
+    """A column of the table; docs/reference/metrics.md has its definition, source and pitfalls.
 
     Attributes:
         name: key in `Row` and in JSON.
         title: heading of its column.
         group: heading above columns of one kind.
-        better: whether higher or lower is better; empty where neither is.
-        decimals: digits printed behind the point.
-        description: definition in a sentence.
+        better: whether higher or lower is better; empty if neither.
+        decimals: number of decimals printed.
+        description: its definition in a sentence.
     """
 
     name: str
@@ -41,7 +41,7 @@ _SPECS: tuple[tuple[str, str, str, Literal["higher", "lower", ""], int, str], ..
         "ab RMSE, rare colours weighted up.",
     ),
     ("de2000", "ΔE₀₀", "Error", "lower", 2, "Mean CIEDE2000 difference."),
-    ("auc", "AuC %", "Error", "higher", 1, "Area under the share of pixels by ab error, 0 to 150."),
+    ("auc", "AuC %", "Error", "higher", 1, "Area under the curve of pixels by ab error, 0 to 150."),
     ("auc_reb", "AuC reb. %", "Error", "higher", 1, "AuC with every colour weighing alike."),
     # Structure
     ("psnr", "PSNR dB", "Structure", "higher", 2, "Of RGB; favours muted colours."),
@@ -67,13 +67,13 @@ _SPECS: tuple[tuple[str, str, str, Literal["higher", "lower", ""], int, str], ..
     ("ab_spread", "ab spread", "Diversity", "", 2, "Mean distance in ab between samples."),
     # Cost
     ("seconds", "s", "Cost", "lower", 2, "Seconds to colour a photograph."),
-    ("peak_mb", "peak MB", "Cost", "lower", 0, "Most memory of a process for this model alone."),
+    ("peak_mb", "peak MB", "Cost", "lower", 0, "Peak memory of a process for this model alone."),
 )
 
 #: Every metric, in the order of the table.
 METRICS = {spec[0]: MetricSpec(*spec) for spec in _SPECS}
 
-#: The metrics printed first, as far as a terminal has room, and recorded on cards.
+#: The metrics on cards, and in the printed table as far as its width allows, the first ones first.
 HEADLINE_METRICS = (
     *("ab_rmse", "rmse_vs_gray", "psnr", "colorful", "delta_cf", "hist_a", "hist_b", "auc_reb"),
     *("label_agreement", "fid", "lpips", "de2000", "seconds", "ssim"),

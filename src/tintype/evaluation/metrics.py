@@ -1,6 +1,6 @@
 """Metrics of colorization, as pure functions on arrays.
 
-The literature uses several definitions under one name; each docstring names the one implemented.
+The literature has several definitions under one name; each docstring says which one is implemented.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _MAX_AUC_THRESHOLD = 150  # largest threshold of the AuC, in units of ab
 def psnr(rgb: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     """Return the peak signal-to-noise ratio in dB over all pixels and channels of 8-bit RGB.
 
-    Lightness being given, it measures chroma alone, and favours muted colours. Equal pictures give
-    infinity.
+    Since the lightness is given, it measures chroma alone; it favours muted colours. Equal pictures
+    give infinity.
     """
     error = np.square(rgb.astype(np.float32) - truth.astype(np.float32)).mean(dtype=np.float64)
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
@@ -30,12 +30,14 @@ def psnr(rgb: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 def colorfulness(rgb: NDArray[np.uint8], *, absolute: bool = False) -> float:
     """Return the colorfulness (CF) of 8-bit RGB (H, W, 3): 0 gray, 15 muted, 40 vivid, 80 extreme.
 
-    s + 0.3 m with the standard deviation s and mean m of the opponent channels R - G and
-    (R + G) / 2 - B (Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003).
+    s + 0.3 m, with s and m the lengths of the vectors of standard deviations and of means of the
+    opponent channels R - G and (R + G) / 2 - B (Hasler and Süsstrunk, "Measuring colourfulness in
+    natural images", 2003).
 
     Args:
-        absolute: take absolute values of the opponent channels first, as the code published with
-            DDColor does and the papers that compare with it; values come out lower.
+        rgb: the picture.
+        absolute: take absolute values of the opponent channels first, as DDColor's published code
+            does, and papers that compare with it; values are lower.
     """
     red, green, blue = (rgb[..., k].astype(np.float32) for k in range(3))
     rg, yb = red - green, (red + green) / 2 - blue
@@ -68,7 +70,7 @@ def histogram_intersection(
 ) -> NDArray[np.float64]:
     """Return the intersection of histograms scaled to sum 1: (..., bins) to (...) in [0, 1].
 
-    The metric of PixColor's Figure 7, whose binning is not published; ours is `ab_histogram`'s.
+    The metric of PixColor's Figure 7. The paper does not give its bins; ours are `ab_histogram`'s.
     """
     shares = [h / np.maximum(h.sum(-1, keepdims=True), 1) for h in (first, second)]
     return np.minimum(*shares).sum(-1)
@@ -92,25 +94,25 @@ def auc(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the AuC of Zhang et al. 2016 in per cent, raw and rebalanced, of sets of pixels.
 
-    Rebalanced weighs a pixel by the inverse of the probability of its true bin (their lambda 0), so
-    that every colour that occurs counts alike, a rare one as much as gray. Gray scores about
-    89 and 58 on ImageNet, where these are published; both are relative to the set measured on.
+    Rebalanced weighs a pixel by the inverse of the probability of its true bin (the paper's lambda
+    0), so that every colour that occurs counts alike, a rare one as much as gray. On ImageNet, for
+    which the paper gives both, gray scores about 89 and 58; both depend on the set of photographs.
 
     Args:
         auc_by_bin: sum of `pixel_auc` over the pixels of each true ab bin, (..., 313).
-        pixels_by_bin: how many they are, or their share of their photograph, (..., 313).
-        prior: probability of each bin, above 0 for all that occur, to any scale, (..., 313); by
-            default those of the pixels measured.
+        pixels_by_bin: number of these pixels, or their share of the photograph, (..., 313).
+        prior: probability of each bin up to a common factor, above 0 for all that occur,
+            (..., 313); by default that of the pixels measured.
 
     Returns:
-        Raw and rebalanced, each (...).
+        Raw and rebalanced AuC, each (...), in [0, 100].
 
     Raises:
         ValueError: a set has no pixels.
     """
     pixels = pixels_by_bin.sum(-1)
     if not (pixels > 0).all():
-        raise ValueError("no pixel to measure")
+        raise ValueError("there are no pixels to measure")
     p = pixels_by_bin if prior is None else prior
     class_weights = np.divide(1, p, out=np.zeros_like(p), where=p > 0)
     rebalanced = (auc_by_bin * class_weights).sum(-1) / (pixels_by_bin * class_weights).sum(-1)
@@ -118,14 +120,14 @@ def auc(
 
 
 def nearest_bin(ab: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the index of the nearest of the 313 ab bins, (..., 2) to (...); ab is rounded."""
+    """Return the index of the nearest of the 313 ab bins, (..., 2) to (...), of rounded ab."""
     a, b = np.moveaxis(np.clip(np.rint(ab), -_MAX_AB, _MAX_AB).astype(np.int64) + _MAX_AB, -1, 0)
     return _nearest_bins()[a, b]
 
 
 @cache
 def _nearest_bins() -> NDArray[np.int64]:
-    """Return the look-up table of the nearest bin of every integer (a, b), (221, 221)."""
+    """Return the nearest bin of every integer (a, b) from -110 to 110, (221, 221)."""
     axis = np.arange(-_MAX_AB, _MAX_AB + 1, dtype=np.float32)
     bins = ab_bins()
     squares = [(np.subtract.outer(axis, bins[:, k])) ** 2 for k in range(2)]  # each (221, 313)
@@ -137,8 +139,10 @@ def chroma_edge_mask(
 ) -> NDArray[np.bool_]:
     """Return a mask of the pixels near chroma edges, where colours bleed: (H, W, 2) to (H, W).
 
-    Pixels at most `radius` (in rows and in columns) from where ab changes by more than `threshold`
-    Lab units from one pixel to the next.
+    Args:
+        ab: a and b in Lab units.
+        threshold: an edge is where ab changes by more than this from one pixel to the next.
+        radius: the mask reaches this many pixels from an edge, in rows and in columns.
     """
     mask = np.zeros(ab.shape[:2], dtype=bool)
     for axis, after in ((0, np.s_[1:]), (1, np.s_[:, 1:])):

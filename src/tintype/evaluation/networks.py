@@ -13,13 +13,13 @@ RgbImage = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class FeatureNetworks:
-    """Feature networks as functions of 8-bit RGB (H, W, 3); None without their weights.
+    """Feature networks as functions of 8-bit RGB (H, W, 3); None for those without weights.
 
     Attributes:
-        classify: the top-1 label of a classifier.
-        lpips: the perceptual distance of a picture from the truth.
-        inception_features: Inception-v3's features of a picture, (D,), for FID.
-        notes: metric -> which network and weights compute it.
+        classify: returns the top-1 label of a picture.
+        lpips: returns the perceptual distance of a picture from the truth.
+        inception_features: returns Inception-v3's features of a picture, (D,), for FID.
+        notes: metric -> the network and weights that compute it, in words.
     """
 
     classify: Callable[[RgbImage], int] | None = None

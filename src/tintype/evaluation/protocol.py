@@ -1,4 +1,4 @@
-"""The size at which photographs are compared, under a name."""
+"""The protocol of a benchmark: the size at which photographs are compared."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tintype.photo import Photo
 class Protocol:
     """The size at which photographs are colorized and compared.
 
-    Scores of different protocols are not comparable: FID least of all.
+    Scores under different protocols cannot be compared, FID least of all.
 
     Attributes:
-        side: photographs are resized to ``side`` x ``side`` pixels; None keeps their sizes.
-        crop: take the largest centre crop first; otherwise the aspect ratio is not kept.
+        side: side in pixels of the squares photographs are resized to; None keeps their sizes.
+        crop: crop to the largest centre square first; otherwise photographs are distorted.
     """
 
     side: int | None = None
@@ -33,7 +33,7 @@ class Protocol:
         return f"{self.side}-{'crop' if self.crop else 'plain'}"
 
     def description(self) -> str:
-        """Describe the protocol in sentences."""
+        """Return the protocol in sentences."""
         if self.side is None:
             size = "Each photograph at its own size"
         else:
@@ -60,7 +60,7 @@ class Protocol:
 
 
 def to_uint8(image: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
-    """Round a 16-bit image to 8 bits; return an 8-bit one as it is."""
+    """Round a 16-bit image of any shape to 8 bits; return an 8-bit one as it is."""
     if image.dtype == np.uint8:
         return image.astype(np.uint8, copy=False)
     return (image / np.float32(257) + np.float32(0.5)).astype(np.uint8)

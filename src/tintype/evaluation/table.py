@@ -16,7 +16,7 @@ from tintype.evaluation.protocol import Protocol
 from tintype.runtime.registry import find_model, parse_model_option
 from tintype.tables import format_table
 
-#: Rows before the models': the gray picture, and the true chroma on the given lightness.
+#: Names of the rows before the models': the gray picture, and true chroma on the given lightness.
 REFERENCE_ROWS = ("gray", "ceiling")
 
 
@@ -28,8 +28,9 @@ class Row:
         model: name as requested, or one of `REFERENCE_ROWS`.
         scores: metric -> score over the set; absent if not measured.
         intervals: metric -> its 95 % confidence interval, by bootstrap over photographs.
-        per_photo: metric -> its value for each photograph, nan where it has none.
-        histogram: pooled, of a and b, in bins of 1 from -110 to 110, (2, 220), sum 1 each.
+        per_photo: metric -> its value for each photograph, (N,), nan where it has none.
+        histogram: histograms of a and b over all photographs, in bins of 1 from -110 to 110,
+            (2, 220), each of sum 1.
     """
 
     model: str
@@ -47,13 +48,13 @@ class Table:
     """The benchmark's result.
 
     Attributes:
-        rows: gray, the ceiling, then the models in the order asked for.
-        photos: the photographs that were measured.
+        rows: gray, the ceiling, then the models in the order given.
+        photos: paths of the photographs that were measured.
         truth: metric -> score of the photographs themselves.
         protocol: size at which photographs were compared.
-        notes: metric -> how it was computed in this run.
-        skipped: photograph -> why it was left out.
-        truth_histogram: as in `Row`.
+        notes: metric -> how it was computed in this run, in words.
+        skipped: path of a photograph -> why it was left out.
+        truth_histogram: histogram of the photographs, as in `Row`.
     """
 
     rows: list[Row]
@@ -66,7 +67,7 @@ class Table:
 
     @property
     def reported(self) -> list[str]:
-        """The metrics that any row has, in the order of the table."""
+        """Return the metrics that any row has, in the order of the table."""
         return [name for name in METRICS if any(name in row.scores for row in self.rows)]
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +94,7 @@ class Table:
         }
 
     def to_text(self, max_width: int = 110) -> str:
-        """Format the table for a terminal, with as many of `HEADLINE_METRICS` as fit."""
+        """Format the table for a terminal, with the first `HEADLINE_METRICS` that fit its width."""
         names = [name for name in HEADLINE_METRICS if name in self.reported]
         while len(names) > 1 and self._width(names) > max_width:
             names.pop()
@@ -120,7 +121,7 @@ class Table:
 
 
 def format_score(metric: str, value: float | None) -> str:
-    """Format a score as the table prints it."""
+    """Format a score with its metric's number of decimals; a dash for None and nan."""
     if value is None or math.isnan(value):
         return "–"
     return f"{value:.{METRICS[metric].decimals}f}"
@@ -140,10 +141,13 @@ def write_scores_to_cards(table: Table, dataset: str) -> list[Card]:
 
     Args:
         table: the result of `evaluate`.
-        dataset: name of the set of photographs.
+        dataset: name of the set of photographs, for the card.
 
     Returns:
         The cards as written.
+
+    Raises:
+        UnknownModelError: a model of the table is no longer there.
     """
     by_card: dict[str, list[Row]] = {}
     cards = {}

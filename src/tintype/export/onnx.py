@@ -201,8 +201,8 @@ def write_graph(graph: Graph, path: Path, half: bool = True) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     del model.metadata_props[:], model.graph.metadata_props[:]
-    onnx.checker.check_model(model)
     onnx.save(model, path)
+    onnx.checker.check_model(str(path))  # which takes less memory than the model itself
 
 
 def _trace(graph: Graph) -> Any:

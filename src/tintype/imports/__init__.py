@@ -1,1 +1,1 @@
-"""Weights and ONNX files that others published, made into models of ours; needs torch and onnx."""
+"""Make models of weights and ONNX files that others published; needs torch and onnx."""

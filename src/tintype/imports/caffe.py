@@ -1,4 +1,4 @@
-"""Read the layers of a Caffe network: the wire format of protobuf, as far as it is needed.
+"""Read the layers of a Caffe network, with as much of protobuf's wire format as that needs.
 
 NetParameter: layers in field 100; LayerParameter: name 1, blobs 7; BlobProto: shape 7 {dim 1} or
 four sizes in 1 to 4, data 5 (packed float32, little-endian).
@@ -23,10 +23,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def read_layers(path: Path) -> dict[str, list[Tensor]]:
-    """Return the blobs of every layer that has some, by the layer's name.
+    """Return the weights (blobs) of every layer that has some, in float32, by the layer's name.
 
     Raises:
-        UnimportableError: it is no such file, is cut short, or is of the format before 2014.
+        UnimportableError: the file is not a Caffe network, is damaged, or has the format of before
+            2014.
     """
     if path.stat().st_size > _LARGEST:
         raise UnimportableError(f"{path} is larger than a Caffe network can be.")
@@ -41,11 +42,11 @@ def read_layers(path: Path) -> dict[str, list[Tensor]]:
                     layers[name] = blobs
     except (ValueError, IndexError, TypeError) as error:
         raise UnimportableError(
-            f"{path} is shortened or damaged, or no Caffe network ({error}): get it again."
+            f"{path} is shortened or damaged, or not a Caffe network ({error}): download it again."
         ) from error
     if not layers:
-        why = "is of Caffe's first format" if old else "holds no layers with weights"
-        raise UnimportableError(f"{path} {why}: get colorization_release_v2.caffemodel.")
+        why = "has Caffe's format of before 2014" if old else "holds no layers with weights"
+        raise UnimportableError(f"{path} {why}: download colorization_release_v2.caffemodel.")
     return layers
 
 
@@ -75,7 +76,9 @@ def _blob(message: memoryview) -> Tensor:
     values = np.concatenate(parts) if parts else np.zeros(0, np.float32)
     shape = shape or old
     if math.prod(shape) != values.size or not np.isfinite(values).all():
-        raise ValueError(f"a blob of shape {shape} has {values.size} values, or no numbers")
+        raise ValueError(
+            f"a blob of shape {shape} has {values.size} values, or values that are not finite"
+        )
     return torch.from_numpy(values.astype(np.float32)).reshape(shape)
 
 
@@ -88,7 +91,7 @@ def _varints(message: memoryview) -> list[int]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """The fields of a message: their numbers, and what is in them."""
+    """Yield the number and value of each field of a message: an integer, or its bytes."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -110,6 +113,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Return the integer that begins at a place, and the place after it."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -1,12 +1,10 @@
-"""Read the weights in a file that somebody else made; nothing is unpickled but tensors.
+"""Read weights from files of unknown origin: only tensors are unpickled, no code is run.
 
-A page of a download site, a file cut short, a program in the place of weights: each is refused in a
-sentence of its own.
+A web page saved in place of the weights, a damaged file, a pickled program: each has its own error.
 """
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -26,14 +24,14 @@ SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".caffemodel", ".onnx")
 _LARGEST_INDEX = 64 << 20  # bytes of a zip file's pickle: names and shapes, no values
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _WRAPPERS = ("params", "model")  # of DDColor and of fastai
-_AGAIN = "get it again"
+_AGAIN = "download it again"
 
 
 def weights_file(path: Path) -> Path:
-    """Return the one file of weights that a path names: itself, or what lies in the folder.
+    """Return the file of weights that a path stands for: itself, or the only one in a folder.
 
     Raises:
-        UnimportableError: there is none, or more than one.
+        UnimportableError: the folder holds none, or more than one.
     """
     if not path.is_dir():
         return path
@@ -45,7 +43,7 @@ def weights_file(path: Path) -> Path:
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no file of weights at all.
+    """Check that a file can hold weights at all.
 
     Raises:
         UnimportableError: it is missing, empty, a web page, or a pointer of Git LFS.
@@ -61,73 +59,66 @@ def check_file(path: Path) -> None:
         raise UnimportableError(f"{path} is empty: {_AGAIN}.")
     if start.startswith(b"version https://git-lfs"):
         raise UnimportableError(
-            f"{path} is a pointer of Git LFS, not the weights: fetch them with  git lfs pull."
+            f"{path} is a pointer of Git LFS, not the weights: get them with  git lfs pull."
         )
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
         raise UnimportableError(
-            f"{path} is a web page, probably of the download site: get the file itself."
+            f"{path} is a web page, probably of the download site: download the file itself."
         )
 
 
-def sha256(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, read piece by piece."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while piece := file.read(1 << 22):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def read_state(path: Path) -> State:
-    """Return the state dict that a file holds, in float32 and on the CPU.
+    """Return the state dict in a file, in float32 on the CPU.
 
     Args:
-        path: of torch, zipped or not, bare or under "params" or "model"; or of safetensors.
+        path: a file of torch (zipped or not; the state dict bare, or under "params" or "model") or
+            of safetensors.
 
     Raises:
-        UnimportableError: it holds something else, or what it holds cannot be trusted.
+        UnimportableError: it holds something else, or cannot be trusted.
+        MissingExtraError: safetensors is not installed.
     """
     check_file(path)
     with open(path, "rb") as file:
         start = file.read(16)
     if start.startswith(b"PK\x03\x04"):
         _check_zip(path)
-        found = _unpickled(path, mmap=True)
+        found = _unpickle(path, mmap=True)
     elif start.startswith(b"\x80"):
-        found = _unpickled(path, mmap=False)
+        found = _unpickle(path, mmap=False)
     elif path.suffix == ".safetensors" or start[8:9] == b"{":
         found = _safetensors(path)
     else:
         raise UnimportableError(
-            f"{path} is no file of weights of a kind that is known: torch's, safetensors, "
-            "caffemodel or ONNX."
+            f"{path} is not a file of weights of a known kind: torch, safetensors, caffemodel or "
+            "ONNX."
         )
-    state = _checked(path, found)
+    state = _checked_tensors(path, found)
     return {key: value.float() if value.is_floating_point() else value for key, value in state}
 
 
 def _check_zip(path: Path) -> None:
-    """Refuse archives that are cut short, or larger inside than outside."""
+    """Refuse archives that are cut short, or that would unpack to more than their own size."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise UnimportableError(
-            f"{path} is shortened or damaged, its directory is missing: {_AGAIN}."
+            f"{path} is shortened or damaged, the zip's directory is missing: {_AGAIN}."
         ) from error
     if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or (
         sum(part.file_size for part in parts) > path.stat().st_size
     ):
         raise UnimportableError(
-            f"{path} is compressed or holds parts that overlap, which torch never writes: it may "
-            "be made to fill the memory, and is not opened."
+            f"{path} is compressed or has overlapping parts, which torch never writes: it may be "
+            "meant to fill the memory, and is not opened."
         )
     if any(p.filename.endswith(".pkl") and p.file_size > _LARGEST_INDEX for p in parts):
         raise UnimportableError(f"{path} has an index larger than a network's can be.")
 
 
-def _unpickled(path: Path, mmap: bool) -> Any:
-    """What torch reads of a file, with tensors, containers and `slice` alone."""
+def _unpickle(path: Path, mmap: bool) -> Any:
+    """Read a file with torch, allowing tensors, containers and `slice` only."""
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([slice]):
             warnings.simplefilter("ignore")
@@ -137,12 +128,12 @@ def _unpickled(path: Path, mmap: bool) -> Any:
             name = named[1]
             what = "a whole network as a program" if name.startswith("torch.nn.") else "a program"
             raise UnimportableError(
-                f"{path} holds {what} ({name}), which is not run: get a file of the weights alone."
+                f"{path} holds {what} ({name}), which is not run: get a file with the weights only."
             ) from error
         raise _damaged(path, error) from error
     except MemoryError:
         raise
-    except Exception as error:  # torch's own share no base class
+    except Exception as error:  # torch's errors share no base class
         raise _damaged(path, error) from error
 
 
@@ -165,8 +156,8 @@ def _safetensors(path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def _checked(path: Path, found: Any) -> list[tuple[str, Tensor]]:
-    """The tensors of what was read, without wrappers, once all are known to be plain ones."""
+def _checked_tensors(path: Path, found: Any) -> list[tuple[str, Tensor]]:
+    """Return the tensors in what was read, without wrappers; refuse any that is not plain."""
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
@@ -181,18 +172,20 @@ def _checked(path: Path, found: Any) -> list[tuple[str, Tensor]]:
             )
         value = value.detach()
         if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized:
-            raise UnimportableError(f"{path} holds {key!r} in a form that no network is kept in.")
+            raise UnimportableError(f"{path} holds {key!r} as a sparse or quantized tensor.")
         storage = value.untyped_storage()
         stored[storage.data_ptr()] = storage.nbytes()
         state.append((key.removeprefix(prefix), value))
     if sum(v.numel() * v.element_size() for _, v in state) > sum(stored.values()):
         raise UnimportableError(
-            f"{path} has tensors larger than what is stored of them: it may be made to fill the "
+            f"{path} has tensors larger than what is stored of them: it may be meant to fill the "
             "memory, and is not used."
         )
     for key, value in state:
         if not (value.is_floating_point() or key.endswith("num_batches_tracked")):
-            raise UnimportableError(f"{path} holds {key!r} as {value.dtype}, not as numbers.")
+            raise UnimportableError(
+                f"{path} holds {key!r} as {value.dtype}, not as floating point."
+            )
         if not value.isfinite().all():
-            raise UnimportableError(f"{path} has values that are no numbers in {key!r}: {_AGAIN}.")
+            raise UnimportableError(f"{path} has values that are not finite in {key!r}: {_AGAIN}.")
     return state

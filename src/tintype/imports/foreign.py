@@ -1,7 +1,7 @@
-"""ONNX files that others made of the published networks, between two steps of ours.
+"""Wrap ONNX files that others made of the published networks.
 
-Theirs take lightness, or gray as RGB; a few nodes before and behind make of them what a model of
-ours takes and gives. Nothing in between is touched.
+These take lightness, or gray as RGB, and give ab or RGB. A few nodes before and after them make
+models that take `gray` and give `chroma`, as ours do. The file's own nodes stay as they are.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from tintype.runtime.ort import load_onnxruntime
 from tintype.runtime.watch import watched
 
 _LARGEST = 2 << 30  # bytes of a protobuf message
-_DOMAINS = ("", "ai.onnx", "com.microsoft")  # that ONNX Runtime has itself
-_OLDEST = 9  # opset that has all we add
+_DOMAINS = ("", "ai.onnx", "com.microsoft")  # operators that ONNX Runtime has itself
+_OLDEST = 9  # opset with all operators that we add
 _PREFIX = "theirs/"
-_FLOAT, _HALF = 1, 10  # kinds of tensors in ONNX
-# Of the spread, between their file and ours; float16 rounds what differs by nothing.
-_WORST, _WORST_HALF = 1e-4, 2e-2
+_FLOAT, _HALF = 1, 10  # ONNX's numbers for float32 and float16
+# Largest difference between a file and the wrapped one, in standard deviations of the output; in
+# float16 rounding alone makes the larger one.
+_TOLERANCE, _HALF_TOLERANCE = 1e-4, 2e-2
 _HEAD = '<ir_version: 8, opset_import: ["": %d]>\n'
 
 _LIGHTNESS = """before (float[1,1,H,W] gray) => (float[1,1,H,W] given)
@@ -44,39 +45,40 @@ _LIGHTNESS = """before (float[1,1,H,W] gray) => (float[1,1,H,W] given)
     curved_l = Sub (large, black)
     given = Where (low, straight_l, curved_l)
 }"""
-_THREE = """before (float[1,1,H,W] gray) => (float[1,3,H,W] given)
+_REPEAT = """before (float[1,1,H,W] gray) => (float[1,3,H,W] given)
 <float[3,1,1,1] three = {%(white)s, %(white)s, %(white)s}> {
     given = Conv (gray, three)
 }"""
-_AB = """behind (float[1,2,h,w] got) => (float[1,2,h,w] chroma) {
+_AB = """after (float[1,2,h,w] got) => (float[1,2,h,w] chroma) {
     chroma = Identity (got)
 }"""
-_UV = """behind (float[1,3,h,w] got) => (float[1,2,h,w] chroma)
+_UV = """after (float[1,3,h,w] got) => (float[1,2,h,w] chroma)
 <float[2,3,1,1] weights = {%s}> {
     chroma = Conv (got, weights)
 }"""
 
 
 class Convention(NamedTuple):
-    """What a kind of network takes and gives in the ONNX files that others make of it.
+    """What a network takes and gives in the ONNX files that others make of it.
 
     Attributes:
-        channels: of its input and its output.
-        before, behind: the graphs around it.
+        channels: numbers of channels of its input and its output.
+        before, after: ONNX graphs to put before and after it, as text.
         card: fields of the card.
-        side: shorter side at which a photograph is seen where any will do.
-        multiple: of both sides where any will do.
+        side: shorter side in pixels that the network is given, if it takes any size.
+        multiple: both sides are multiples of this, if it takes any size.
     """
 
     channels: tuple[int, int]
     before: str
-    behind: str
+    after: str
     card: Mapping[str, Any]
     side: int
     multiple: int
 
 
 def _uv_weights() -> str:
+    """Return the weights (2, 3) from RGB in [0, 255] to U and V, as text of ONNX."""
     rows = rgb_to_yuv(np.eye(3, dtype=np.float32))[:, 1:].T / 255
     return ", ".join(f"{value:.9g}" for value in rows.ravel())
 
@@ -88,23 +90,23 @@ CONVENTIONS: dict[str, Convention] = {
     "eccv16": _ZHANG,
     "siggraph17": _ZHANG,
     "ddcolor": Convention(
-        *((3, 2), _THREE % {"white": 1}, _AB, {"space": "lab", "resample": "bilinear"}, 512, 32)
+        *((3, 2), _REPEAT % {"white": 1}, _AB, {"space": "lab", "resample": "bilinear"}, 512, 32)
     ),
     "deoldify": Convention(
-        *((3, 3), _THREE % {"white": 255}, _UV % _uv_weights()),
+        *((3, 3), _REPEAT % {"white": 255}, _UV % _uv_weights()),
         *({"space": "yuv", "resample": "triangle"}, 576, 32),
     ),
 }
 
 
-class Foreign(NamedTuple):
-    """A file of others, wrapped.
+class WrappedModel(NamedTuple):
+    """A wrapped ONNX file.
 
     Attributes:
-        model: the ONNX model, taking ``gray`` and giving ``chroma``.
+        model: the ONNX model, from ``gray`` to ``chroma``.
         kind: a key of `CONVENTIONS`.
-        side: that it takes, where it takes one only; else None.
-        half: whether what it takes or gives is float16.
+        side: side in pixels of the squares it takes; None if it takes any size.
+        half: whether its own input or output is float16.
     """
 
     model: Any
@@ -113,15 +115,16 @@ class Foreign(NamedTuple):
     half: bool
 
 
-def wrap(path: Path, asked: str | None) -> Foreign:
-    """Read an ONNX file and put our steps around it.
+def wrap(path: Path, asked: str | None) -> WrappedModel:
+    """Read an ONNX file and wrap it.
 
     Args:
-        path: of the file.
-        asked: its kind, where channels do not say it.
+        path: the file.
+        asked: its kind, a key of `CONVENTIONS`; None to tell it by the numbers of channels.
 
     Raises:
-        UnimportableError: it is damaged, reaches outside itself, or is of no kind that is known.
+        UnimportableError: it is damaged, needs other files or libraries, or is of no known kind.
+        MissingExtraError: onnx is not installed.
     """
     try:
         import onnx
@@ -133,42 +136,42 @@ def wrap(path: Path, asked: str | None) -> Foreign:
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except Exception as error:  # protobuf's errors share no base class
-        raise UnimportableError("it is shortened or damaged, or no ONNX file") from error
-    opset = _checked(model)
+        raise UnimportableError("it is shortened or damaged, or not an ONNX file") from error
+    opset = _check_opset(model)
     inputs, outputs = _ends(model)
     kind = _kind(inputs, outputs, asked)
     convention = CONVENTIONS[kind]
     sides = [size if isinstance(size, int) else None for size in inputs.shape[2:]]
     if sides[0] != sides[1]:
-        raise UnimportableError(f"it takes {sides[0]} by {sides[1]} pixels, and is to take squares")
+        raise UnimportableError(f"it takes {sides[0]} by {sides[1]} pixels, not squares")
     add_prefix(model, _PREFIX, inplace=True)
-    before, behind = (
+    before, after = (
         onnx.parser.parse_model(_HEAD % opset + text).graph
-        for text in (convention.before, convention.behind)
+        for text in (convention.before, convention.after)
     )
     _cast(before.node[-1].output, before, inputs, _PREFIX + inputs.name, "given")
-    _cast(behind.node[0].input, behind, outputs, _PREFIX + outputs.name, "got")
+    _cast(after.node[0].input, after, outputs, _PREFIX + outputs.name, "got")
     graph = model.graph
-    nodes = [*before.node, *graph.node, *behind.node]
+    nodes = [*before.node, *graph.node, *after.node]
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
-    graph.initializer.extend([*before.initializer, *behind.initializer])
+    graph.initializer.extend([*before.initializer, *after.initializer])
     graph.input.extend(before.input)
-    graph.output.extend(behind.output)
+    graph.output.extend(after.output)
     model.ir_version = max(model.ir_version, 4)
-    return Foreign(model, kind, sides[0], _HALF in (inputs.kind, outputs.kind))
+    return WrappedModel(model, kind, sides[0], _HALF in (inputs.kind, outputs.kind))
 
 
 class _End(NamedTuple):
-    """The only input of a graph, or its only output."""
+    """The only input of a graph, or its only output; its kind is ONNX's number of the type."""
 
     name: str
     kind: int
     shape: tuple[Any, ...]
 
 
-def _checked(model: Any) -> int:
-    """The opset of a model that needs nothing but itself and ONNX Runtime."""
+def _check_opset(model: Any) -> int:
+    """Return the opset of a model; refuse one that needs more than itself and ONNX Runtime."""
     opset = 0
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx"):
@@ -176,17 +179,17 @@ def _checked(model: Any) -> int:
     nodes = [*_nodes(model.graph), *(n for function in model.functions for n in function.node)]
     own = {function.domain for function in model.functions}
     if other := {node.domain for node in nodes} - {*_DOMAINS, *own}:
-        raise UnimportableError(f"it needs operators of {sorted(other)[0]}, a library of its own")
+        raise UnimportableError(
+            f"it needs operators of {sorted(other)[0]}, which ONNX Runtime lacks"
+        )
     attributes = [a.t for node in nodes for a in node.attribute if a.HasField("t")]
     if any(tensor.data_location for tensor in (*_initializers(model.graph), *attributes)):
         raise UnimportableError(
-            "its weights lie in another file: join them to it first (onnx.save with "
+            "its weights are in another file: put them into it first (onnx.save with "
             "save_as_external_data=False)"
         )
     if opset < _OLDEST:
-        raise UnimportableError(
-            f"it is of opset {opset}, and {_OLDEST} is the oldest that is taken"
-        )
+        raise UnimportableError(f"it has opset {opset}, and {_OLDEST} is the oldest supported")
     return opset
 
 
@@ -209,6 +212,7 @@ def _initializers(graph: Any) -> Iterator[Any]:
 
 
 def _ends(model: Any) -> tuple[_End, _End]:
+    """Return the only input and the only output of a model."""
     given = {tensor.name for tensor in model.graph.initializer}
     ends = []
     for word, values in (("input", model.graph.input), ("output", model.graph.output)):
@@ -229,6 +233,7 @@ def _ends(model: Any) -> tuple[_End, _End]:
 
 
 def _kind(inputs: _End, outputs: _End, asked: str | None) -> str:
+    """Return the kind with the numbers of channels of a model, which is the one asked for."""
     channels = (inputs.shape[1], outputs.shape[1])
     unknown = [isinstance(count, str) for count in channels]
     fitting = [
@@ -241,13 +246,13 @@ def _kind(inputs: _End, outputs: _End, asked: str | None) -> str:
         raise UnimportableError(f"it takes {said} channels, which is not {asked}")
     if asked is None and len(fitting) != 1:
         which = " or ".join(fitting)
-        known = f"say --as {which}" if fitting else "no network that is known does"
+        known = f"say --as {which}" if fitting else "no known network does"
         raise UnimportableError(f"it takes {said} channels: {known}")
     return asked or fitting[0]
 
 
 def _cast(place: Any, graph: Any, end: _End, name: str, own: str) -> None:
-    """Connect one of our graphs with an end of theirs, with a cast where that is of float16."""
+    """Connect one of our graphs with an end of the file's, with a cast if that is float16."""
     from onnx import helper
 
     if end.kind == _FLOAT:
@@ -258,47 +263,59 @@ def _cast(place: Any, graph: Any, end: _End, name: str, own: str) -> None:
         graph.node.insert(0, helper.make_node("Cast", [name], [own], to=_FLOAT))
 
 
-def compare(foreign: Foreign, theirs: Path, ours: Path) -> float:
-    """Run their file and ours at three sizes, or at its only one; return the largest difference.
+def compare(wrapped: WrappedModel, theirs: Path, ours: Path) -> float:
+    """Run a file and the wrapped one on random pictures, and return their largest difference.
 
-    It is in standard deviations of what theirs gives.
+    Args:
+        wrapped: the wrapped model.
+        theirs: the file as it was.
+        ours: the file of the wrapped model.
+
+    Returns:
+        The largest difference over three sizes, or the only one, in standard deviations of the
+        file's output.
 
     Raises:
-        UnimportableError: one cannot be run, what they give differs, or is no chroma.
+        UnimportableError: one cannot be run, or the outputs differ or are not chroma.
     """
-    convention = CONVENTIONS[foreign.kind]
+    convention = CONVENTIONS[wrapped.kind]
     small = 2 * convention.multiple
     sizes = [(small, small), (small, 2 * small), (2 * small, small)]
     worst = 0.0
-    for size in [(foreign.side, foreign.side)] if foreign.side else sizes:
+    for size in [(wrapped.side, wrapped.side)] if wrapped.side else sizes:
         gray = np.random.default_rng(0).random((1, 1, *size), np.float32)
-        expected = _behind(_run(theirs, _before(gray, convention)), convention)
+        expected = _after(_run(theirs, _before(gray, convention)), convention)
         found = _run(ours, gray)
         if (
             found.shape != expected.shape
             or found.shape[:2] != (1, 2)
             or not np.isfinite(found).all()
         ):
-            raise UnimportableError(f"it gives {found.shape} of {gray.shape}, or what is no number")
+            raise UnimportableError(
+                f"it gives {found.shape} for {gray.shape}, or values not finite"
+            )
         worst = max(worst, float(np.abs(found - expected).max() / max(expected.std(), 1e-6)))
-    if not worst <= (_WORST_HALF if foreign.half else _WORST):
-        raise UnimportableError(f"wrapped it differs by {worst:.2g} standard deviations")
+    if not worst <= (_HALF_TOLERANCE if wrapped.half else _TOLERANCE):
+        raise UnimportableError(f"the wrapped file differs by {worst:.2g} standard deviations")
     return worst
 
 
 def _before(gray: NDArray[np.float32], convention: Convention) -> NDArray[np.float32]:
+    """Compute in numpy what the graph before a file computes."""
     if convention.channels[0] == 1:
         return gray_to_lightness(gray)
     return np.repeat(gray, 3, 1) * np.float32(255 if convention.channels[1] == 3 else 1)
 
 
-def _behind(got: NDArray[np.float32], convention: Convention) -> NDArray[np.float32]:
+def _after(got: NDArray[np.float32], convention: Convention) -> NDArray[np.float32]:
+    """Compute in numpy what the graph after a file computes."""
     if convention.channels[1] == 2:
         return got
     return np.moveaxis(rgb_to_yuv(np.moveaxis(got, 1, -1) / 255)[..., 1:], -1, 1)
 
 
 def _run(path: Path, given: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a file without optimizations on one input; return its first output in float32."""
     onnxruntime = load_onnxruntime()
     options, running = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
     options.log_severity_level = 3
@@ -310,6 +327,6 @@ def _run(path: Path, given: NDArray[np.float32]) -> NDArray[np.float32]:
         with watched(running):
             found = session.run(None, {only.name: given.astype(kind)}, running)[0]
         return np.asarray(found).astype(np.float32)
-    except Exception as error:  # ONNX Runtime's share no public base class
+    except Exception as error:  # ONNX Runtime's errors share no public base class
         reason = " ".join(str(error).split())[:120]
         raise UnimportableError(f"ONNX Runtime cannot run it ({reason})") from error

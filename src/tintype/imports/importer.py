@@ -1,12 +1,13 @@
-"""From a file that somebody else published to a model: read, known, compared, written.
+"""Make a model of a published file: read it, recognise its network, export, compare, write.
 
-Nothing is fetched. What appears appears whole, after the network and its ONNX file were compared.
+Nothing is downloaded. Files are written whole, after the ONNX file was compared with the network.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tintype.card import Card, Size, is_model_name, read_card
+from tintype.card import Card, Size, is_model_name, read_card, sha256
 from tintype.errors import UnimportableError
 from tintype.export.onnx import write_model
 from tintype.imports.caffe import read_layers
-from tintype.imports.files import check_file, read_state, sha256, weights_file
+from tintype.imports.files import check_file, read_state, weights_file
 from tintype.imports.foreign import CONVENTIONS, compare, wrap
 from tintype.imports.kinds import KINDS, KNOWN, Kind, kind_of
 from tintype.models.base import ColorModel
@@ -28,22 +29,22 @@ from tintype.models.published.state import fold_norms
 Shape: TypeAlias = Literal["aspect", "square"]
 Enlarge: TypeAlias = Literal["guided", "bilinear"]
 
-_VOUCHED = "Imported by its user; tintype neither ships nor vouches for it."
-_CRITIC = "_crit"
-_SPARE = 1.2  # times the size of the weights that the files need
+_IMPORTED = "Imported by its user; tintype neither ships it nor vouches for it."
+_CRITIC = "_crit"  # how the names of DeOldify's critics end
+_SPARE = 1.2  # disk space needed, as a multiple of the weights' size
 
 
 class Wishes(NamedTuple):
     """What the user may choose.
 
     Attributes:
-        name: ``SYSTEM.TAG``; None takes it from the file.
-        kind: a key of `KINDS`; None finds it out.
-        size: shorter side at which the network sees a photograph; None is the published one.
-        shape: ``"square"``, as its authors do, or ``"aspect"``.
-        enlarge: ``"guided"``, as we do, or ``"bilinear"``, as most of them do.
-        half: keep weights as float16: half the file, colors not quite the published ones.
-        licence: for the card, instead of what the authors say.
+        name: the model's name, ``SYSTEM.TAG``; None makes it from the file.
+        kind: the network, a key of `KINDS`; None recognises it.
+        size: shorter side in pixels that the network is given; None is the published one.
+        shape: ``"square"`` stretches photographs, as the authors do, ``"aspect"`` does not.
+        enlarge: how chroma is enlarged: ``"guided"``, or ``"bilinear"``, as most authors do.
+        half: store weights as float16: half the file, with colours slightly off the published ones.
+        licence: what the weights may be used for, for the card; None is what the authors say.
         note: a sentence for the card.
         overwrite: replace a model of that name.
     """
@@ -68,23 +69,24 @@ def import_model(
     """Make a model of the weights in a file, or in a folder with one such file.
 
     Args:
-        source: .pth, .pt, .bin, .safetensors, .caffemodel or .onnx.
-        out: an existing or new folder.
-        wishes: what is not to be as it was published.
-        say: is told what is under way.
+        source: a file .pth, .pt, .bin, .safetensors, .caffemodel or .onnx, or its folder.
+        out: an existing or new folder. After an error nothing is left in it.
+        wishes: what the user chose; by default all is as published.
+        say: called with a line about each step.
 
     Returns:
         The card as written. Its scores are empty: `tintype evaluate` measures them.
 
     Raises:
-        UnimportableError: the file is not of a network that is known, or cannot be trusted.
+        UnimportableError: the file is not of a known network, or cannot be trusted.
         CheckpointError: the ONNX file does not compute what the network does.
         MissingExtraError: onnx or onnxscript is not installed.
-        Either way nothing is left in ``out``.
     """
     wishes = wishes or Wishes()
     if wishes.kind is not None and wishes.kind not in KINDS:
-        raise UnimportableError(f"There is no kind {wishes.kind!r}; there are: {', '.join(KINDS)}.")
+        raise UnimportableError(
+            f"There is no kind {wishes.kind!r}; give one of {', '.join(KINDS)}."
+        )
     path = weights_file(source)
     check_file(path)
     say(f"reading {path.name}")
@@ -98,11 +100,11 @@ def import_model(
 
 
 def _import_weights(path: Path, out: Path, wishes: Wishes, say: Callable[[str], None]) -> Card:
-    """Rebuild the network of a state dict, and write it."""
+    """Build the network of a state dict, and write it as a model."""
     model, kind = _network(path, wishes.kind)
     origin = _origin(path, kind.tags(model), wishes)
-    if origin.remark:
-        say(f"note: {origin.remark}")
+    if origin.warning:
+        say(f"note: {origin.warning}")
     name = wishes.name or f"{kind.system}.{origin.tag}"
     _check_name(name, model.name)
     needed = sum(p.numel() for p in model.parameters()) * (2 if wishes.half else 4)
@@ -110,51 +112,51 @@ def _import_weights(path: Path, out: Path, wishes: Wishes, say: Callable[[str], 
     size = dict(model.card()["size"])
     side = kind.sides.get(origin.tag, size["short_side"])
     size |= _size(wishes, side, size["multiple"], kind.largest)
-    with _nothing_left(out):
+    with _removing_new_folders(out):
         return write_model(
             model,
             name,
             out,
             _training(kind, origin),
-            f"{wishes.licence or kind.licence} {_VOUCHED}",
+            f"{wishes.licence or kind.licence} {_IMPORTED}",
             half=wishes.half,
             changes={"size": size, "enlarge": wishes.enlarge},
-            rounding=math.inf,  # sharp logits turn what rounding costs into other colors
+            rounding=math.inf,  # no limit: a sharp softmax magnifies the rounding of weights
             say=say,
         )
 
 
 def _import_onnx(path: Path, out: Path, wishes: Wishes, say: Callable[[str], None]) -> Card:
-    """Wrap an ONNX file, and write it."""
+    """Wrap an ONNX file, and write it as a model."""
     if wishes.licence is None:
-        raise UnimportableError("whose it is is not known: say --licence what it may be used for")
+        raise UnimportableError("its origin is not known: say --licence, what it may be used for")
     if wishes.half:
-        raise UnimportableError("it keeps the precision it has: leave out --precision")
-    foreign = wrap(path, wishes.kind)
-    kind, convention = KINDS[foreign.kind], CONVENTIONS[foreign.kind]
+        raise UnimportableError("an ONNX file keeps its precision: leave out --precision")
+    wrapped = wrap(path, wishes.kind)
+    kind, convention = KINDS[wrapped.kind], CONVENTIONS[wrapped.kind]
     origin = _origin(path, ("foreign",), wishes)
-    if origin.remark:
-        say(f"note: {origin.remark}")
-    name = wishes.name or f"{foreign.kind}.{origin.tag}"
-    _check_name(name, foreign.kind)
+    if origin.warning:
+        say(f"note: {origin.warning}")
+    name = wishes.name or f"{wrapped.kind}.{origin.tag}"
+    _check_name(name, wrapped.kind)
     _check_room(out, name, path.stat().st_size, wishes)
-    if foreign.side and (wishes.size or foreign.side, wishes.shape) != (foreign.side, "square"):
-        raise UnimportableError(f"it takes squares of {foreign.side} px: leave out --size, --shape")
-    multiple = foreign.side or convention.multiple
-    size = _size(wishes, foreign.side or convention.side, multiple, kind.largest)
+    if wrapped.side and (wishes.size or wrapped.side, wishes.shape) != (wrapped.side, "square"):
+        raise UnimportableError(f"it takes squares of {wrapped.side} px: leave out --size, --shape")
+    multiple = wrapped.side or convention.multiple
+    size = _size(wishes, wrapped.side or convention.side, multiple, kind.largest)
     size |= {"multiple": multiple, "resample": convention.card["resample"]}
-    with _nothing_left(out):
+    with _removing_new_folders(out):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as folder:
             file = Path(folder, f"{name}.onnx")
-            file.write_bytes(foreign.model.SerializeToString(deterministic=True))
-            say("comparing it with the file as it was")
-            say(f"they differ by {compare(foreign, path, file):.1e} standard deviations at most")
+            file.write_bytes(wrapped.model.SerializeToString(deterministic=True))
+            say("comparing it with the original file")
+            say(f"they differ by {compare(wrapped, path, file):.1e} standard deviations at most")
             card = Card(
                 name=name,
-                description=f"An ONNX file that others made of {foreign.kind}.",
+                description=f"An ONNX file that others made of {wrapped.kind}.",
                 paper=f"arXiv {kind.paper}" if kind.paper else "",
-                licence=f"{wishes.licence} {_VOUCHED}",
+                licence=f"{wishes.licence} {_IMPORTED}",
                 space=convention.card["space"],
                 kind="chroma",
                 size=Size(**size),
@@ -170,14 +172,14 @@ def _import_onnx(path: Path, out: Path, wishes: Wishes, say: Callable[[str], Non
 
 
 def _network(path: Path, asked: str | None) -> tuple[ColorModel, Kind]:
-    """The network of a file, its weights loaded, and its kind."""
+    """Return the network of a file, its weights loaded, and its kind."""
     if path.suffix == ".caffemodel":
         if asked not in (None, "eccv16"):
-            raise UnimportableError(f"of Caffe's networks eccv16 alone is known, not {asked}")
+            raise UnimportableError(f"the only known network of Caffe is eccv16, not {asked}")
         return from_caffe(read_layers(path)), KINDS["eccv16"]
     if path.stem.endswith(_CRITIC):
         raise UnimportableError(
-            "it is a critic, which only training needs: give the generator, its _gen.pth"
+            "it is a critic, which only training needs: give the generator, a file _gen.pth"
         )
     state = fold_norms(read_state(path))
     kind = KINDS[kind_of(state, asked)]
@@ -185,31 +187,33 @@ def _network(path: Path, asked: str | None) -> tuple[ColorModel, Kind]:
 
 
 class _Origin(NamedTuple):
-    """Which weights a file holds, and how that is known."""
+    """Which weights a file holds, and a warning if its checksum does not tell."""
 
     file: str
     sha256: str
     tag: str
     published_as: str | None
-    remark: str
+    warning: str
     note: str
 
 
 def _origin(path: Path, tags: tuple[str, ...], wishes: Wishes) -> _Origin:
-    """Tell by checksum, or else by the name of the file or its folder; the first tag is neither."""
+    """Recognise weights by checksum, else by name of file or folder; else take the first tag."""
     checksum = sha256(path)
     if checksum in KNOWN:
         return _Origin(path.name, checksum, *KNOWN[checksum], "", wishes.note)
-    remark = f"Not a file that is known here; SHA-256 {checksum}."
-    named = f"{path.absolute().parent.name} {path.name}".lower()
-    tag = next((tag for tag in tags[1:] if tag in named), tags[0])
+    warning = f"Not a known file; SHA-256 {checksum}."
+    folder = re.split("[^a-z]+", path.absolute().parent.name.lower())
+    named = [tag for tag in tags[1:] if tag in path.name.lower()]
+    named += [tag for tag in tags[1:] if tag in folder]
+    tag = (*named, tags[0])[0]
     if tag != tags[0]:
-        remark += " Which weights they are is taken from the file's name."
-    return _Origin(path.name, checksum, tag, None, remark, wishes.note)
+        warning += " Which weights it holds is taken from its name."
+    return _Origin(path.name, checksum, tag, None, warning, wishes.note)
 
 
 def _training(kind: Kind, origin: _Origin) -> dict[str, Any]:
-    """What a card says of where weights come from."""
+    """Return the card's ``training``, which says where the weights come from."""
     facts = {
         "imported": next(key for key, value in KINDS.items() if value is kind),
         "file": origin.file,
@@ -217,7 +221,7 @@ def _training(kind: Kind, origin: _Origin) -> dict[str, Any]:
         "published_as": origin.published_as,
         "paper": kind.paper,
         "data": "ImageNet (as the authors say)",
-        "note": " ".join(filter(None, (origin.remark, origin.note))),
+        "note": " ".join(filter(None, (origin.warning, origin.note))),
     }
     return {key: value for key, value in facts.items() if value not in ("", None)}
 
@@ -225,13 +229,13 @@ def _training(kind: Kind, origin: _Origin) -> dict[str, Any]:
 def _check_name(name: str, system: str) -> None:
     if not (is_model_name(name) and name.startswith(f"{system}.")):
         raise UnimportableError(
-            f"{name!r} is no name for it: it takes the form {system}.TAG with letters, digits, - "
-            "and _ in the tag."
+            f"{name!r} is not a name for it: it takes the form {system}.TAG with letters, digits, "
+            "- and _ in the tag."
         )
 
 
 def _check_room(out: Path, name: str, needed: int, wishes: Wishes) -> None:
-    """Refuse to replace a model unasked, and to begin what the disk cannot hold."""
+    """Refuse to replace a model without --overwrite, and to start with too little disk space."""
     if (out / f"{name}.json").exists() and not wishes.overwrite:
         raise UnimportableError(
             f"{out / f'{name}.json'} exists: say --overwrite to replace it, or --name."
@@ -240,23 +244,23 @@ def _check_room(out: Path, name: str, needed: int, wishes: Wishes) -> None:
     needed, free = int(_SPARE * needed), shutil.disk_usage(folder).free
     if free < needed:
         raise UnimportableError(
-            f"{out} has room for {free >> 20} MB, and the model needs {-(-needed >> 20)}."
+            f"{out} has room for {free >> 20} MB, and the model needs {-(-needed >> 20)} MB."
         )
 
 
 def _size(wishes: Wishes, side: int, multiple: int, largest: int) -> dict[str, Any]:
-    """The size on the card, as it was published or is wished."""
+    """Return the size on the card, as published or as chosen."""
     side = wishes.size or side
     if side > largest or side < multiple or side % multiple:
         raise UnimportableError(
-            f"--size is a multiple of {multiple} up to {largest} here, not {side}."
+            f"--size must be a multiple of {multiple} up to {largest}, not {side}."
         )
     return {"short_side": side, "shape": wishes.shape, "longest": max(4 * side, 1024)}
 
 
 @contextmanager
-def _nothing_left(out: Path) -> Iterator[None]:
-    """Remove a folder that was made for nothing."""
+def _removing_new_folders(out: Path) -> Iterator[None]:
+    """Remove the folders that were made for the output if this block raises."""
     made = [part for part in (out, *out.parents) if not part.exists()]
     try:
         yield

@@ -1,6 +1,6 @@
-"""The networks that can be imported: how each is known, and whose it is.
+"""The networks that can be imported: how each is recognised, and what its authors say of it.
 
-Checksums are those of the authors' files as others publish them; the authors publish none.
+The authors publish no checksums: those here are of their files as others publish them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Kind:
     """A published network.
 
     Attributes:
-        system: the first half of the model's name.
-        tags: what the second may be: that where neither checksum nor name of the file say which
-            weights they are, then those that the name may say.
-        key: by which its state dicts are known.
-        load: from a state dict, its norms folded, to the network.
-        keys: what its state dicts hold, norms folded.
+        system: the first half of the model's name, SYSTEM.TAG.
+        tags: returns the tags for a network: first the one for weights that neither the checksum
+            nor the name of the file tells, then those that the name may contain.
+        key: the key by which its state dicts are recognised.
+        load: makes the network from a state dict, its norms folded.
+        keys: returns the keys of its state dicts, norms folded.
         licence: what its authors say.
-        paper: its arXiv number; empty where there is none.
-        sides: of some weights, the shorter side at which they see a photograph.
-        largest: the most that side may be.
+        paper: its arXiv number; empty if there is none.
+        sides: tag -> shorter side in pixels that these weights are given, if not the card's.
+        largest: largest such side.
     """
 
     system: str
@@ -102,12 +102,12 @@ KINDS: dict[str, Kind] = {
             "MIT is the licence of its repository; the weights carry no terms of their own. "
             "Trained on ImageNet, whose photographs are for research."
         ),
-        sides={"video": 336},  # its render factor is 21
-        largest=1024,  # attention takes the fourth power of the side
+        sides={"video": 336},  # its render factor of 21
+        largest=1024,  # the cost of attention grows with the fourth power of the side
     ),
 }
 
-#: SHA-256 -> (tag, the name it was published under).
+#: SHA-256 of a file -> its tag, and the name it was published under.
 KNOWN: dict[str, tuple[str, str]] = {
     "9b330a0bae53f4ded77b1e23defbf78beaa09c10ebc4c4999e8e4f4a160b93f9": (
         *("eccv16", "colorization_release_v2-9b330a0b.pth"),
@@ -146,11 +146,11 @@ def kind_of(state: State, asked: str | None = None) -> str:
     """Return the kind of a state dict.
 
     Args:
-        state: its norms folded.
-        asked: the kind that its user says it is.
+        state: the state dict, its norms folded.
+        asked: the kind that the user says it is, if any.
 
     Raises:
-        UnimportableError: it is none of them, or another than was asked for.
+        UnimportableError: it is of no known kind, or not of the one that the user says.
     """
     found = next((name for name, kind in KINDS.items() if kind.key in state), None)
     if found is None:
@@ -161,10 +161,10 @@ def kind_of(state: State, asked: str | None = None) -> str:
 
 
 def _unknown(state: State) -> str:
-    """What to say of a state dict that is of no kind: the nearest, and how it differs from that."""
+    """Return an error for a state dict of no known kind: the nearest kind, and the differences."""
     shared = {name: len(state.keys() & set(kind.keys())) for name, kind in KINDS.items()}
     nearest = max(shared, key=lambda name: shared[name])
     if not shared[nearest]:
-        return f"it is of no network that is known here: those are {', '.join(KINDS)}"
+        return f"it is of no known network; known are {', '.join(KINDS)}"
     wrong = ", ".join(differences(state, KINDS[nearest].keys())[:3])
-    return f"it is of no network that is known; from {nearest} it differs: {wrong}"
+    return f"it is of no known network; it differs from {nearest}: {wrong}"

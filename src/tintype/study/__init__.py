@@ -1,4 +1,5 @@
-"""The Visual Turing Test: people are shown a photograph and its colouring, and say which is true.
+"""The Visual Turing Test: people see a photograph and a colouring of it, and say which is true.
 
-Prepared by `create`, served by `app` over `storage`, analysed by `analysis` with `statistics`.
+`create` makes a study, `app` serves it and keeps the answers in `storage`, `analysis` scores them
+with `statistics`, and `presentation` and `report_text` show the report.
 """

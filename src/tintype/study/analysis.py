@@ -46,9 +46,12 @@ def analyze(
     Args:
         study: the study.
         raters: everyone who took part.
-        source: whether they are real.
-        include_unfinished: whether to include raters who did not answer all trials.
-        resamples: of the bootstrap.
+        source: whether the raters are real or simulated.
+        include_unfinished: include raters who did not answer all trials.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        The report; without scores if no rater is included.
     """
     excluded = []
     included: list[tuple[Rater, list[Answer]]] = []
@@ -74,24 +77,22 @@ def analyze(
     answers = [own for _, own in included]
     table = _AnswerTable(study, answers)
     resampled = cluster_bootstrap(table.fooled, table.counts, resamples)
-    return Report(
-        **{
-            **vars(report),
-            "systems": tuple(
-                _system_score(study, table, k, resampled[:, k])
-                for k, name in enumerate(study.systems)
-                if table.counts[:, k].sum()
-            ),
-            "alpha": krippendorff_alpha(table.ratings(None)),
-            "comparisons": _comparisons(study, table, resampled),
-            "photos": table.photos(),
-            "diagnostics": _diagnostics([rater for rater, _ in included], table),
-        }
+    return replace(
+        report,
+        systems=tuple(
+            _system_score(study, table, k, resampled[:, k])
+            for k in range(len(study.systems))
+            if table.counts[:, k].sum()
+        ),
+        alpha=krippendorff_alpha(table.ratings(None)),
+        comparisons=_comparisons(study, table, resampled),
+        photos=table.photos(),
+        diagnostics=_diagnostics([rater for rater, _ in included], table),
     )
 
 
 def exclusion_reasons(study: Study, rater: Rater, include_unfinished: bool = False) -> list[str]:
-    """Return why the `ExclusionRules` exclude a rater, in words; empty if included."""
+    """Return why the `ExclusionRules` exclude a rater, in words; empty if they do not."""
     settings, rules = study.settings, study.settings.rules
     if rater.withdrawn:
         return ["withdrew"]
@@ -107,13 +108,15 @@ def exclusion_reasons(study: Study, rater: Rater, include_unfinished: bool = Fal
         reasons.append(f"{wrong} of {len(catches)} catch trials wrong")
     fast = sum(answer.reaction_ms < rules.min_reaction_ms for answer in own)
     if fast > rules.max_fast_share * len(own):
-        reasons.append(f"{fast} of {len(own)} answers within {rules.min_reaction_ms} ms: too fast")
+        reasons.append(f"{fast} of {len(own)} answers faster than {rules.min_reaction_ms} ms")
     left = sum(answer.choice == "left" for answer in own)
     if binomial_test(left, len(own)) < rules.side_bias_alpha:
         side = "left" if 2 * left > len(own) else "right"
-        reasons.append(f"{max(left, len(own) - left)} of {len(own)} answers {side}: one-sided")
+        reasons.append(
+            f"{max(left, len(own) - left)} of {len(own)} answers on the {side}: side bias"
+        )
     if settings.exposure_ms and any(answer.measurements.exposed_ms is None for answer in own):
-        reasons.append("saw pictures with unlimited exposure (no script)")
+        reasons.append("saw pictures with unlimited exposure (browser without script)")
     return reasons
 
 
@@ -135,6 +138,7 @@ class _AnswerTable:
                 self.pairs[answer.photo, answer.system].append((rater, answer.fooled))
 
     def of_system(self, system: str) -> list[Answer]:
+        """Return the answers to pairs of a system."""
         return [answer for own in self.answers for answer in own if answer.system == system]
 
     def raters(self, system_index: int) -> int:
@@ -142,7 +146,7 @@ class _AnswerTable:
         return int(np.count_nonzero(self.counts[:, system_index]))
 
     def ratings(self, system: str | None) -> NDArray[np.float64]:
-        """Return ratings (raters, pairs), 1 fooled, 0 not, NaN missing; of one system or of all."""
+        """Return ratings (raters, pairs): 1 fooled, 0 not, NaN missing; None takes all systems."""
         pairs = [key for key in self.pairs if system in (None, key[1])]
         ratings = np.full((len(self.answers), len(pairs)), np.nan)
         for unit, key in enumerate(pairs):
@@ -151,6 +155,7 @@ class _AnswerTable:
         return ratings
 
     def photos(self) -> tuple[PhotoScore, ...]:
+        """Return the score of every photograph in every system's colours."""
         scores = []
         for (photo, system), answers in sorted(self.pairs.items()):
             fooled = sum(fooled for _, fooled in answers)

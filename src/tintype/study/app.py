@@ -1,4 +1,4 @@
-"""The web application of a study: the pages of raters and of its owner, and what they load."""
+"""The web application of a study: the pages of its raters and of its owner."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from tintype.errors import TintypeError
-from tintype.study.limits import RateLimits, unavailable
 from tintype.study.manifest import Study
 from tintype.study.owner_pages import OwnerPages
 from tintype.study.rater_pages import RaterPages
-from tintype.study.site import Site
+from tintype.study.site import RateLimits, Site
 from tintype.study.storage import AnswerStore
 from tintype.web.limiter import RateLimiter
 from tintype.web.protection import ProtectionMiddleware
 
 _log = logging.getLogger("tintype.study")
 
-_MAX_BODY_BYTES = 8192  # an answer has some 200
+_MAX_BODY_BYTES = 8192  # an answer takes about 200
+_UNAVAILABLE = (
+    "The study cannot be reached at the moment. Nothing is lost; please try again shortly."
+)
 #: Messages of the framework, reworded for raters.
 _FRAMEWORK_MESSAGES = {
     "Not Found": "There is no such page.",
-    "Method Not Allowed": "This page cannot be asked for in this way.",
+    "Method Not Allowed": "This page cannot be opened in this way.",
 }
 
 
@@ -40,9 +42,9 @@ def create_app(
     """Create the ASGI application that serves a study.
 
     Args:
-        study: the study.
-        store: its answers.
-        limits: rate limits for each address.
+        study: the study to serve.
+        store: where its answers are kept.
+        limits: rate limits for each address; by default those of `RateLimits`.
         own_names_only: as in `ProtectionMiddleware`.
 
     Raises:
@@ -55,7 +57,7 @@ def create_app(
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # it would name the Host that was asked for, not a proxy's path
+        redirect_slashes=False,  # a redirect would name the Host header, not a proxy's path
     )
     app.include_router(RaterPages(site, limits).routes())
     app.include_router(OwnerPages(site).routes())
@@ -66,15 +68,15 @@ def create_app(
         return _error_page(site, request, error)
 
     def unavailable_page(request: Request, error: Exception) -> Response:
-        # Not the whole error of the database: it has the rater's keys.
+        # The first line only: the whole error of a database contains the rater's secrets.
         _log.warning("a request was answered with 503: %s", _reason(error))
-        return _error_page(site, request, unavailable())
+        return _error_page(site, request, HTTPException(503, _UNAVAILABLE, {"Retry-After": "3"}))
 
-    # Starlette's class, from which FastAPI's derives: the framework's own errors too.
+    # Starlette's class, from which FastAPI's derives, so that the framework's errors come here too.
     app.add_exception_handler(HTTPException, error_page)
     for kind in (SQLAlchemyError, TintypeError, OSError):
         app.add_exception_handler(kind, unavailable_page)
-    # Wraps the application: added as a middleware it would not see unhandled errors.
+    # Outside the application: added to it as a middleware, it would not see unhandled errors.
     return ProtectionMiddleware(
         app,
         RateLimiter(limits.requests, limits.burst),
@@ -102,4 +104,5 @@ def _error_page(site: Site, request: Request, error: Exception) -> Response:
 
 
 def _reason(error: Exception) -> str:
+    """Return the first line of an error, of a database error the driver's own."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]

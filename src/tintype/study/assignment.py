@@ -1,4 +1,4 @@
-"""The assignment of trials to raters: pairs, sides and order, balanced, from the study's seed."""
+"""The assignment of trials to raters: pairs, sides and order, drawn from the study's seed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ class Trial:
 def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial]:
     """Return the trials of one assignment in order, practice first.
 
-    Assignments 0, 1, 2, ... go round the photographs in a shuffled order, each taking up where the
-    one before ended, and with every round each photograph moves on to the next system. So after
-    any number of assignments each photograph was shown in each system's colours equally often, to
-    within one; no rater sees a photograph twice; and systems are balanced within raters.
+    The photographs are shuffled once and dealt in that order, round after round: each assignment
+    starts where the one before ended, and in each round every photograph moves on to the next
+    system. So after any number of assignments each photograph was shown in each system's colours
+    equally often, to within one; no rater sees a photograph twice; and each rater sees all systems
+    about equally often.
 
     Args:
         study: the study.
-        assignment: its number, which decides the pairs.
-        attempt: how many raters abandoned it before; decides order and sides anew.
+        assignment: its number, from 0; it decides the pairs.
+        attempt: how many raters abandoned this assignment before; it decides order and sides.
     """
     seed = study.settings.seed
     random = np.random.default_rng([seed, 1, assignment, attempt])
@@ -64,7 +65,7 @@ def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial
 
 
 def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
-    """Return the scored photographs of an assignment, each with its system."""
+    """Return the scored photographs of an assignment, as indices, each with its system."""
     shuffled = np.random.default_rng([study.settings.seed, 0]).permutation(
         study.photos_of_kind("trial")
     )
@@ -81,7 +82,7 @@ def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
 def _scored_trials(study: Study, assignment: int, random: np.random.Generator) -> list[Trial]:
     pairs = pairs_of_assignment(study, assignment)
     trials = []
-    for system in study.systems:  # sides are balanced within each system
+    for system in study.systems:  # so that sides are balanced within each system
         own = [photo for photo, name in pairs if name == system]
         sides = _balanced_sides(len(own), random)
         trials += [
@@ -100,7 +101,7 @@ def _balanced_sides(count: int, random: np.random.Generator) -> list[Side]:
 def _insert_catch_trials(
     trials: list[Trial], catches: list[Trial], random: np.random.Generator
 ) -> list[Trial]:
-    """Insert each catch trial at random into its own stretch of the trials, none first."""
+    """Insert one catch trial at random into each of as many equal parts, never as the first."""
     bounds = np.linspace(0, len(trials), len(catches) + 1).astype(int)
     mixed: list[Trial] = []
     for catch, low, high in zip(catches, bounds[:-1], bounds[1:], strict=True):

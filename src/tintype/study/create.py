@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from tintype.study.pictures import (
 from tintype.study.settings import Settings, check_settings
 from tintype.study.systems import FolderSystem, System
 
-#: Called with the number of steps done, of all, and a label of the current one.
+#: Called with the number of steps done, their total, and a label of the current one.
 OnStep = Callable[[int, int, str], None]
 
 
@@ -73,26 +73,30 @@ def create_study(
         photos: photographs in colour.
         systems: the systems to judge.
         settings: the study's settings.
-        on_step: for a progress bar.
+        on_step: called before each step, for a progress bar.
 
     Returns:
-        The study, and photograph -> why it was skipped.
+        The study, and a dict from each skipped photograph to the reason.
 
     Raises:
-        DataError: the folder is in use, a name is given twice, a rater has fewer trials than there
-            are systems, or too few photographs can be used.
+        DataError: a setting is out of range, the folder is not empty, two systems share a name, a
+            rater has fewer trials than there are systems, or too few photographs can be used.
+        UnwritablePhotoError: the folder cannot be made.
     """
     check_settings(settings)
     names = [system.name for system in systems]
     if not names or len(set(names)) < len(names) or FALSE_COLORS in names:
-        raise DataError(f"each system needs a name of its own, and there must be one: {names}")
+        raise DataError(
+            "a study needs at least one system, and each needs a name of its own; given: "
+            + (", ".join(names) or "none")
+        )
     if settings.trials < len(names):
         raise DataError(
-            f"with {settings.trials} trials a rater cannot judge all {len(names)} systems: choose "
-            "more --trials, or fewer systems."
+            f"{settings.trials} trials are too few to judge {len(names)} systems: give more "
+            "--trials, or fewer systems."
         )
     check_new_folder(folder)
-    place = folder.resolve()  # "." has no name to make another of
+    place = folder.resolve()  # "." has no name
     beside = place if place.exists() else place.parent
     partial = beside / f".{place.name}.{secrets.token_hex(4)}.partial"
     try:
@@ -105,13 +109,13 @@ def create_study(
         study, skipped = _build_study(partial, photos, systems, settings, on_step)
         place.mkdir(0o700, exist_ok=True)
         hide_folder(place)
-        # An empty folder is filled, not replaced: somebody may be in it. The manifest makes it a
-        # study, so it comes last.
+        # An empty folder is filled, not replaced: it may be some shell's current folder. A folder
+        # with a manifest is a study, so the manifest comes last.
         for name in (PICTURES, TOKEN, MANIFEST):
             os.rename(partial / name, place / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Study(**{**vars(study), "folder": folder}), skipped
+    return replace(study, folder=folder), skipped
 
 
 def check_new_folder(folder: Path) -> None:
@@ -122,7 +126,7 @@ def check_new_folder(folder: Path) -> None:
     """
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(
-            f"{folder} exists already. A study is never changed once it is made: name a new folder."
+            f"{folder} exists already. A study is never changed once it is made: give a new folder."
         )
 
 
@@ -138,7 +142,7 @@ def _build_study(
 
     def write(rgb: RgbImage) -> str:
         data = encode_png(rgb)
-        name = f"{secrets.token_hex(16)}.png"  # not from the seed: names reveal nothing
+        name = f"{secrets.token_hex(16)}.png"  # not drawn from the seed: a name must tell nothing
         path = folder / PICTURES / name
         path.write_bytes(data)
         path.chmod(0o400)
@@ -170,7 +174,7 @@ def _build_study(
         checksums=checksums,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     ).write()
-    # Times would tell the true ones, which are written first; so would the order of setting them.
+    # The true pictures were written first: equal times, set in the order of names, hide that.
     now = time.time()
     for name in sorted(checksums):
         os.utime(folder / PICTURES / name, (now, now))
@@ -181,13 +185,13 @@ def _build_study(
 
 
 def _display_names(paths: Sequence[Path]) -> list[str]:
-    """Return names for the report: file names, with folders where these are not unique."""
+    """Return names for the report: file names, or paths where file names are not unique."""
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
         absolute = [Path(os.path.abspath(path)) for path in paths]
         top = os.path.commonpath([path.parent for path in absolute])
         names = [path.relative_to(top).as_posix() for path in absolute]
-    # A name need not be UTF-8, and the manifest is.
+    # File names need not be UTF-8, and the manifest is.
     return [name.encode(errors="backslashreplace").decode() for name in names]
 
 
@@ -198,7 +202,7 @@ def _read_photos(
     write: Callable[[RgbImage], str],
     step: OnStep,
 ) -> tuple[list[_UsablePhoto], dict[str, str]]:
-    """Read photographs; return the usable ones, squares written, and why others are skipped."""
+    """Write the squares of usable photographs; return these, and why others are skipped."""
     candidates: list[_UsablePhoto] = []
     skipped: dict[str, str] = {}
     seen: dict[bytes, Path] = {}
@@ -209,15 +213,15 @@ def _read_photos(
         try:
             if by_name and called[path.stem] > 1:
                 raise PhotoError(
-                    f"{path} is not the only photograph called {path.stem}, by which pictures "
-                    "colorized elsewhere are found: rename it and its picture"
+                    f"{path} shares the name {path.stem} with another photograph, and pictures "
+                    "colorized elsewhere are found by name: rename it and its picture"
                 )
             photo = Photo.open(path)
             check_usable(photo)
             rgb = center_square(photo, size)
             same = seen.setdefault(hashlib.sha256(rgb.tobytes()).digest(), path)
             if same is not path:
-                raise PhotoError(f"{path} shows the same as {same}")
+                raise PhotoError(f"{path} shows the same picture as {same}")
             for system in systems:
                 system.check(path)
         except PhotoError as error:
@@ -235,9 +239,9 @@ def _assign_kinds(
     if len(candidates) < needed:
         reasons = f" ({len(skipped)} cannot: {next(iter(skipped.values()))})" if skipped else ""
         raise DataError(
-            f"{len(candidates)} photographs can be used{reasons}, and {needed} are "
+            f"{len(candidates)} photographs can be used{reasons}, but {needed} are "
             f"needed: {settings.practice_trials} for practice, {settings.catch_trials} for catch "
-            "trials and one scored trial for each system. Give more, or choose smaller "
+            "trials and one for each system. Give more photographs, or smaller "
             "--practice-trials and --catch-trials."
         )
     random = np.random.default_rng([settings.seed, 3])

@@ -18,18 +18,18 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from tintype.errors import DataError, MissingExtraError
 
-#: How long a write waits for those of other processes, each of which takes milliseconds.
+#: How long a write waits for the writes of other processes, each of which takes milliseconds.
 LOCK_SECONDS = 2.0
 _LOCK_MS = round(1000 * LOCK_SECONDS)
 
 
 class DatabaseBusyError(DataError):
-    """Somebody else has held the lock of the database for longer than a write waits."""
+    """Another program has held the lock of the database for longer than a write waits."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the database of the answers is locked by another program: close what has it open, "
-            "or wait until its backup is done."
+            "the database of the answers is locked by another program: close that program, or "
+            "wait until its backup is done."
         )
 
 
@@ -63,25 +63,30 @@ def parse_url(text: str) -> sa.URL:
     """Parse the URL of a database.
 
     Raises:
-        DataError: it is no URL of SQLite or PostgreSQL.
+        DataError: it is not a URL of SQLite or PostgreSQL.
     """
     try:
         url = sa.make_url(text)
     except ArgumentError as error:
         raise DataError(
-            "the database is named by a URL like  postgresql://USER@HOST/NAME"
+            "the database must be given as a URL such as  postgresql://USER@HOST/NAME"
         ) from error
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise DataError(
-            f"answers are kept in SQLite or PostgreSQL, not in {url.get_backend_name()}."
+            f"answers can be kept in SQLite or PostgreSQL, not in {url.get_backend_name()}."
         )
     return url
 
 
 def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
-    """Create the engine of a database; SQLite is opened read-only unless it `writes`.
+    """Create the engine of a database.
+
+    Args:
+        url: URL of SQLite or PostgreSQL.
+        durable: wait for the disk at every commit of SQLite.
+        writes: False opens SQLite read-only.
 
     Raises:
         MissingExtraError: the database's driver is not installed.
@@ -105,18 +110,19 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where we say so, below
+        connection.isolation_level = None  # `begin`, below, starts transactions
         connection.execute(f"PRAGMA busy_timeout = {_LOCK_MS}")
         if not writes:
             return
         _write_ahead(connection)
-        # In WAL mode NORMAL may lose the last commits with the power.
+        # In WAL mode the level NORMAL may lose the last commits in a power cut.
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
         connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A writer that began as a reader would fail, not wait, when another one was faster.
+        # A writer takes the lock at once: one that began as a reader would fail, not wait, if
+        # another writer came first.
         until = connection.get_execution_options().get("writes_until")
         if until is None:
             connection.exec_driver_sql("BEGIN")
@@ -129,7 +135,8 @@ def create_engine(url: sa.URL, durable: bool, writes: bool) -> sa.Engine:
 def _begin_immediate(connection: sa.Connection, until: float) -> None:
     """Take the lock of an SQLite database, or raise DatabaseBusyError.
 
-    SQLite's own wait asks every 100 ms, and would miss the moments in which a busy server lets go.
+    SQLite's own busy handler tries every 100 ms, and would miss the moments in which a busy server
+    releases the lock.
     """
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     try:
@@ -148,11 +155,11 @@ def _begin_immediate(connection: sa.Connection, until: float) -> None:
 
 
 def _hide_files(path: str) -> None:
-    """Let nobody else read a database: it says which sides are true.
+    """Make a database readable by its owner alone: it says which sides are true.
 
-    SQLite gives its log and its index the permissions of the file they belong to.
+    SQLite gives its log and its index the permissions of the database file.
     """
-    with contextlib.suppress(OSError):  # SQLite says better what is wrong
+    with contextlib.suppress(OSError):  # SQLite's own error will be clearer
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     for name in (path, f"{path}-wal", f"{path}-shm"):
         with contextlib.suppress(OSError):
@@ -163,14 +170,14 @@ def _read_only(url: sa.URL) -> sa.URL:
     """Return the URL that opens the same SQLite file read-only, with no files beside it."""
     path = url.database or ""
     query = {"uri": "true", "mode": "ro"}
-    # Without a log beside it nobody has it open, and SQLite need not make files to share it.
+    # Without a log beside it nobody has it open: immutable then keeps SQLite from making files.
     if not os.path.exists(f"{path}-wal"):
         query["immutable"] = "1"
     return url.set(database=f"file:{quote(path)}", query=query)
 
 
 def _write_ahead(connection: Any) -> None:
-    """Set WAL mode, retrying: SQLite does not wait when two processes do so at once."""
+    """Set WAL mode, with retries: SQLite fails at once when two processes set it together."""
     until = time.monotonic() + 2 * LOCK_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Parse what raters' browsers send: forms, and answers as JSON or forms."""
+"""Parse what browsers send: forms, and answers as JSON or as forms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 class AnswerForm(BaseModel):
-    """The body of an answer, as JSON or a form."""
+    """The body of an answer: which side of which trial, and `Measurements`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +29,11 @@ class AnswerForm(BaseModel):
 
 
 async def parse_form(request: Request) -> dict[str, str]:
-    """Parse the fields of a submitted form."""
+    """Return the fields of a submitted form.
+
+    Raises:
+        HTTPException: 400, it cannot be read.
+    """
     try:
         fields = parse_qs((await request.body()).decode(), max_num_fields=16)
     except ValueError:
@@ -38,7 +42,11 @@ async def parse_form(request: Request) -> dict[str, str]:
 
 
 async def parse_answer(request: Request) -> tuple[AnswerForm, bool]:
-    """Parse an answer; return it and whether the script sent it (JSON) or a form."""
+    """Return an answer, and whether the page's script sent it (JSON) rather than a form.
+
+    Raises:
+        HTTPException: 400, it cannot be read.
+    """
     scripted = request.headers.get("content-type", "").startswith("application/json")
     try:
         content = await request.json() if scripted else await parse_form(request)

@@ -1,6 +1,6 @@
 """A study on disk: a folder that is never changed once written.
 
-    DIR/study.json       settings, photographs and checksums; secret
+    DIR/study.json       settings, photographs and checksums; secret, for it tells the true sides
     DIR/pictures/*.png   the pictures, under random names
     DIR/owner-token      the secret that opens the report over HTTP
 
@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ MANIFEST, PICTURES, TOKEN = "study.json", "pictures", "owner-token"
 #: Name of the false colours that catch trials show beside the true ones.
 FALSE_COLORS = "false colours"
 
-#: Names of pictures as they are made: nothing that leads out of their folder.
+#: Names that `create` gives to pictures; none can lead out of their folder.
 _PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.png")
 
 Kind = Literal["practice", "trial", "catch"]
@@ -40,10 +40,10 @@ class StudyPhoto:
     """One photograph of the study.
 
     Attributes:
-        name: of the photograph's file.
+        name: what the report calls it: its file name.
         kind: the kind of its trials.
-        true: file of its true colours, in the folder of pictures.
-        colorized: system -> file with that system's colours.
+        true: name of the file with its true colours, in the folder of pictures.
+        colorized: system -> name of the file with that system's colours.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Study:
     """A study: its settings, photographs and checksums.
 
     Attributes:
-        folder: where it lies.
+        folder: its folder.
         settings: its settings.
-        systems: name -> where its colours come from.
-        photos: the photographs; trials name them by their index here.
-        checksums: file of a picture -> SHA-256.
-        created: date and time, UTC, ISO 8601.
-        digest: SHA-256 over everything above but the folder.
+        systems: name of each system -> where its colours come from, in words.
+        photos: the photographs; trials refer to them by their index here.
+        checksums: name of each picture's file -> its SHA-256.
+        created: date and time it was made, UTC, ISO 8601.
+        digest: SHA-256 over everything above except the folder.
     """
 
     folder: Path
@@ -122,13 +122,13 @@ class Study:
 
 
 def hide_folder(folder: Path) -> None:
-    """Let nobody but its owner look into a study's folder, where the file system can say so."""
+    """Make a study's folder accessible to its owner alone, where the file system allows it."""
     with contextlib.suppress(OSError):
         folder.chmod(0o700)
 
 
 def compute_digest(record: dict[str, Any]) -> str:
-    """Return the SHA-256 of a study's record, without the digest in it."""
+    """Return the hexadecimal SHA-256 of a study's record, leaving out the digest in it."""
     content = {key: value for key, value in record.items() if key != "digest"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -138,7 +138,7 @@ def read_study(folder: Path) -> Study:
     """Read a study and check that nothing in it was changed since it was made.
 
     Raises:
-        DataError: there is none, its format version is another, or it was changed.
+        DataError: there is none, it has another format version, or it was changed.
     """
     path = folder / MANIFEST
     try:
@@ -146,9 +146,7 @@ def read_study(folder: Path) -> Study:
         version = record.pop("tintype_study")
         changed = version == VERSION and compute_digest(record) != record.get("digest")
     except FileNotFoundError:
-        raise DataError(
-            f"{folder} holds no study: prepare one with  tintype study create"
-        ) from None
+        raise DataError(f"{folder} holds no study: make one with  tintype study create") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); restore it from a copy.") from error
     if version != VERSION:
@@ -158,29 +156,29 @@ def read_study(folder: Path) -> Study:
         )
     if changed:
         raise DataError(
-            f"{path} was changed since the study was made: its checksum is not its own. A study "
-            "stays as it is; restore it from a copy, or create a new one."
+            f"{path} was changed after the study was made: its checksum does not fit. Restore it "
+            "from a copy, or create a new study."
         )
     try:
-        # As JSON, which is strict about numbers and text and takes lists for tuples.
+        # From JSON, since strict validation of JSON takes lists for tuples.
         text = json.dumps({**record, "folder": os.fspath(folder)})
         study = TypeAdapter(Study).validate_json(text, strict=True)
         check_settings(study.settings)
         _check_photos(study)
-        if study.to_json() != record:  # nothing has a default here
-            raise DataError("something is missing in it, or does not belong there")
+        if study.to_json() != record:  # no field may be left to its default
+            raise DataError("a field is missing or unknown")
     except ValidationError as error:
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except DataError as error:
         reason = str(error)
     else:
-        return Study(**{**vars(study), "folder": folder})
-    raise DataError(f"{path} describes no study ({reason}); restore it from a copy.")
+        return replace(study, folder=folder)
+    raise DataError(f"{path} is not a valid study ({reason}); restore it from a copy.")
 
 
 def _check_photos(study: Study) -> None:
-    """Check that photographs, systems and pictures belong together.
+    """Check that photographs, systems and pictures fit together.
 
     Raises:
         DataError: they do not.
@@ -188,23 +186,25 @@ def _check_photos(study: Study) -> None:
     settings, systems = study.settings, set(study.systems)
     shown = {name for photo in study.photos for name in (photo.true, *photo.colorized.values())}
     rules = {
-        "it has a system": systems and FALSE_COLORS not in systems,
-        "each rater has a trial for each system": settings.trials >= len(systems),
-        "there are photographs for each kind of trial": (
+        "it has no systems": systems and FALSE_COLORS not in systems,
+        "raters have fewer trials than there are systems": settings.trials >= len(systems),
+        "it lacks photographs for a kind of trial": (
             len(study.photos_of_kind("practice")) == settings.practice_trials
             and len(study.photos_of_kind("catch")) == settings.catch_trials
             and len(study.photos_of_kind("trial")) >= len(systems)
         ),
-        "each photograph is there in the colours of each system": all(
+        "a photograph lacks the colours of a system": all(
             set(photo.colorized) == ({FALSE_COLORS} if photo.kind == "catch" else systems)
             for photo in study.photos
         ),
-        "each picture has a checksum": shown == set(study.checksums),
-        "each picture lies in its folder": all(map(_PICTURE_NAME.fullmatch, study.checksums)),
+        "a picture lacks its checksum": shown == set(study.checksums),
+        "a picture has another name than study create gives": all(
+            map(_PICTURE_NAME.fullmatch, study.checksums)
+        ),
     }
-    for rule, holds in rules.items():
-        if not holds:
-            raise DataError(f"it does not hold that {rule}")
+    for fault, absent in rules.items():
+        if not absent:
+            raise DataError(fault)
 
 
 def verify_pictures(study: Study) -> None:
@@ -223,21 +223,21 @@ def verify_pictures(study: Study) -> None:
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}; restore it from a copy.") from error
         if found != checksum:
-            raise DataError(f"{path} is not the picture the study was made with; restore it.")
+            raise DataError(f"{path} was changed after the study was made; restore it from a copy.")
 
 
 def read_owner_token(study: Study) -> str:
     """Read the secret that opens the report over HTTP.
 
     Raises:
-        DataError: the file that holds it is missing or empty.
+        DataError: its file is missing, or holds fewer than 16 characters.
     """
     path = study.folder / TOKEN
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", "not text")
+        reason = getattr(error, "strerror", "it is not text")
         raise DataError(f"{path}: {reason}; write a long random line into it.") from error
     if len(token) < 16:
-        raise DataError(f"{path} holds no secret to speak of; write a long random line into it.")
+        raise DataError(f"{path} holds too short a secret; write a long random line into it.")
     return token

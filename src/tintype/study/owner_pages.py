@@ -38,11 +38,11 @@ class OwnerPages:
     def report(self, request: Request, form: Form) -> Response:
         """Return the report as HTML, JSON or CSV, given the owner's token."""
         if not self._report_limiter.allow(client_address(request.scope)):
-            raise HTTPException(429, "Too many attempts; wait a minute.")
+            raise HTTPException(429, "Too many attempts; try again in a minute.")
         if not equal_secrets(form.get("token", ""), self._token):
             return self._site.render(request, "owner.html", 403, wrong=True)
 
-        from tintype.study.analysis import analyze  # with scipy, which takes a second
+        from tintype.study.analysis import analyze  # here, since it imports scipy: about a second
         from tintype.study.presentation import answers_csv, report_csp, report_html, report_json
 
         raters = self._store.raters()
@@ -52,7 +52,7 @@ class OwnerPages:
                 return JSONResponse(report_json(self._study, report))
             case "csv":
                 content = answers_csv(self._study, raters, report)
-                named = {"Content-Disposition": 'attachment; filename="answers.csv"'}
-                return Response(content, media_type="text/csv; charset=utf-8", headers=named)
+                headers = {"Content-Disposition": 'attachment; filename="answers.csv"'}
+                return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
         page = report_html(self._study, report)
         return HTMLResponse(page, headers={"Content-Security-Policy": report_csp(page)})

@@ -1,4 +1,4 @@
-"""The pictures that raters see: equal in all but their colours."""
+"""The pictures that raters see: those of a pair differ in nothing but their colours."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tintype.photo import Photo
 
 RgbImage = NDArray[np.uint8]
 
-_FALSE_CHROMA = 40.0  # mean chroma of false colours, in Lab units: hard to miss
-_LARGEST_GAIN = 4.0
+_FALSE_CHROMA = 40.0  # mean chroma of false colours, in Lab units: wrong at a glance
+_MAX_GAIN = 4.0  # factor on the chroma
 
 
 def check_usable(photo: Photo) -> None:
-    """Check that a photograph has true colours to show.
+    """Check that a photograph is in colour and opaque.
 
     Raises:
-        PhotoError: it has no colours, or is partly transparent.
+        PhotoError: it is not.
     """
     name = photo.path or "the photograph"
     if photo.kind != "color":
         raise PhotoError(f"{name} is {photo.kind}: it has no true colours")
     if photo.alpha is not None and int(photo.alpha.min()) < np.iinfo(photo.alpha.dtype).max:
-        raise PhotoError(f"{name} is partly transparent: flatten it first")
+        raise PhotoError(f"{name} is partly transparent: remove its alpha channel first")
 
 
 def center_square(photo: Photo, size: int) -> RgbImage:
@@ -38,13 +38,13 @@ def center_square(photo: Photo, size: int) -> RgbImage:
     The Visual Turing Test of PixColor showed centre crops of 224 x 224.
 
     Raises:
-        PhotoError: it is too small.
+        PhotoError: its shorter side is below `size` pixels.
     """
     side = min(photo.width, photo.height)
     if side < size:
         raise PhotoError(
             f"{photo.path or 'the photograph'} is {photo.width} × {photo.height}: too small for "
-            f"pictures of {size} × {size}; a smaller --size takes it"
+            f"pictures of {size} × {size}; give a smaller --size"
         )
     rgb = photo.rgb()
     rgb8 = rgb if rgb.dtype == np.uint8 else np.rint(rgb / np.float32(257)).astype(np.uint8)
@@ -55,7 +55,7 @@ def center_square(photo: Photo, size: int) -> RgbImage:
 
 
 def encode_png(rgb: RgbImage) -> bytes:
-    """Encode a picture as PNG without compression, so that its size reveals nothing.
+    """Encode a picture (H, W, 3) as PNG without compression, so that its length tells nothing.
 
     All pictures of one shape have the same number of bytes, and no metadata.
     """
@@ -65,16 +65,16 @@ def encode_png(rgb: RgbImage) -> bytes:
 
 
 def false_colors(rgb: RgbImage) -> RgbImage:
-    """Return a picture with opposite hues and raised chroma, for catch trials.
+    """Return a picture (H, W, 3) with opposite hues and raised chroma, for catch trials.
 
-    The lightness is that of the luma, as in a model's output.
+    Its lightness is that of the luma, as in a model's output.
     """
-    gain = np.clip(_FALSE_CHROMA / max(mean_chroma(rgb), 1e-6), 1.0, _LARGEST_GAIN)
+    gain = np.clip(_FALSE_CHROMA / max(mean_chroma(rgb), 1e-6), 1.0, _MAX_GAIN)
     ab = rgb_to_lab(rgb / np.float32(255))[..., 1:]
     return np.asarray(join_lab(Photo.from_array(rgb).gray, np.float32(-gain) * ab), np.uint8)
 
 
 def mean_chroma(rgb: RgbImage) -> float:
-    """Return the mean chroma of a picture, in Lab units."""
+    """Return the mean chroma of a picture (H, W, 3), in Lab units."""
     ab = rgb_to_lab(rgb / np.float32(255))[..., 1:]
     return float(np.hypot(ab[..., 0], ab[..., 1]).mean())

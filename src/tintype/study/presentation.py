@@ -1,4 +1,4 @@
-"""The report as JSON, CSV of answers, and a self-contained HTML page."""
+"""The report as JSON and as one HTML file, and the answers as CSV."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,8 +17,7 @@ from PIL import Image
 
 from tintype.study.manifest import Study
 from tintype.study.records import Rater
-from tintype.study.results import PhotoScore, Report
-from tintype.study.wording import (
+from tintype.study.report_text import (
     SIMULATED,
     diagnostic_notes,
     format_coefficient,
@@ -27,6 +27,7 @@ from tintype.study.wording import (
     format_points,
     rater_counts,
 )
+from tintype.study.results import PhotoScore, Report
 
 _COLUMNS = (
     *("source", "rater", "code", "exclusion_reasons", "position", "kind", "photo", "system"),
@@ -34,13 +35,13 @@ _COLUMNS = (
     *("server_ms", "presentations"),
 )
 _THUMBNAIL = 112  # pixels
-_N_EXTREMES = 6  # photographs shown that fooled most, and least
+_N_EXTREMES = 6  # photographs shown at each end: those that fooled most often, and least often
 
 
 def report_json(study: Study, report: Report) -> dict[str, Any]:
     """Return the whole report, with the study's settings, as a JSON object."""
     settings = asdict(study.settings)
-    for name in ("seed", "consent"):  # the seed would tell all sides
+    for name in ("seed", "consent"):  # the seed would tell all true sides
         del settings[name]
     return {
         "simulated": report.source == "simulated",
@@ -51,7 +52,7 @@ def report_json(study: Study, report: Report) -> dict[str, Any]:
 
 
 def answers_csv(study: Study, raters: Sequence[Rater], report: Report) -> str:
-    """Return all answers as CSV, a row each, without those of raters who withdrew."""
+    """Return all answers as CSV, one row an answer, without those of raters who withdrew."""
     reasons = {exclusion.rater: "; ".join(exclusion.reasons) for exclusion in report.excluded}
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -110,7 +111,7 @@ def report_html(study: Study, report: Report) -> str:
 
 
 def report_csp(page: str) -> str:
-    """Return the content security policy of a report's page: its own style and data images."""
+    """Return the content security policy of a report's page: its own style and data images only."""
     style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
     assert style is not None
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
@@ -121,7 +122,7 @@ def report_csp(page: str) -> str:
 
 
 def _escape_formula(value: object) -> object:
-    """Quote text that a spreadsheet would take for a formula."""
+    """Put a quote before text that a spreadsheet would run as a formula."""
     dangerous = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
     return f"'{value}" if dangerous else value
 
@@ -143,7 +144,8 @@ def _thumbnails(study: Study, score: PhotoScore) -> dict[str, Any]:
     return {"true": true, "colorized": colorized, "score": score}
 
 
-def _data_uri(path: Any) -> str:
+def _data_uri(path: Path) -> str:
+    """Return a picture, reduced, as the data URI of a JPEG."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
         small = image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""What is read from a study's database and written to it, on a connection within a transaction."""
+"""Queries on a study's database; each takes a connection, within the caller's transaction."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from tintype.study.manifest import Study
 from tintype.study.records import Answer, Measurements, Pair, Rater, Session
 from tintype.study.schema import answers, sessions, trials
 
-#: A rater without a request for so long has abandoned the assignment: another one gets it.
+#: A rater who sends no request for this long has abandoned the assignment; another one gets it.
 _ABANDONED_AFTER_MS = 60 * 60 * 1000
 
 _CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without letters that look alike
 
 
 def next_assignment(connection: sa.Connection, now: int) -> tuple[int, int]:
-    """Return the assignment of a new rater, and the number of the attempt at it.
+    """Return the assignment for a new rater, and how many raters abandoned it before.
 
-    It is the first that nobody has finished or is working on, else a new one.
+    It is the first assignment that nobody has finished or is working on, else a new one.
+
+    Args:
+        connection: to the database.
+        now: milliseconds since 1970.
     """
     present = sessions.c.finished | (sessions.c.last_seen_ms >= now - _ABANDONED_AFTER_MS)
     taken = sa.func.sum(sa.case((present & ~sessions.c.withdrawn, 1), else_=0))
@@ -46,11 +50,11 @@ def insert_session(
     """Insert a session and its trials.
 
     Raises:
-        IntegrityError: somebody else has the assignment.
+        IntegrityError: another rater has the assignment.
     """
     form_key = secrets.token_hex(16)
     code = "".join(secrets.choice(_CODE_LETTERS) for _ in range(10))
-    done = connection.execute(
+    inserted = connection.execute(
         sessions.insert().values(
             secret=_sha256(secret),
             form_key=form_key,
@@ -60,8 +64,8 @@ def insert_session(
             last_seen_ms=now,
         )
     )
-    assert done.inserted_primary_key is not None
-    number = done.inserted_primary_key[0]
+    assert inserted.inserted_primary_key is not None
+    number = inserted.inserted_primary_key[0]
     rows = [
         {
             "session": number,
@@ -77,7 +81,7 @@ def insert_session(
 
 
 def find_session(connection: sa.Connection, secret: str) -> Session | None:
-    """Return the session of a cookie's secret; None if there is none."""
+    """Return the session that a cookie's secret belongs to; None if there is none."""
     columns = [sessions.c[name] for name in ("id", "form_key", "code", "finished", "withdrawn")]
     query = sa.select(*columns).where(sessions.c.secret == _sha256(secret))
     row = connection.execute(query).one_or_none()
@@ -94,7 +98,7 @@ def next_pair(connection: sa.Connection, session: int) -> Pair | None:
 
 
 def present_next(connection: sa.Connection, session: int, now: int) -> Pair | None:
-    """Return the first trial without an answer, counting that it is presented."""
+    """Return the first trial without an answer, and count one more presentation of it."""
     pair = next_pair(connection, session)
     if pair is not None:
         shown = trials.update().where(
@@ -110,7 +114,7 @@ def present_next(connection: sa.Connection, session: int, now: int) -> Pair | No
 
 
 def awaited_position(connection: sa.Connection, session: int) -> int | None:
-    """Return the position of the trial that is presented and unanswered, if any."""
+    """Return the position of the trial that was presented but not answered; None without one."""
     query = sa.select(trials.c.position).where(
         trials.c.session == session,
         trials.c.position == _answer_count(session),
@@ -120,7 +124,7 @@ def awaited_position(connection: sa.Connection, session: int) -> int | None:
 
 
 def last_answered(connection: sa.Connection, session: int) -> tuple[Trial, Side] | None:
-    """Return the trial answered last, with its choice."""
+    """Return the trial answered last, and the side chosen; None before the first answer."""
     query = (
         sa.select(trials, answers.c.choice)
         .join_from(trials, answers)
@@ -141,7 +145,7 @@ def insert_answer(
     """Insert an answer.
 
     Raises:
-        IntegrityError: the trial has one.
+        IntegrityError: the trial has an answer already.
     """
     connection.execute(
         answers.insert().values(
@@ -177,7 +181,7 @@ def all_raters(connection: sa.Connection) -> list[Rater]:
 
 
 def _answer_count(session: int) -> sa.ScalarSelect[int]:
-    """Return a query of the number of answers, which is the position of the next trial."""
+    """Return a subquery of the number of answers, which is the position of the next trial."""
     return sa.select(sa.func.count()).where(answers.c.session == session).scalar_subquery()
 
 

@@ -1,7 +1,7 @@
 """The pages of raters: consent, instructions, trials, thanks and withdrawal.
 
-Raters get the two pictures of their current trial under random names. The true side never leaves
-the server but in the feedback on practice trials.
+Raters get the two pictures of their current trial under random names. The server tells the true
+side only in the feedback on practice trials.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from fastapi.responses import JSONResponse
 
 from tintype.study.assignment import Side, Trial
 from tintype.study.forms import Form, ParsedAnswer
-from tintype.study.limits import RateLimits
 from tintype.study.records import Measurements, Pair, Session
-from tintype.study.site import Site, equal_secrets, redirect
+from tintype.study.site import RateLimits, Site, equal_secrets, redirect
 from tintype.web.limiter import RateLimiter
 from tintype.web.protection import client_address
 
 _NO_COOKIE = (
-    "This page needs a cookie, to know which pair you are at, and your browser has kept none. "
+    "This page needs a cookie to remember which pair you are at, and your browser did not keep it. "
     "Allow cookies for this page, then begin again."
 )
 
@@ -28,7 +27,7 @@ _NO_COOKIE = (
 class RaterPages:
     """The request handlers, one method a page.
 
-    They wait for the disk, so they are plain functions, which the framework runs in threads.
+    They wait for the disk, so they are not async: the framework runs them in threads.
     """
 
     def __init__(self, site: Site, limits: RateLimits) -> None:
@@ -58,7 +57,7 @@ class RaterPages:
         return router
 
     def consent(self, request: Request) -> Response:
-        """Show the consent page; redirect a rater with a session to where it stands."""
+        """Show the consent page; redirect a rater who has a session to its current page."""
         session = self._site.session(request)
         if session is not None and not session.withdrawn:
             return redirect("thanks" if session.finished else "trial")
@@ -76,7 +75,9 @@ class RaterPages:
         if form.get("agree") != "yes":
             return self._site.render(request, "consent.html", 400, forgotten=True)
         if not self._enrollment_limiter.allow(client_address(request.scope)):
-            raise HTTPException(429, "Many people begin at this moment; try again in a minute.")
+            raise HTTPException(
+                429, "Many people are starting right now; please try again in a minute."
+            )
         secret, _ = self._store.enroll()
         response = redirect("instructions?begun=1")
         self._site.remember(request, response, secret)
@@ -85,7 +86,9 @@ class RaterPages:
     def instructions(self, request: Request) -> Response:
         """Show the instructions."""
         if self._site.session(request) is None:
-            if "begun" in request.query_params:  # the cookie was refused: asking again is no use
+            if (
+                "begun" in request.query_params
+            ):  # the cookie was refused: another consent form would not help
                 raise HTTPException(400, _NO_COOKIE)
             return redirect("./")
         return self._site.render(request, "instructions.html")
@@ -106,16 +109,18 @@ class RaterPages:
             feedback=None if last is None else _feedback(*last),
         )
 
-    def answer(self, request: Request, given: ParsedAnswer) -> Response:
-        """Record an answer and reply with the next trial, and feedback after practice."""
-        answer, scripted = given
+    def answer(self, request: Request, parsed: ParsedAnswer) -> Response:
+        """Record an answer; reply with the next trial, and with feedback on a practice trial."""
+        answer, scripted = parsed
         session = self._site.session(request)
         if (
             session is None
             or session.withdrawn
             or not equal_secrets(answer.form_key, session.form_key)
         ):
-            raise HTTPException(403, "This answer belongs to no rater here; reload the page.")
+            raise HTTPException(
+                403, "This answer does not belong to your session; reload the page."
+            )
         measurements = Measurements(
             answer.reaction_ms if scripted else None,
             answer.exposed_ms if scripted else None,
@@ -136,17 +141,18 @@ class RaterPages:
 
     def picture(self, request: Request, token: str) -> Response:
         """Return one of the two pictures of the rater's current trial."""
-        secret = request.cookies.get(self._site.cookie)
-        pair = self._store.next_pair_by_secret(secret) if secret else None
+        session = self._site.session(request)
+        pair = self._store.next_pair(session) if session is not None else None
         if pair is None:
             raise HTTPException(404, "There is no such picture.")
         true, colorized = self._study.pair_files(pair.trial.photo, pair.trial.system)
-        # Read both whichever is requested, so that caching does not tell them apart by time.
+        # Both are read, so that the time of the reply does not tell which one the disk had cached.
         contents = {"true": true.read_bytes(), "colorized": colorized.read_bytes()}
         left_true = pair.trial.true_side == "left"
-        for name, side in ((pair.left_token, left_true), (pair.right_token, not left_true)):
+        for name, is_true in ((pair.left_token, left_true), (pair.right_token, not left_true)):
             if equal_secrets(token, name):
-                return Response(contents["true" if side else "colorized"], media_type="image/png")
+                content = contents["true" if is_true else "colorized"]
+                return Response(content, media_type="image/png")
         raise HTTPException(404, "There is no such picture.")
 
     def thanks(self, request: Request) -> Response:
@@ -169,7 +175,7 @@ class RaterPages:
         """Withdraw a rater from the study."""
         session = self._site.session(request)
         if session is None or not equal_secrets(form.get("form_key", ""), session.form_key):
-            raise HTTPException(403, "This form belongs to no rater here.")
+            raise HTTPException(403, "This form does not belong to your session; reload the page.")
         self._store.withdraw(session)
         response = self._site.render(request, "withdraw.html", form_key="", done=True)
         self._site.forget(request, response)
@@ -182,7 +188,7 @@ class RaterPages:
         return response
 
     def _state(self, session: Session, pair: Pair | None) -> dict[str, Any]:
-        """Return all that the browser is told of a trial."""
+        """Return what the page's script needs to know of a trial."""
         if pair is None:
             return {"done": True}
         settings = self._study.settings

@@ -14,12 +14,13 @@ Layout = Literal["row", "column"]
 
 @dataclass(frozen=True)
 class Measurements:
-    """Measurements of the rater's browser; None without script.
+    """What the rater's browser measured; None where it ran no script.
 
     Attributes:
-        reaction_ms: reaction time, from the frame that showed the pictures to the answer.
-        exposed_ms: how long the pictures were shown.
-        interrupted: whether the page was hidden during exposure.
+        reaction_ms: reaction time in milliseconds, from the frame that showed the pictures to the
+            answer.
+        exposed_ms: for how many milliseconds the pictures were shown.
+        interrupted: whether the page was hidden while they were shown.
         layout: layout of the pair.
     """
 
@@ -34,13 +35,13 @@ class Answer:
     """One answer, with its trial.
 
     Attributes:
-        position: of the trial among the rater's, from 0.
+        position: position of the trial among the rater's, from 0.
         kind, photo, system, true_side: as in `Trial`.
         choice: side chosen as the true one.
-        measurements: of the browser.
-        server_ms: from the first presentation to the answer, by the server's clock; negative where
-            two servers with different clocks took part.
-        presentations: how often the pair was presented; more than once after a reload.
+        measurements: what the browser measured.
+        server_ms: milliseconds from the first presentation to the answer, by the server's clock;
+            negative if two servers whose clocks differ took part.
+        presentations: how often the pair was presented: more than once after a reload.
     """
 
     position: int
@@ -60,7 +61,7 @@ class Answer:
 
     @property
     def reaction_ms(self) -> int:
-        """Return the reaction time: the browser's, at most the server's where that is valid."""
+        """Return the reaction time in milliseconds: the browser's, but at most the server's."""
         measured = self.measurements.reaction_ms
         if measured is None:
             return max(0, self.server_ms)
@@ -69,10 +70,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rater:
-    """One rater's session.
+    """One rater and all answers, as the analysis takes them.
 
     Attributes:
-        number: of the session in its database.
+        number: the session's number in the database.
         code: completion code, shown on the thank-you page.
         finished: whether every trial was answered.
         withdrawn: whether the rater withdrew.
@@ -88,13 +89,14 @@ class Rater:
 
 @dataclass(frozen=True)
 class Session:
-    """A rater's session.
+    """A rater's session, as the pages need it.
 
     Attributes:
-        id: number in the database.
-        form_key: token that forms of this session must carry (against CSRF).
-        code: completion code, for the thank-you page.
-        finished, withdrawn: whether it is over.
+        id: its number in the database.
+        form_key: token that every form of this session must contain (against CSRF).
+        code: completion code, shown on the thank-you page.
+        finished: whether every trial was answered.
+        withdrawn: whether the rater withdrew.
     """
 
     id: int
@@ -109,9 +111,9 @@ class Pair:
     """The trial that a rater answers next, with the tokens of its pictures.
 
     Attributes:
-        position: of the trial among the rater's, from 0.
-        trial: the trial, including the true side, which is secret.
-        left_token, right_token: random names of the two pictures, of this presentation alone.
+        position: position of the trial among the rater's, from 0.
+        trial: the trial, with the true side, which is secret.
+        left_token, right_token: random names of the two pictures, used for this trial alone.
     """
 
     position: int

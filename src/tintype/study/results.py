@@ -13,9 +13,9 @@ class Exclusion:
     """A rater whose answers are excluded.
 
     Attributes:
-        rater: the number of the session.
-        code: what the thank-you page gave out.
-        reasons: in words.
+        rater: number of the rater's session.
+        code: completion code, shown on the thank-you page.
+        reasons: why, in words.
         answers: number of the rater's answers to scored trials.
     """
 
@@ -40,14 +40,14 @@ class SystemScore:
 
     Attributes:
         system: its name.
-        origin: where its colours come from.
+        origin: where its colours come from, in words.
         answers: number of included answers.
-        fooled: how many of them chose the system's picture as the true one.
+        fooled: number of answers that chose the system's picture as the true one.
         score: fooling rate, fooled / answers; 0.5 is indistinguishable from the truth.
         wilson_interval: confidence interval of the score, taking answers as independent.
         bootstrap_interval: confidence interval from a bootstrap over raters; None for fewer than
             two raters.
-        raters, photos: how many the answers are from.
+        raters, photos: number of raters and of photographs that the answers are from.
         alpha: Krippendorff's alpha between raters who saw the same pair; None if undefined.
         reaction_times: of all its answers.
         reaction_times_fooled, reaction_times_correct: of wrong and of correct answers.
@@ -79,9 +79,9 @@ class Comparison:
             fewer than two raters of either system.
         p_raters: p-value of the permutation test over raters; None if nobody judged both systems.
         p_photos: p-value of the permutation test over photographs; None if none was judged in both.
-        p: the larger of both, for generality over raters and photographs; the only one where one
-            test could not be made; None where neither could.
-        p_holm: p with Holm's correction for the number of comparisons tested.
+        p: the larger of the two, so that a small p holds for other raters and other photographs;
+            if only one test was possible, its p-value; None if neither was.
+        p_holm: p with Holm's correction for the number of comparisons.
     """
 
     first: str
@@ -96,7 +96,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PhotoScore:
-    """The score of one photograph in one system's colours."""
+    """The score of one photograph in one system's colours.
+
+    Attributes:
+        photo: index of the photograph in the study.
+        name: name of the photograph.
+        system: name of the system.
+        answers: number of included answers.
+        fooled: number of answers that chose the system's picture as the true one.
+        score: fooled / answers.
+    """
 
     photo: int
     name: str
@@ -111,14 +120,15 @@ class Diagnostics:
     """How the included answers were given.
 
     Attributes:
-        without_script: answers given without script, hence without a limited exposure.
-        reshown: answers to pairs presented more than once, after a reload.
-        interrupted: answers given after the page was hidden during exposure.
-        exposed_ms: median exposure; None if no browser measured it.
+        without_script: number of answers given without script, hence with unlimited exposure.
+        reshown: number of answers to pairs presented more than once, after a reload.
+        interrupted: number of answers given after the page was hidden during exposure.
+        exposed_ms: median exposure in milliseconds; None if no browser measured it.
         layouts: layout of the pair -> number of answers.
-        catch_error_rate: proportion of wrong answers to catch trials.
+        catch_error_rate: proportion of wrong answers to catch trials; None if there are none.
         left_rate: proportion of answers that chose the left (or upper) picture.
-        min_answers_per_pair, max_answers_per_pair: over pairs of photograph and system.
+        min_answers_per_pair, max_answers_per_pair: fewest and most answers to a photograph in a
+            system's colours.
     """
 
     without_script: int
@@ -137,18 +147,18 @@ class Report:
     """The results of a study; ``systems`` and what follows are empty without included answers.
 
     Attributes:
-        title, digest: of the study.
+        title, digest: title and digest of the study.
         source: whether its raters are real or simulated.
         enrolled: number of raters who began.
         finished: number of raters who answered every trial.
         included: number of raters whose answers are included.
-        excluded: the other raters, with reasons.
+        excluded: the other raters, each with the reasons.
         includes_unfinished: whether raters who did not finish are included.
-        systems: a score each, in the order of the study.
-        alpha: Krippendorff's alpha over all pairs.
-        comparisons: one of every two systems.
-        photos: a score of every photograph in every system's colours.
-        diagnostics: None without included answers.
+        systems: the score of each system, in the order of the study.
+        alpha: Krippendorff's alpha over all pairs; None if undefined.
+        comparisons: the comparison of every two systems.
+        photos: the score of every photograph in every system's colours.
+        diagnostics: how the answers were given; None without included answers.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The tables of a study's database."""
+"""The tables of a study's database; times are in milliseconds."""
 
 from __future__ import annotations
 

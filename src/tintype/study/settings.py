@@ -1,4 +1,4 @@
-"""The settings of a study, and the words that raters read unless others are given."""
+"""The settings of a study, and the default texts that raters read."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ class ExclusionRules:
     """The rules that exclude raters, fixed before the first answer.
 
     Attributes:
-        max_catch_errors: wrong answers to catch trials up to which a rater is included.
-        min_reaction_ms: an answer with a shorter reaction time is too fast.
-        max_fast_share: proportion of answers that may be too fast.
-        side_bias_alpha: significance level of the two-sided exact binomial test for side bias.
+        max_catch_errors: most wrong answers to catch trials of an included rater.
+        min_reaction_ms: an answer with a shorter reaction time, in milliseconds, is too fast.
+        max_fast_share: largest proportion of too fast answers of an included rater, in [0, 1].
+        side_bias_alpha: significance level, in [0, 1], of the two-sided exact binomial test for
+            side bias.
     """
 
     max_catch_errors: int = 1
@@ -45,16 +46,17 @@ class Settings:
     """The settings of a study.
 
     Attributes:
-        title: of the study, as raters see it.
+        title: title of the study, as raters see it.
         question: the question of every trial.
         consent: paragraphs of the page on which raters agree to take part.
         contact: whom raters can ask, in words; may be empty.
-        size: side of the square pictures in pixels.
-        exposure_ms: exposure of a pair; 0 shows it until the answer.
-        trials: scored trials of each rater.
-        practice: pairs with feedback before them, which never count.
-        catch: pairs among them whose answer is obvious.
-        seed: of every random choice; secret, since it determines the true sides.
+        size: side of the square pictures in pixels, 32 to 2048.
+        exposure_ms: how long a pair is shown in milliseconds, 100 to 60,000; 0 shows it until the
+            answer.
+        trials: number of scored trials of each rater, from 1.
+        practice_trials: number of trials before these, with feedback, which are not scored.
+        catch_trials: number of trials among the scored ones whose answer is obvious.
+        seed: seed of every random choice, from 0; secret, since it determines the true sides.
         rules: rules that exclude raters.
     """
 
@@ -78,26 +80,25 @@ def check_settings(settings: Settings) -> None:
         DataError: one is out of range.
     """
     rules = {
-        "the size of the pictures is from 32 to 2048 pixels": 32 <= settings.size <= 2048,
-        "the exposure is from 0.1 seconds to a minute, or 0 for no limit": (
+        "pictures must have 32 to 2048 pixels a side": 32 <= settings.size <= 2048,
+        "the exposure must be 0.1 to 60 seconds, or 0 for no limit": (
             settings.exposure_ms == 0 or 100 <= settings.exposure_ms <= 60_000
         ),
-        "the number of trials is from 1": settings.trials >= 1,
-        "practice and catch trials are counted from 0": min(
-            settings.practice_trials, settings.catch_trials
-        )
-        >= 0,
-        "fewer catch errors are allowed than there are catch trials": (
+        "there must be at least 1 scored trial": settings.trials >= 1,
+        "the numbers of practice and catch trials cannot be negative": (
+            settings.practice_trials >= 0 and settings.catch_trials >= 0
+        ),
+        "max_catch_errors must be 0 or more, and below the number of catch trials": (
             settings.catch_trials == 0
             or 0 <= settings.rules.max_catch_errors < settings.catch_trials
         ),
-        "the shares of the rules are from 0 to 1": (
+        "max_fast_share and side_bias_alpha must be between 0 and 1": (
             0 <= settings.rules.max_fast_share <= 1 and 0 <= settings.rules.side_bias_alpha <= 1
         ),
-        "the seed is a whole number from 0": settings.seed >= 0,
-        "the question and the title are not empty": bool(settings.question and settings.title),
-        "there is something to consent to": bool(settings.consent),
+        "the seed cannot be negative": settings.seed >= 0,
+        "the question and the title cannot be empty": bool(settings.question and settings.title),
+        "the text to consent to cannot be empty": bool(settings.consent),
     }
     for rule, holds in rules.items():
         if not holds:
-            raise DataError(f"these settings make no study: {rule}.")
+            raise DataError(f"these settings cannot be used: {rule}.")

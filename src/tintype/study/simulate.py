@@ -1,6 +1,6 @@
 """Simulated raters with known fooling rates, to test the analysis and its statistical power.
 
-Their answers lie in a database of their own, marked as simulated, as every report of them is.
+Their answers are kept in a database of their own; it and every report are marked as simulated.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _NORMAL = NormalDist()
 class RaterPopulation:
     """A population of raters to simulate.
 
-    A rater is fooled by a photograph in a system's colours with the probability
-    Phi(m + u + v): m the system's, u the rater's and v the photograph's own, normal with these
-    standard deviations. m is such that the mean over all raters and photographs is the given rate.
+    A rater is fooled by a photograph in a system's colours with probability Phi(m + u + v) (a
+    probit model): m belongs to the system; u, of the rater, and v, of the photograph, are drawn
+    from normal distributions. m makes the mean over all raters and photographs the given rate.
 
     Attributes:
-        raters: how many.
-        fooled: rate of each system, in (0, 1).
+        raters: number of raters.
+        fooling_rates: name of each system -> its fooling rate, in (0, 1).
         rater_sd, photo_sd: standard deviations of u and v.
-        careless: proportion of raters who answer at random and too fast.
-        seed: of the simulation.
+        careless: proportion of raters who answer at random and too fast, in [0, 1].
+        seed: seed of the simulation.
     """
 
     raters: int
@@ -58,12 +58,17 @@ def simulate_raters(
 ) -> dict[str, float]:
     """Simulate raters who answer the study, replacing an earlier simulation.
 
+    Args:
+        study: the study.
+        population: the raters.
+        on_rater: called with the number of raters done and of all, for a progress bar.
+
     Returns:
-        The true fooling rate of each system: the mean over this study's photographs of the
+        Name of each system -> its true fooling rate: the mean over this study's photographs of the
         probability that a careful rater is fooled.
 
     Raises:
-        DataError: a rate is missing, out of range, or of no system of the study.
+        DataError: a rate is missing, out of range, or not of a system of the study.
     """
     _check(study, population)
     for suffix in ("", "-wal", "-shm"):
@@ -104,14 +109,15 @@ class _Clock:
 def _check(study: Study, population: RaterPopulation) -> None:
     if set(population.fooling_rates) != set(study.systems):
         raise DataError(
-            f"a rate is needed for each system of the study ({', '.join(study.systems)}) and for "
-            f"nothing else, not for {', '.join(population.fooling_rates) or 'none'}"
+            f"each system of the study needs a fooling rate ({', '.join(study.systems)}), and "
+            f"nothing else; given: {', '.join(population.fooling_rates) or 'none'}"
         )
     if not all(0 < rate < 1 for rate in population.fooling_rates.values()):
-        raise DataError("rates of being fooled lie between 0 and 1, for example 0.3")
+        raise DataError("fooling rates must lie between 0 and 1, for example 0.3")
 
 
 def _probit_mean(population: RaterPopulation, system: str) -> float:
+    """Return m of `RaterPopulation`."""
     spread = math.sqrt(1 + population.rater_sd**2 + population.photo_sd**2)
     return _NORMAL.inv_cdf(population.fooling_rates[system]) * spread
 
@@ -137,7 +143,7 @@ def _answer_all(
             if trial.kind != "catch":
                 middle = _probit_mean(population, trial.system)
                 chance = _NORMAL.cdf(middle + own + photos[trial.photo])
-        clock.now += reaction + 50  # and the network
+        clock.now += reaction + 50  # 50 ms for the network
         exposed = min(reaction, store.study.settings.exposure_ms or reaction)
         measurements = Measurements(reaction, exposed, False, "row")
         choice = _choice(trial, fooled=random.random() < chance)

@@ -1,9 +1,10 @@
-"""What all pages of a study share: its answers, its templates and its cookie."""
+"""What all pages of a study share: its answers, templates, cookie and rate limits."""
 
 from __future__ import annotations
 
 import hmac
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -18,13 +19,30 @@ from tintype.study.storage import AnswerStore
 _COOKIE_SECONDS = 30 * 24 * 3600
 
 
+@dataclass(frozen=True)
+class RateLimits:
+    """Rate limits for each client address; the raters in one laboratory may share an address.
+
+    Attributes:
+        requests: requests a second; 0 switches all limits off.
+        burst: requests at once.
+        new_raters: new sessions a second.
+        new_raters_burst: new sessions at once.
+    """
+
+    requests: float = 100.0
+    burst: float = 500.0
+    new_raters: float = 1.0
+    new_raters_burst: float = 100.0
+
+
 class Site:
     """A study as it is served.
 
     Attributes:
         study: the study.
-        store: its answers.
-        cookie: the name of the cookie that holds a rater's secret.
+        store: where its answers are kept.
+        cookie: name of the cookie that holds a rater's secret.
     """
 
     def __init__(self, study: Study, store: AnswerStore) -> None:
@@ -45,16 +63,16 @@ class Site:
     def render(
         self, request: Request, template: str, status: int = 200, **values: Any
     ) -> HTMLResponse:
-        """Return a page."""
+        """Return the page that a template makes of values."""
         return self._templates.TemplateResponse(request, template, values, status)
 
     def session(self, request: Request) -> Session | None:
-        """Return the rater's session; None without one."""
+        """Return the session of the rater who sent a request; None without one."""
         secret = request.cookies.get(self.cookie)
         return self.store.find_session(secret) if secret else None
 
     def remember(self, request: Request, response: Response, secret: str) -> None:
-        """Let a rater's browser keep the secret of its session."""
+        """Set the cookie with the secret of a rater's session."""
         response.set_cookie(
             self.cookie,
             secret,
@@ -66,7 +84,7 @@ class Site:
         )
 
     def forget(self, request: Request, response: Response) -> None:
-        """Let a rater's browser forget its session."""
+        """Delete the cookie of a rater's session."""
         response.delete_cookie(self.cookie, path=_cookie_path(request))
 
 
@@ -81,5 +99,5 @@ def redirect(page: str) -> RedirectResponse:
 
 
 def _cookie_path(request: Request) -> str:
-    """Return the path that cookies are limited to."""
+    """Return the path that a cookie is limited to."""
     return request.scope.get("root_path") or "/"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-_CHUNK = 1 << 20  # random numbers drawn at once
+_CHUNK = 1 << 20  # random numbers drawn at once, to bound the memory
 
 
 class ConfidenceInterval(NamedTuple):
@@ -22,12 +22,13 @@ class ConfidenceInterval(NamedTuple):
 def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> ConfidenceInterval:
     """Return Wilson's score interval of a proportion, in [0, 1].
 
-    Wilson, "Probable inference, the law of succession, and statistical inference", 1927. It takes
-    observations as independent, which answers of one rater are not.
+    Wilson, "Probable inference, the law of succession, and statistical inference", 1927. It assumes
+    independent observations, which answers of one rater are not.
 
     Args:
-        successes: how many of `count`.
+        successes: number of successes among `count` observations.
         count: number of observations, at least 1.
+        confidence: level of the interval, in (0, 1).
     """
     low, high = stats.binomtest(successes, count).proportion_ci(confidence, method="wilson")
     return ConfidenceInterval(float(low), float(high))
@@ -42,11 +43,14 @@ def cluster_bootstrap(
     """Resample raters with replacement, each with all answers, and return the proportions.
 
     Args:
-        successes: of each rater in each condition, (raters, conditions).
-        counts: how many answers they are of, (raters, conditions).
+        successes: number of successes of each rater in each condition, (raters, conditions).
+        counts: number of answers of each rater in each condition, (raters, conditions).
+        resamples: number of resamples.
+        seed: seed of the resampling.
 
     Returns:
-        (resamples, conditions), in [0, 1]; NaN where a sample has no answers in a condition.
+        Proportion of successes of each resample in each condition, (resamples, conditions), in
+        [0, 1]; NaN where a resample has no answers in a condition.
     """
     raters = len(counts)
     random = np.random.default_rng(seed)
@@ -76,7 +80,8 @@ def krippendorff_alpha(ratings: NDArray[np.float64]) -> float | None:
     Krippendorff, "Content Analysis", 2004, chapter 11. Raters need not have rated every unit.
 
     Args:
-        ratings: (raters, units), one number for each category, NaN where missing.
+        ratings: number of the category that each rater gave each unit, (raters, units), NaN where
+            missing.
 
     Returns:
         Alpha; None where undefined: no unit has two ratings, or all ratings are equal.
@@ -99,15 +104,17 @@ def krippendorff_alpha(ratings: NDArray[np.float64]) -> float | None:
 def paired_permutation_test(
     differences: Sequence[float] | NDArray[np.float64], resamples: int = 20_000, seed: int = 0
 ) -> float | None:
-    """Return the two-sided p-value of a paired permutation test (random signs) of mean 0.
+    """Return the two-sided p-value of a paired permutation test of mean 0.
 
     Under the null hypothesis the sign of each difference is random (Fisher, "The Design of
-    Experiments", 1935). Exact where there are no more ways to give signs than `resamples`: for up
-    to 14 differences; for more, signs are drawn at random and the least p-value is
+    Experiments", 1935). Exact for up to 14 differences, which have no more combinations of signs
+    than `resamples`; for more, signs are drawn at random and the smallest possible p-value is
     1 / (resamples + 1).
 
     Args:
-        differences: one for each independent unit.
+        differences: one difference for each independent unit, (n,).
+        resamples: number of random combinations of signs.
+        seed: seed of the random signs.
 
     Returns:
         p in (0, 1]; None without any difference.
@@ -115,15 +122,15 @@ def paired_permutation_test(
     values = np.asarray(differences, dtype=np.float64)
     if len(values) == 0:
         return None
-    values = values[values != 0]  # their sign changes nothing
+    values = values[values != 0]  # the sign of 0 changes nothing
     if len(values) < 2:
         return 1.0
 
     def distance(signed: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        # Rounded, so that sums equal but for rounding count as equal.
+        # Rounded, so that sums that differ by rounding errors alone count as equal.
         return np.abs(signed.sum(axis)).round(12)
 
-    found = stats.permutation_test(
+    result = stats.permutation_test(
         (values,),
         distance,
         permutation_type="samples",
@@ -132,14 +139,14 @@ def paired_permutation_test(
         batch=max(1, _CHUNK // len(values)),
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(result.pvalue)
 
 
 def holm_adjust(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for multiple comparisons, in the same order.
+    """Return p-values adjusted for multiple comparisons, in the same order.
 
-    Holm, "A simple sequentially rejective multiple test procedure", 1979; controls the family-wise
-    error rate.
+    Holm, "A simple sequentially rejective multiple test procedure", 1979; it controls the
+    family-wise error rate.
     """
     adjusted = [0.0] * len(p_values)
     largest = 0.0

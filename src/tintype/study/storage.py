@@ -1,8 +1,8 @@
 """Storage of a study's answers: SQLite in the study's folder, or PostgreSQL.
 
-An answer is on the disk before `record_answer` returns, in one transaction with the next
-presentation. Concurrent requests and processes are decided by constraints of the database: each
-trial has one answer at most, and each assignment one rater at a time.
+An answer is on the disk before `record_answer` returns, in one transaction with the presentation of
+the next trial. Constraints of the database decide between concurrent requests and processes: each
+trial has at most one answer, and each assignment one rater at a time.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tintype.study.records import Measurements, Pair, Rater, Session
 #: Real or simulated raters; a database holds one kind only.
 Source = Literal["real", "simulated"]
 
-#: Files in the study's folder.
+#: Names of the databases in the study's folder.
 DATABASE_FILES: dict[Source, str] = {"real": "answers.sqlite", "simulated": "simulated.sqlite"}
 
-_LOCK_SESSIONS = "LOCK TABLE tintype_sessions IN SHARE ROW EXCLUSIVE MODE"  # of PostgreSQL
+_LOCK_SESSIONS = "LOCK TABLE tintype_sessions IN SHARE ROW EXCLUSIVE MODE"  # for PostgreSQL
 
 
 class AnswerStore:
@@ -37,14 +37,14 @@ class AnswerStore:
 
     Args:
         study: the study.
-        database: its URL (``postgresql://...``); None keeps them in the study's folder.
-        source: whether its raters are real.
+        database: URL of the database (``postgresql://...``); None is SQLite in the study's folder.
+        source: whether the raters are real or simulated.
         create: False opens an existing database read-only.
-        clock: returns milliseconds since 1970.
+        clock: returns the time in milliseconds since 1970.
 
     Raises:
-        DataError: the database cannot be used, holds other answers, or, with ``create=False``,
-            holds none.
+        DataError: the database cannot be used, holds the answers of another study or source, or,
+            with ``create=False``, holds none.
         MissingExtraError: the database's driver is not installed.
     """
 
@@ -88,7 +88,7 @@ class AnswerStore:
         self._engine.dispose()
 
     def enroll(self) -> tuple[str, Session]:
-        """Start a session with an assignment; return the secret for its cookie, and the session."""
+        """Start a rater's session; return the secret for its cookie, and the session."""
         secret = secrets.token_urlsafe(32)
         while True:
             try:
@@ -105,23 +105,17 @@ class AnswerStore:
                 continue
 
     def find_session(self, secret: str) -> Session | None:
-        """Return the session of a cookie's secret; None if there is none."""
+        """Return the session that a cookie's secret belongs to; None if there is none."""
         with self._engine.connect() as connection:
             return queries.find_session(connection, secret)
 
-    def next_pair_by_secret(self, secret: str) -> Pair | None:
-        """Return the next trial of a cookie's session, without presenting it."""
-        with self._engine.connect() as connection:
-            session = queries.find_session(connection, secret)
-            return None if session is None else queries.next_pair(connection, session.id)
-
     def next_pair(self, session: Session) -> Pair | None:
-        """Return the next trial without presenting it; None when all are answered."""
+        """Return the next trial, without presenting it; None when all are answered."""
         with self._engine.connect() as connection:
             return queries.next_pair(connection, session.id)
 
     def present_next(self, session: Session) -> Pair | None:
-        """Present the next trial, counting the presentation; None when all are answered."""
+        """Return the next trial and count its presentation; None when all are answered."""
         with self._write_transaction() as connection:
             return queries.present_next(connection, session.id, self._now())
 
@@ -140,14 +134,17 @@ class AnswerStore:
         the back button, a trial not presented yet) is ignored.
 
         Args:
-            session: the rater's.
-            position: of the answered trial.
+            session: the rater's session.
+            position: position of the answered trial.
             choice: side chosen as the true one.
-            measurements: of the browser.
+            measurements: what the browser measured.
             present_next: False returns the next trial without presenting it.
 
         Returns:
             The next trial; None when all are answered.
+
+        Raises:
+            DatabaseBusyError: another program holds SQLite's lock.
         """
         try:
             with self._write_transaction() as connection:
@@ -160,11 +157,11 @@ class AnswerStore:
                 if present_next:
                     return queries.present_next(connection, session.id, now)
                 return queries.next_pair(connection, session.id)
-        except IntegrityError:  # the same answer arrived twice at once, and the other was first
+        except IntegrityError:  # the same answer arrived twice at once, and this one came second
             return self.present_next(session) if present_next else self.next_pair(session)
 
     def last_practice(self, session: Session) -> tuple[Trial, Side] | None:
-        """Return the trial answered last and its choice, if it was a practice trial."""
+        """Return the trial answered last and the side chosen; None unless it was for practice."""
         with self._engine.connect() as connection:
             last = queries.last_answered(connection, session.id)
         return last if last and last[0].kind == "practice" else None
@@ -184,9 +181,9 @@ class AnswerStore:
     def _write_transaction(self) -> Iterator[sa.Connection]:
         """Begin a durable write transaction.
 
-        For SQLite the writers of one process queue: its own busy handler would poll. When one of
-        them has found it locked by another program, the others do not wait, since each would
-        keep a thread: until one has got the lock.
+        With SQLite the writers of one process queue for a lock of ours, since SQLite's busy handler
+        polls. While another program holds the database, only the first writer waits for it, the
+        others fail at once: each would block a thread.
 
         Raises:
             DatabaseBusyError: another program holds SQLite's lock.
@@ -194,14 +191,16 @@ class AnswerStore:
         with self._writing, self._engine.connect() as connection:
             until = time.monotonic() + (0 if self._locked else LOCK_SECONDS)
             connection = connection.execution_options(writes_until=until)
-            self._locked = True  # if the next line raises
+            self._locked = True  # stays so if the next line raises
             with connection.begin():
                 self._locked = False
                 yield connection
 
     def _create_tables(self) -> None:
         with self._write_transaction() as connection:
-            if not self._is_sqlite:  # two processes that start at once would both make the tables
+            if (
+                not self._is_sqlite
+            ):  # or two processes that start at once would both make the tables
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7417743)"))
             schema.metadata.create_all(connection)
             if not self._belongs_to_study(connection):
@@ -215,23 +214,23 @@ class AnswerStore:
             known = sa.inspect(connection).has_table(schema.study_info.name)
             if not (known and self._belongs_to_study(connection)):
                 raise DataError(
-                    f"{self.url} holds no answers to a study: name the database that the "
-                    "study was served with."
+                    f"{self.url} holds no answers to a study: give the database that the study was "
+                    "served with."
                 )
 
     def _belongs_to_study(self, connection: sa.Connection) -> bool:
-        """Return whether the database is this study's, False if new; raise if it is another's."""
+        """Return True if the database is this study's, False if new; raise if it is another's."""
         found = {row.key: row.value for row in connection.execute(sa.select(schema.study_info))}
         if not found:
             return False
         if found.get("source") != self.source:
             raise DataError(
-                f"{self.url} holds {found.get('source')} answers, not {self.source} ones: "
-                "they are never mixed. Give each a database of its own."
+                f"{self.url} holds {found.get('source')} answers, and {self.source} ones are never "
+                "mixed with them: give another database."
             )
         if found.get("study") != self.study.digest:
             raise DataError(
-                f"{self.url} holds the answers of another study; give each study a "
-                "database of its own."
+                f"{self.url} holds the answers of another study: give each study a database of "
+                "its own."
             )
         return True

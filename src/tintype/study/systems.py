@@ -21,7 +21,7 @@ class System(Protocol):
     """A system that colorizes photographs for a study.
 
     Attributes:
-        name: in the report.
+        name: its name in the report.
         origin: where its colours come from, in words.
     """
 
@@ -33,20 +33,31 @@ class System(Protocol):
         ...
 
     def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
-        """Return the centre square of a photograph in the system's colours."""
+        """Return the centre square of a photograph in the system's colours, 8-bit RGB.
+
+        Args:
+            path: the photograph.
+            true: its centre square, (size, size, 3).
+            seed: seed for a system that samples.
+
+        Raises:
+            PhotoError: the photograph cannot be colorized.
+        """
         ...
 
 
 class ModelSystem:
-    """A model of tintype, which colorizes the luminance of the square.
+    """A model of tintype, which colorizes the luminance of the centre square.
 
     Args:
-        name: as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none`` the filter.
+        name: name or path as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none``
+            the filter.
         threads: as in `Colorizer`.
 
     Raises:
-        UnknownModelError, CorruptModelError: it cannot be found or trusted.
-        DataError: it does not take the option behind the @.
+        UnknownModelError: there is no such model.
+        CorruptModelError: its files do not match their checksums.
+        DataError: it does not take the option after the @.
     """
 
     def __init__(self, name: str, threads: int | None = None) -> None:
@@ -66,7 +77,7 @@ class ModelSystem:
         """Accept every photograph."""
 
     def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
-        """Colorize the square; a model that samples draws one sample from the seed."""
+        """Return the square colorized; a model that samples draws one sample from the seed."""
         options = self._options
         if self._colorizer.card.kind == "sampler":
             options = replace(options, seed=seed)
@@ -78,12 +89,12 @@ class FolderSystem:
     """Pictures that another program colorized, under the names of the photographs.
 
     Args:
-        name: of the program.
-        folder: where its pictures lie; their extensions may differ from those of the photographs.
-        size: side of the study's pictures.
+        name: name of the program.
+        folder: folder of its pictures; their extensions may differ from those of the photographs.
+        size: side of the study's pictures in pixels.
 
     Raises:
-        DataError: the folder cannot be read, or two of its pictures have one name.
+        DataError: the folder cannot be read, or two of its pictures share a name.
     """
 
     def __init__(self, name: str, folder: Path, size: int) -> None:
@@ -97,22 +108,22 @@ class FolderSystem:
         self._files = _by_stem(files)
 
     def check(self, path: Path) -> None:
-        """Raise `PhotoError` for a photograph without a picture of its shape and name."""
-        made, original = self._opened(path), Photo.open(path)
-        if abs(made.width * original.height - made.height * original.width) > max(
-            made.width, made.height, original.width, original.height
+        """Raise `PhotoError` for a photograph without a picture of its name and aspect ratio."""
+        picture, photo = self._open(path), Photo.open(path)
+        if abs(picture.width * photo.height - picture.height * photo.width) > max(
+            picture.width, picture.height, photo.width, photo.height
         ):
             raise PhotoError(
-                f"{made.path} is {made.width} × {made.height}, of another shape than {path} "
-                f"({original.width} × {original.height})"
+                f"{picture.path} ({picture.width} × {picture.height}) has another aspect ratio "
+                f"than {path} ({photo.width} × {photo.height})"
             )
-        center_square(made, self._size)
+        center_square(picture, self._size)
 
     def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
         """Return the centre square of the picture made from a photograph."""
-        return center_square(self._opened(path), self._size)
+        return center_square(self._open(path), self._size)
 
-    def _opened(self, path: Path) -> Photo:
+    def _open(self, path: Path) -> Photo:
         try:
             return Photo.open(self._files[path.stem])
         except KeyError:
@@ -120,8 +131,8 @@ class FolderSystem:
 
 
 def _by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    named: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for file in files:
-        if (other := named.setdefault(file.stem, file)) is not file:
+        if (other := found.setdefault(file.stem, file)) is not file:
             raise DataError(f"{other} and {file} are both called {file.stem}: remove one")
-    return named
+    return found

@@ -1,8 +1,8 @@
 """Inception-v3 up to its last pooling, whose 2,048 values FID compares (Heusel et al. 2017).
 
-Szegedy et al., "Rethinking the Inception architecture for computer vision" (2016), in the layout
-and under the parameter names of torchvision. The network that FID was defined with is the one of
-TensorFlow (2015-12-05), which differs in its poolings: `tensorflow=True`.
+Szegedy et al., "Rethinking the Inception architecture for computer vision" (2016), in torchvision's
+layout and under its parameter names. FID is defined with TensorFlow's network of 2015-12-05, whose
+poolings differ: ``tensorflow=True``.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class InceptionD(nn.Module):
 
 
 class InceptionE(nn.Module):
-    """8x8: branches that split once more; TensorFlow's last block pools by the maximum."""
+    """8x8: branches that split once more; TensorFlow's last block takes the maximum as pooling."""
 
     def __init__(self, inputs: int, tensorflow: bool, maximum: bool = False) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class InceptionE(nn.Module):
 class InceptionV3(nn.Module):
     """Inception-v3, from RGB in [0, 1], (N, 3, H, W), to the last pooling's features (N, 2048).
 
-    Without the classifiers, whose weights the files hold too.
+    The classifiers are left out, although the files hold their weights.
 
     Args:
         tensorflow: pool as the network of TensorFlow does, for its converted weights.

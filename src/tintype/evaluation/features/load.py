@@ -45,13 +45,13 @@ def load_feature_networks(
     """Load the feature networks whose weights are given.
 
     Args:
-        classifier: MobileNetV2's weights, for label_agreement.
-        fid: Inception-v3's, TensorFlow's or torchvision's, recognised by the file.
-        lpips_files: AlexNet's and those of LPIPS's linear heads, in one file or in two.
-        threads: of torch, for the whole process.
+        classifier: file of MobileNetV2's weights, for label_agreement.
+        fid: file of Inception-v3's weights, TensorFlow's or torchvision's; which is recognised.
+        lpips_files: AlexNet's weights and those of LPIPS's linear heads, in one file or two.
+        threads: number of torch's threads, for the whole process.
 
     Raises:
-        DataError: a file is missing or holds something else.
+        DataError: a file cannot be read, or holds another network.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -75,7 +75,7 @@ def _load_classifier(path: Path) -> Callable[[RgbImage], int]:
     try:
         network = Classifier.load(path)
     except CheckpointError as error:
-        raise DataError(f"{path} cannot be used; what is needed: {_CLASSIFIER_FILES}.") from error
+        raise DataError(f"{path} cannot be used; needed: {_CLASSIFIER_FILES}.") from error
 
     @torch.inference_mode()
     def label(rgb: RgbImage) -> int:

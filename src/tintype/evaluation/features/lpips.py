@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Shortest side in pixels: below it the last layer has no output.
+#: Smallest side in pixels: below it the last layer has no output.
 MIN_SIDE = 63
 
 _CHANNELS = (64, 192, 384, 256, 256)
 
 
 class Head(nn.Module):
-    """One non-negative weight per channel; index 1 of its names is the layer after dropout."""
+    """One non-negative weight per channel; the published names count a dropout before it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -11,21 +11,27 @@ from numpy.typing import NDArray
 from tintype.evaluation.metric_specs import METRICS
 from tintype.evaluation.table import Row, Table, format_score
 
-N_COLORS = 8  # that the style sheet has, as --c0 to --c7
+N_COLORS = 8  # of the style sheet, --c0 to --c7
 
 
 def color_style(number: int) -> str:
-    """Return the CSS that gives elements the colour of a model."""
+    """Return the CSS that gives elements the colour of a model, by its number from 0."""
     return f"--c:var(--c{number % N_COLORS})"
 
 
 def shorten(name: str, longest: int = 18) -> str:
-    """Shorten a name for a label."""
+    """Shorten a name to at most `longest` characters, for a label."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def scatter(table: Table, x: str, y: str, models: Sequence[Row]) -> str:
-    """Draw every model and gray as points with confidence intervals, the truth as a line."""
+    """Draw gray and every model as points with confidence intervals, and the truth as a line.
+
+    Args:
+        table: the benchmark's result, whose first row is gray.
+        x, y: metrics of the axes.
+        models: the rows to draw.
+    """
     width, height, left, bottom, top, right = 560, 340, 52, 44, 14, 104
     gray = table.rows[0]
     shown = [gray, *models]
@@ -65,7 +71,7 @@ def scatter(table: Table, x: str, y: str, models: Sequence[Row]) -> str:
 
 
 def interval_plot(table: Table, metric: str, models: Sequence[Row]) -> str:
-    """Draw one metric of every model with its confidence interval, and gray as a line."""
+    """Draw a metric of every model with its confidence interval, and gray's value as a line."""
     models = [row for row in models if metric in row.scores]
     left, width, line, top = 124, 340, 20, 6
     height = top + line * len(models) + 24
@@ -95,16 +101,15 @@ def interval_plot(table: Table, metric: str, models: Sequence[Row]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def histogram(
-    own: NDArray[np.float64], truth: NDArray[np.float64], axis: str, reach: int = 110
-) -> str:
+def histogram(own: NDArray[np.float64], truth: NDArray[np.float64], axis: str) -> str:
     """Draw a histogram of a or b, filled, and the truth's as a line, on a logarithmic scale.
 
     Args:
-        own, truth: (220,), sum 1, in bins of 1 from -110.
+        own, truth: the histograms, (220,), of sum 1, in bins of 1 from -110.
         axis: ``"a"`` or ``"b"``.
     """
-    width, height, left, bottom, top, floor = 300, 116, 34, 22, 8, 1e-5
+    width, height, left, bottom, top = 300, 116, 34, 22, 8
+    reach, floor = 110, 1e-5  # ends of the axes: Lab units either way, least share drawn
     bottom_y = height - bottom
 
     def across(value: float) -> float:
@@ -137,7 +142,7 @@ def histogram(
 
 
 def _labels(points: list[tuple[str, float, float]]) -> list[str]:
-    """Place the names of points, each at the corner of its point where it overlaps least."""
+    """Draw the names of points, each at the corner of its point where it overlaps others least."""
     taken = [(cx - 6, cy - 6, cx + 6, cy + 6) for _, cx, cy in points]
     labels = []
     for name, cx, cy in points:

@@ -1,5 +1,5 @@
 "use strict";
-// A heading sorts the models; gray, ceiling and truth stay where they are.
+// A click on a heading sorts the models; gray, ceiling and truth stay on top.
 const head = document.querySelectorAll(".scores thead th");
 const body = document.querySelectorAll(".scores tbody")[1];
 head.forEach((th, column) => {
@@ -14,7 +14,7 @@ head.forEach((th, column) => {
     rows.sort((x, y) => {
       const [a, b] = [x.cells[column], y.cells[column]];
       if (column === 0) return sign * a.textContent.localeCompare(b.textContent);
-      // What was not measured comes last either way.
+      // Scores that were not measured come last in either order.
       if (!a.dataset.value || !b.dataset.value) return !a.dataset.value - !b.dataset.value;
       return sign * (a.dataset.value - b.dataset.value);
     });

@@ -35,13 +35,15 @@ _CHARTED = (
 
 
 def check_writable(path: Path) -> None:
-    """Check that a report can be written, before the work.
+    """Check before the work that a report can be written.
 
     Raises:
-        DataError: its folder is missing or cannot be written to, or a folder has its name.
+        DataError: its folder is missing or cannot be written to, or it is a folder itself.
     """
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DataError(f"{path} cannot be written: name a file in a folder that exists.")
+        raise DataError(
+            f"{path} cannot be written: give a file in an existing folder that can be written to."
+        )
 
 
 def write_report(
@@ -53,8 +55,8 @@ def write_report(
         path: the HTML file.
         table: the result of `evaluate`.
         thumbnails: the store whose ``save`` was the ``on_image`` of `evaluate`.
-        examples: how many photographs to show, drawn with a fixed seed, beside each model's best
-            and worst.
+        examples: number of photographs to show, drawn with a fixed seed, in addition to each
+            model's best and worst.
 
     Raises:
         DataError: it cannot be written.
@@ -111,7 +113,7 @@ def _page(table: Table, thumbnails: ThumbnailStore, examples: int) -> str:
 
 
 def _best(metric: MetricSpec, models: list[Row]) -> str:
-    """Return the best score as printed, so that all ties are marked; "" if all tie."""
+    """Return the best score as printed, so that ties are marked too; "" if all are equal."""
     values = [row.scores[metric.name] for row in models if metric.name in row.scores]
     if not metric.better or len({format_score(metric.name, value) for value in values}) < 2:
         return ""
@@ -119,7 +121,7 @@ def _best(metric: MetricSpec, models: list[Row]) -> str:
 
 
 def _cases(gray: Row, models: list[Row]) -> Iterator[tuple[Row, list[int], list[int]]]:
-    """Yield each model with the photographs that it is best at, and worst, compared to gray."""
+    """Yield each model with the photographs on which it is best, and worst, compared with gray."""
     for row in models:
         improvement = gray.per_photo["ab_rmse"] - row.per_photo["ab_rmse"]
         order = np.argsort(-improvement, kind="stable")
@@ -127,11 +129,12 @@ def _cases(gray: Row, models: list[Row]) -> Iterator[tuple[Row, list[int], list[
 
 
 def _examples(photos: int, examples: int) -> list[int]:
-    """Draw photographs to show, in their order."""
+    """Return the indices of photographs to show, drawn at random, in ascending order."""
     return sorted(np.random.default_rng(_SEED).permutation(photos)[:examples].tolist())
 
 
 def _ends(interval: tuple[float, float] | None, metric: MetricSpec) -> list[str]:
+    """Return both ends of an interval as printed; nothing without an interval."""
     return [format_score(metric.name, end) for end in interval or ()]
 
 
@@ -142,12 +145,12 @@ def _histograms(row: Row, table: Table) -> list[Markup]:
 
 
 def _order(row: Row, metric: MetricSpec) -> str:
-    """Return what a heading sorts a score by; empty if it was not measured."""
+    """Return a score as the page's script sorts by it; "" if it was not measured."""
     return f"{row.scores[metric.name]:.8g}" if metric.name in row.scores else ""
 
 
 def _photo_scores(row: Row, photo: int) -> str:
-    """Return the ab RMSE and colorfulness of one photograph."""
+    """Return the ab RMSE and colorfulness of one photograph as printed."""
     values = [("ab_rmse", 1), ("colorful", 0)]
     scores = [(row.per_photo[name][photo], digits) for name, digits in values]
     return " · ".join(f"{v:.{digits}f}" for v, digits in scores if math.isfinite(v))

@@ -1,5 +1,5 @@
-"""Networks whose weights their authors published, written from their papers; needs torch.
+"""Networks whose weights their authors published; needs torch.
 
-Each is built from a state dict as it was published, ready for inference. None is trained here;
-eccv16 alone is a `tintype.models.cic.Cic`, which can be.
+Each is built from a published state dict, ready for inference. None is trained here, but eccv16 is
+a `tintype.models.cic.Cic`, whose training can go on.
 """

@@ -1,10 +1,11 @@
 """DDColor: Towards Photo-Realistic Image Colorization via Dual Decoders (Kang et al. 2023).
 
-arXiv 2212.11613: a ConvNeXt encoder, a U-Net decoder for the pixels, and a transformer whose
-queries become colors by looking at the decoder's maps. Published weights are under the names used
-here. The same function in fewer steps: normalization is part of the first kernel, spectral norms
-are multiplied in, and colors meet the pixels after the last layer's weights, so that no map of all
-channels is made at full size.
+arXiv 2212.11613: a ConvNeXt encoder, a U-Net decoder for the pixels, and a transformer decoder
+whose queries become colours by attention to the pixel decoder's maps. Parameters have their
+published names. It computes the same function in fewer steps: the normalization of the input is
+folded into the first kernel, spectral norms into the weights, and the last layer is applied to the
+colours before these are multiplied with the pixels, so that no map of all queries is made at full
+size.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ from torch import Tensor, nn
 from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel, Graph, luma_graph
 from tintype.models.published.shuffle import Shuffle, blur
-from tintype.models.published.state import State, load_state, sizes
+from tintype.models.published.state import State, count_parts, load_state, sizes
 from tintype.models.rows import LayerNorm2d
 
 _HEADS = 8
-_LEVELS = 3  # of the decoder, whose maps the queries look at in turn
+_LEVELS = 3  # of the pixel decoder; the transformer's layers attend to them in turn
 _EPS = 1e-6  # of ConvNeXt's layer norms
 _UNUSED = ("encoder.arch.norm.", "encoder.arch.head_cls.")
 
 
 @dataclass(frozen=True)
 class DDColorConfig:
-    """Sizes of the network; these are the tiny one's.
+    """Sizes of the network; by default those of the tiny one.
 
     Attributes:
-        channels, depths: of the encoder's four stages.
-        decoder: channels of the decoder's three levels.
-        width: of queries and colors.
-        feedforward: of the transformer.
-        queries: number of colors.
-        layers: of the transformer.
+        channels, depths: channels and blocks of the encoder's four stages.
+        decoder: channels of the pixel decoder's three levels.
+        width: channels of queries and colours.
+        feedforward: hidden channels of the transformer's feed-forward layers.
+        queries: number of queries, each of which becomes a colour.
+        layers: number of the transformer's layers.
     """
 
     channels: tuple[int, ...] = (96, 192, 384, 768)
@@ -53,7 +54,7 @@ class DDColorConfig:
 
 
 class ConvNeXtBlock(nn.Module):
-    """A block of Liu et al. 2022, arXiv 2201.03545."""
+    """A ConvNeXt block (Liu et al. 2022, arXiv 2201.03545)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,7 +71,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """The encoder: gray to normed maps at a quarter of the size, an eighth, ..."""
+    """The encoder: gray to normalized maps at 1/4, 1/8, 1/16 and 1/32 of its size."""
 
     def __init__(self, channels: tuple[int, ...], depths: tuple[int, ...]) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class ConvNeXt(nn.Module):
 
 
 class UnetBlock(nn.Module):
-    """A level of the pixel decoder: what is below, enlarged, and the encoder's map beside it."""
+    """A level of the pixel decoder: the level below, enlarged, joined with the encoder's map."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class UnetBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of several heads, its three projections in one matrix, as torch keeps them."""
+    """Multi-head attention with its three projections in one matrix, as in torch."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Return what queries (N, q, width) find among keys and values (N, k, width)."""
+        """Return attention of queries (N, q, width) to keys and values (N, k, width)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
             F.linear(x, weight, bias).unflatten(2, (_HEADS, -1)).transpose(1, 2)
@@ -129,7 +130,7 @@ class Attention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Queries look at each other."""
+    """Self-attention between queries."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -140,7 +141,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Queries look at a map."""
+    """Cross-attention from queries to a map."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -151,7 +152,7 @@ class CrossAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each query by itself."""
+    """The feed-forward layer, on each query."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -163,7 +164,7 @@ class FeedForward(nn.Module):
 
 
 def positions(height: int, width: int, channels: int) -> Tensor:
-    """Return sines and cosines of the places of a map, y before x, (height x width, channels)."""
+    """Return a sinusoidal position encoding, y before x, (height x width, channels)."""
     half = channels // 2
     rates = 10000 ** (2 * (torch.arange(half) // 2) / half)
 
@@ -178,7 +179,7 @@ def positions(height: int, width: int, channels: int) -> Tensor:
 
 
 class ColorDecoder(nn.Module):
-    """The transformer: maps of three levels to a color's embedding for each query."""
+    """The transformer decoder: maps of three levels to the embedding of a colour for each query."""
 
     def __init__(self, config: DDColorConfig) -> None:
         super().__init__()
@@ -200,7 +201,7 @@ class ColorDecoder(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Return (N, queries, width)."""
+        """Return the embeddings of colours, (N, queries, width)."""
         memories, places = [], []
         for level, (project, x) in enumerate(zip(self.input_proj, maps, strict=True)):
             memory = project(x).flatten(2).transpose(1, 2)  # (N, height x width, width)
@@ -223,7 +224,7 @@ class ColorDecoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Both decoders: pixels and colors."""
+    """Both decoders, of pixels and of colours."""
 
     def __init__(self, config: DDColorConfig) -> None:
         super().__init__()
@@ -235,7 +236,7 @@ class Decoder(nn.Module):
         self.color_decoder = ColorDecoder(config)
 
     def forward(self, skips: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return pixels before their shuffle by 4, (N, 16 width, h, w), and the colors."""
+        """Return pixels before their shuffle by 4, (N, 16 width, h, w), and the colours."""
         x, maps = skips[-1], []
         for layer, skip in zip(self.layers, skips[-2::-1], strict=True):
             x = layer(x, skip)
@@ -271,7 +272,7 @@ class DDColor(ColorModel):
         return blur(ab) + weight[:, -1, None, None] * gray + bias[:, None, None]
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network."""
+        """Return the network's only graph."""
         return {"": luma_graph(self, 32, "chroma")}
 
     def card(self) -> dict[str, Any]:
@@ -286,10 +287,10 @@ class DDColor(ColorModel):
 
 
 def from_state(state: State) -> DDColor:
-    """Return the network of a published file, its norms folded.
+    """Return the network of a published state dict, its norms folded.
 
     Raises:
-        UnimportableError: it is another network's.
+        UnimportableError: it is of another network.
     """
     state = {key: value for key, value in state.items() if not key.startswith(_UNUSED)}
     if not {"mean", "std"} <= state.keys():
@@ -298,7 +299,7 @@ def from_state(state: State) -> DDColor:
     config = _config(state)
     if len(mean) != 3 or len(std) != 3 or not (std > 0).all():
         raise UnimportableError("its mean and std are not those of three channels")
-    # What is given is gray, three times: each kernel over it is summed, the means go to the bias.
+    # The three channels are all gray: kernels are summed over them, and the means go into the bias.
     stem = "encoder.arch.downsample_layers.0.0"
     refine = "refine_net.0.0"
     for name, channels in ((stem, slice(0, 3)), (refine, slice(config.queries, None))):
@@ -317,7 +318,7 @@ def from_state(state: State) -> DDColor:
 
 
 def _config(state: State) -> DDColorConfig:
-    """The sizes of a network, read from the shapes of its weights."""
+    """Return the sizes of a network, read from the shapes of its weights."""
     arch, decoder = "encoder.arch.", "decoder."
     stem = sizes(state, f"{arch}downsample_layers.0.0.weight", 4)[0]
     rest = (sizes(state, f"{arch}downsample_layers.{k}.1.weight", 4)[0] for k in (1, 2, 3))
@@ -330,22 +331,17 @@ def _config(state: State) -> DDColorConfig:
         sizes(state, f"{name}.bias", 1)
     return DDColorConfig(
         channels=(stem, *rest),
-        depths=tuple(_count(state, f"{arch}stages.{k}.") for k in range(4)),
+        depths=tuple(count_parts(state, f"{arch}stages.{k}.") for k in range(4)),
         decoder=tuple(sizes(state, f"{decoder}layers.{k}.conv.0.weight", 4)[0] for k in range(3)),
         width=width,
         feedforward=sizes(state, f"{transformer}0.linear1.weight", 2)[0],
         queries=queries,
-        layers=_count(state, transformer),
+        layers=count_parts(state, transformer),
     )
 
 
-def _count(state: State, prefix: str) -> int:
-    """How many parts are numbered behind a prefix."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
-
-
 def published_keys() -> list[str]:
-    """Return the keys of a published file, its norms folded."""
+    """Return the keys of a published state dict, its norms folded."""
     with torch.device("meta"):
         own = DDColor(DDColorConfig()).state_dict()
     return ["mean", "std", *own]

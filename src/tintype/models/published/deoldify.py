@@ -1,9 +1,9 @@
-"""DeOldify (Antic 2018-2020): a U-Net of fastai's over a ResNet, trained by its NoGAN.
+"""DeOldify (Antic 2018-2020): fastai's U-Net over a ResNet, trained with its NoGAN.
 
-There is no paper; https://github.com/jantic/DeOldify describes it. Two networks: the deep one, over
-a ResNet-34 ("artistic"), has two convolutions a level; the wide one, over a ResNet-101 ("stable",
-"video"), has one. Both give RGB, of which the chroma is kept, as DeOldify itself does. Published
-weights are under the names used here.
+There is no paper; https://github.com/jantic/DeOldify describes it. There are two networks: the deep
+one ("artistic") over a ResNet-34 has two convolutions a level, the wide one ("stable", "video")
+over a ResNet-101 has one. Both give RGB, of which only the chroma is kept, as in DeOldify itself.
+Parameters have their published names.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from tintype.errors import UnimportableError
 from tintype.models.backbones import Bottleneck
 from tintype.models.base import ColorModel, Graph, luma_graph
 from tintype.models.published.shuffle import Shuffle, blur
-from tintype.models.published.state import State, load_state, sizes
+from tintype.models.published.state import State, count_parts, load_state, sizes
 from tintype.models.torch_color import srgb_to_uv
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
-_SKIPS = (2, 4, 5, 6)  # of the encoder's parts: at 1/2, 1/4, 1/8 and 1/16
-_ATTENDED = 1  # the level that looks at itself
-_RANGE = 3  # of normalized RGB, either way
+_SKIPS = (2, 4, 5, 6)  # parts of the encoder whose maps are skips: at 1/2, 1/4, 1/8 and 1/16
+_ATTENDED = 1  # the decoder's level with self-attention
+_RANGE = 3  # normalized RGB is in [-3, 3]
 
 
 @dataclass(frozen=True)
 class DeOldifyConfig:
-    """Sizes of the network; these are the deep one's.
+    """Sizes of the network; by default those of the deep one.
 
     Attributes:
         stem: channels of the ResNet's stem.
-        blocks: of the ResNet's four groups.
-        deep: two convolutions a level over basic blocks, or one over bottlenecks.
-        shuffled, outputs: channels of each level once enlarged, and at its end.
+        blocks: number of blocks in each of the ResNet's four groups.
+        deep: whether there are basic blocks and two convolutions a level, or bottlenecks and one.
+        shuffled, outputs: channels of each level after enlarging, and at its end.
     """
 
     stem: int = 64
@@ -50,7 +50,7 @@ WIDE = DeOldifyConfig(64, (3, 4, 23, 3), False, (512, 512, 512, 256), (512, 512,
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norms, added to their input."""
+    """ResNet's basic block: two 3x3 convolutions with batch norms, added to their input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, _: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def resnet(config: DeOldifyConfig) -> nn.Sequential:
 
 
 class SelfAttention(nn.Module):
-    """Attention of Zhang et al. 2018, arXiv 1805.08318, whose shares sum to 1 over the queries."""
+    """Self-attention of Zhang et al. 2018, arXiv 1805.08318; the softmax is over the queries."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,14 +101,14 @@ class SelfAttention(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, attended: bool = False) -> nn.Sequential:
-    """Return a 3x3 convolution, ReLU and batch norm, and attention behind them if wanted."""
+    """Return a 3x3 convolution, ReLU and batch norm, followed by self-attention if `attended`."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     parts = [conv, nn.ReLU(), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*parts, *([SelfAttention(outputs)] if attended else []))
 
 
-class Level(nn.Module):
-    """A level of the decoder: what is below, enlarged, and the encoder's map beside it."""
+class UnetBlock(nn.Module):
+    """A level of the decoder: the level below, enlarged, joined with the encoder's map."""
 
     def __init__(
         self, inputs: int, skip: int, shuffled: int, outputs: int, deep: bool, attended: bool
@@ -124,7 +124,7 @@ class Level(nn.Module):
             self.conv = convolution(shuffled + skip, outputs, attended)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        # Where a side is no multiple of 32 one of both is a pixel larger; elsewhere this copies.
+        # Sizes differ by a pixel where a side is not a multiple of 32; elsewhere this only copies.
         up = F.interpolate(self.shuf(x), size=skip.shape[2:], mode="nearest")
         x = F.relu(torch.cat((up, self.bn(skip)), 1))
         return self.conv2(self.conv1(x)) if self.deep else self.conv(x)
@@ -146,7 +146,9 @@ class DeOldify(ColorModel):
         middle = (convolution(encoded, 2 * encoded), convolution(2 * encoded, encoded))
         inputs = (encoded, *config.outputs[:-1])
         levels = [
-            Level(*(inputs[k], skips[k], config.shuffled[k], config.outputs[k]), config.deep, own)
+            UnetBlock(
+                *(inputs[k], skips[k], config.shuffled[k], config.outputs[k]), config.deep, own
+            )
             for k, own in enumerate(k == _ATTENDED for k in range(4))
         ]
         last = config.outputs[-1]
@@ -191,7 +193,7 @@ class DeOldify(ColorModel):
         return srgb_to_uv(rgb.clamp(0, 1))
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network."""
+        """Return the network's only graph."""
         return {"": luma_graph(self, 16, "chroma")}
 
     def card(self) -> dict[str, Any]:
@@ -206,17 +208,17 @@ class DeOldify(ColorModel):
 
 
 def from_state(state: State) -> DeOldify:
-    """Return the network of a published file, its norms folded.
+    """Return the network of a published state dict, its norms folded.
 
     Raises:
-        UnimportableError: it is another network's.
+        UnimportableError: it is of another network.
     """
     state = dict(state)
     stem = "layers.0.0.weight"
     if sizes(state, stem, 4)[1] != 3:
         raise UnimportableError(f"its {stem} does not take the three channels of a picture")
-    # What is given is gray, three times: the kernel is summed. The means go to a channel of ones,
-    # which ends where the picture does, as the normalized picture did.
+    # The three channels are all gray: the kernel is summed over them. The means go into the kernel
+    # of a channel of ones, not into a bias: the padding of a normalized picture is 0.
     own = state[stem] / torch.tensor(_STD)[:, None, None]
     moved = own * torch.tensor(_MEAN)[:, None, None]
     state[stem] = torch.cat((own.sum(1, keepdim=True), -moved.sum(1, keepdim=True)), 1)
@@ -225,7 +227,7 @@ def from_state(state: State) -> DeOldify:
     levels = [f"layers.{k}" for k in range(4, 8)]
     config = DeOldifyConfig(
         stem=state[stem].shape[0],
-        blocks=tuple(_count(state, f"layers.0.{k}.") for k in range(4, 8)),
+        blocks=tuple(count_parts(state, f"layers.0.{k}.") for k in range(4, 8)),
         deep=deep,
         shuffled=tuple(sizes(state, f"{k}.shuf.conv.0.weight", 4)[0] // 4 for k in levels),
         outputs=tuple(sizes(state, f"{k}.{conv}.0.weight", 4)[0] for k in levels),
@@ -236,12 +238,7 @@ def from_state(state: State) -> DeOldify:
     return model
 
 
-def _count(state: State, prefix: str) -> int:
-    """How many blocks a group has."""
-    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
-
-
 def published_keys(config: DeOldifyConfig = WIDE) -> list[str]:
-    """Return the keys of a published file, its norms folded."""
+    """Return the keys of a published state dict, its norms folded."""
     with torch.device("meta"):
         return list(DeOldify(config).state_dict())

@@ -1,8 +1,8 @@
 """The released network of Zhang, Isola and Efros 2016 (arXiv 1603.08511) as a `Cic`.
 
-`models/cic.py` is the same network, so that training can go on from it. Two releases exist. That
-for PyTorch takes the plain mean of its distribution; that for Caffe divides the logits by a
-temperature of 0.38 before. Neither has more to choose: both take no vividness.
+`models/cic.py` is the same network, so that training can go on from it. There are two releases: the
+one for PyTorch takes the mean of the predicted distribution, the one for Caffe its annealed mean at
+a temperature of 0.38. Both decodings are fixed, so neither model takes a vividness.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from tintype.errors import UnimportableError
 from tintype.models.cic import Cic, CicConfig, Decoding
 from tintype.models.published.state import State, load_state, sizes
 
-_CAFFE_SCALE = 2.606  # of the logits before the softmax
-_BINS_OFF = 1e-3  # of the weights that hold the bins over 110
+_CAFFE_SCALE = 2.606  # factor on the logits before the softmax
+_BINS_TOLERANCE = 1e-3  # of the weights that hold the bins, in units of 110
 _BLOCK_8 = {"enlarge": "0", "fine.0": "2", "fine.1": "4", "classify": "6"}
 _CONVS = (2, 2, 3, 3, 3, 3, 3)  # of blocks 1 to 7
 
 
 class Eccv16(Cic):
-    """The network with the decoding that it was published with.
+    """The network with the decoding it was published with.
 
     Args:
-        config: of the network.
-        temperature: of the annealed mean.
-        resample: how its authors bring a photograph to the network's size.
+        config: sizes of the network.
+        temperature: temperature of the annealed mean; 1 is the mean.
+        resample: how its authors resize a photograph to the network's size.
     """
 
     def __init__(self, config: CicConfig, temperature: float, resample: str) -> None:
@@ -47,15 +47,18 @@ class Eccv16(Cic):
 
 
 def from_pytorch(state: State) -> Eccv16:
-    """Return the network of the file published for PyTorch.
+    """Return the network of the state dict published for PyTorch.
 
     Raises:
-        UnimportableError: it is another network's, or its bins are others.
+        UnimportableError: it is of another network, or has other bins.
     """
     state = dict(state)
     out = state.pop("model_out.weight", torch.zeros(0))
     bins = torch.from_numpy(ab_bins().copy()).T / 110
-    if out.numel() != bins.numel() or not (out.flatten() - bins.flatten()).abs().max() <= _BINS_OFF:
+    if (
+        out.numel() != bins.numel()
+        or not (out.flatten() - bins.flatten()).abs().max() <= _BINS_TOLERANCE
+    ):
         raise UnimportableError("its model_out.weight does not hold the 313 bins of the paper")
     return _loaded(state, 1.0, 256, "bicubic")
 
@@ -64,7 +67,7 @@ def from_caffe(layers: Mapping[str, Sequence[Tensor]]) -> Eccv16:
     """Return the network of the file published for Caffe.
 
     Args:
-        layers: blobs by the name of the layer; others than the network's are not looked at.
+        layers: blobs by the name of the layer; layers that the network does not have are ignored.
 
     Raises:
         UnimportableError: a layer is missing or has another shape.
@@ -89,7 +92,7 @@ def from_caffe(layers: Mapping[str, Sequence[Tensor]]) -> Eccv16:
         scale = 1 / factor[0] if factor.numel() == 1 and factor[0] != 0 else 0.0
         state |= {f"{own}.running_mean": mean * scale, f"{own}.running_var": variance * scale}
         state |= {f"{own}.weight": torch.ones_like(mean), f"{own}.bias": torch.zeros_like(mean)}
-    # Caffe's input is L - 50, ours a hundredth of that.
+    # Caffe's input is L - 50, ours (L - 50) / 100.
     state["model1.0.weight"] = 100 * state["model1.0.weight"]
     return _loaded(state, 1 / _CAFFE_SCALE, 224, "bilinear")
 
@@ -103,7 +106,7 @@ def published_keys() -> list[str]:
 
 
 def _published(own: str) -> str:
-    """The key in the published file of one of `Cic`."""
+    """Return the published key of a key of `Cic`."""
     for name, key in _BLOCK_8.items():
         if own.startswith(f"{name}."):
             return f"model8.{key}.{own.removeprefix(f'{name}.')}"

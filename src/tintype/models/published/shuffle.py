@@ -1,4 +1,4 @@
-"""Enlarging by a pixel shuffle, as DDColor and DeOldify do, both after fastai."""
+"""Enlargement by pixel shuffle, as in DDColor and DeOldify, both after fastai."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 def blur(x: Tensor) -> Tensor:
-    """Average each pixel with those above and to the left, which smooths what a shuffle leaves."""
+    """Average each pixel with its neighbours above and left, which smooths a shuffle's pattern."""
     return F.avg_pool2d(F.pad(x, (1, 0, 1, 0), mode="replicate"), 2, stride=1)
 
 
 class Shuffle(nn.Module):
-    """Twice the size by a pixel shuffle."""
+    """Enlarge a map (N, C, H, W) to (N, outputs, 2 H, 2 W) by a pixel shuffle."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

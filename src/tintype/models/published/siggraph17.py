@@ -1,8 +1,8 @@
 """Real-Time User-Guided Image Colorization with Learned Deep Priors (Zhang et al. 2017).
 
-arXiv 1705.02999: a U-Net that takes known colors as further channels, 0 where there are none. Its
-published weights are under the names used here. The branch that predicts a distribution beside the
-colors is left out, as the published code leaves it when it colors.
+arXiv 1705.02999: a U-Net that takes known colours (hints) as further channels, 0 where unknown.
+Parameters have their published names. The branch that predicts a distribution of colours is left
+out, since the published code does not use it to colorize.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tintype.models.base import ColorModel, Graph
 from tintype.models.published.state import State, load_state, sizes
 from tintype.models.torch_color import gray_to_lightness
 
-CELL = 4  #: pixels of the network that one cell of the hints covers
-_AB = 110  # of ab in what the network takes and gives
+CELL = 4  #: pixels a side that one cell of the hints covers
+_AB = 110  # ab in CIE units that is 1 in the network's input and output
 _UNUSED = ("model_class.0.weight", "model_class.0.bias")
 
 
@@ -28,14 +28,14 @@ class Siggraph17Config:
     """Sizes of the network.
 
     Attributes:
-        maps: of the first block, 64 as published; the others in proportion.
+        maps: channels of the first block, 64 as published; the others are in proportion.
     """
 
     maps: int = 64
 
 
 def _block(inputs: int, outputs: int, count: int, dilation: int = 1) -> nn.Sequential:
-    """So many convolutions, ReLU behind each, and a batch norm."""
+    """Return `count` 3x3 convolutions, each with ReLU, and a batch norm."""
     parts: list[nn.Module] = []
     for k in range(count):
         width = inputs if k == 0 else outputs
@@ -81,7 +81,7 @@ class Siggraph17(ColorModel):
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 8.
-            hints: a / 110, b / 110 and a mask, (N, 3, H / 4, W / 4), zero where nothing is known.
+            hints: a / 110, b / 110 and a mask, (N, 3, H / 4, W / 4), 0 where no colour is known.
         """
         lightness = (gray_to_lightness(gray) - 50) / 100
         known = F.interpolate(hints, scale_factor=CELL, mode="nearest")
@@ -96,7 +96,7 @@ class Siggraph17(ColorModel):
         return _AB * self.model_out(x)
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network."""
+        """Return the network's only graph."""
 
         def example(size: int) -> dict[str, Tensor]:
             gray = F.interpolate(torch.rand(1, 1, 2 + size, 4), size=((1 + size) * 32, 64))
@@ -123,10 +123,10 @@ class Siggraph17(ColorModel):
 
 
 def from_state(state: State) -> Siggraph17:
-    """Return the network of a published file.
+    """Return the network of a published state dict.
 
     Raises:
-        UnimportableError: it is another network's.
+        UnimportableError: it is of another network.
     """
     maps = sizes(state, "model1.0.weight", 4)[0]
     with torch.device("meta"):
@@ -136,6 +136,6 @@ def from_state(state: State) -> Siggraph17:
 
 
 def published_keys() -> list[str]:
-    """Return the keys of a published file."""
+    """Return the keys of a published state dict."""
     with torch.device("meta"):
         return [*Siggraph17(Siggraph17Config(1)).state_dict(), *_UNUSED]

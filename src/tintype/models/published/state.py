@@ -1,4 +1,4 @@
-"""State dicts as they are published: what is folded in them, and loading them without a rest."""
+"""Published state dicts: fold their norms, compare their keys, load them completely."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tintype.errors import UnimportableError
 State: TypeAlias = dict[str, Tensor]
 
 _COUNTER = "num_batches_tracked"
-_FOLDED = {"u": "orig", "v": "orig", "g": "v"}  # beside which a part is folded
-_NAMED = 3  # keys that an error names
+_FOLDED = {"u": "orig", "v": "orig", "g": "v"}  # part of a norm -> the part it is folded with
+_NAMED = 3  # number of keys that an error names
 
 
 def fold_norms(state: State) -> State:
     """Return a state dict whose spectral and weight norms are multiplied into the weights.
 
-    Spectral norm (Miyato et al. 2018) as torch keeps it: w / (u . W v), W flattened to
-    (outputs, -1), u and v as they were stored. Weight norm: g v / |v|, of each output.
+    Spectral norm (Miyato et al. 2018) as torch stores it: w / (u . W v), with W flattened to
+    (outputs, -1) and the stored u and v. Weight norm: g v / |v|, for each output.
 
     Raises:
-        UnimportableError: a norm is 0, not finite, or its vectors do not fit.
+        UnimportableError: a norm is 0 or not finite, or its vectors do not fit.
     """
     folded = {}
     for key, value in state.items():
@@ -35,7 +35,9 @@ def fold_norms(state: State) -> State:
         elif part == "v" and f"{own}_g" in state:
             length = value.flatten(1).norm(dim=1).reshape(-1, *[1] * (value.ndim - 1))
             if not (length > 0).all():
-                raise UnimportableError(f"its weight norm {own} has a length of 0: get it again")
+                raise UnimportableError(
+                    f"its weight norm {own} has a length of 0: download it again"
+                )
             folded[own] = value / length * state[f"{own}_g"].reshape(length.shape)
         elif f"{own}_{_FOLDED.get(part)}" not in state:
             folded[key] = value
@@ -43,18 +45,21 @@ def fold_norms(state: State) -> State:
 
 
 def _sigma(state: State, own: str, weight: Tensor) -> Tensor:
+    """Return the spectral norm of a weight."""
     u, v = state.get(f"{own}_u"), state.get(f"{own}_v")
     matrix = weight.flatten(1)
     if u is None or v is None or (u.numel(), v.numel()) != matrix.shape:
-        raise UnimportableError(f"the spectral norm of {own} lacks its vectors: get it again")
+        raise UnimportableError(f"the spectral norm of {own} lacks its vectors: download it again")
     sigma = torch.dot(u.flatten(), matrix @ v.flatten())
     if not (sigma.isfinite() and sigma != 0):
-        raise UnimportableError(f"the spectral norm of {own} is {float(sigma):g}: get it again")
+        raise UnimportableError(
+            f"the spectral norm of {own} is {float(sigma):g}: download it again"
+        )
     return sigma
 
 
 def differences(given: Iterable[str], expected: Iterable[str]) -> list[str]:
-    """Return what keys two state dicts do not share, as words; counters of batches do not count."""
+    """Return the differences of two sets of keys in words, counters of batches ignored."""
     mine, theirs = (
         {key for key in keys if not key.endswith(_COUNTER)} for keys in (given, expected)
     )
@@ -66,15 +71,15 @@ def differences(given: Iterable[str], expected: Iterable[str]) -> list[str]:
 def load_state(
     model: nn.Module, state: State, published: Callable[[str], str] = lambda own: own
 ) -> None:
-    """Give a network a state dict: every value it has, and nothing else.
+    """Load a state dict that must hold every value of a network, and nothing else; freeze it.
 
     Args:
-        model: it may have been built on the device "meta".
-        state: under its published keys; counters of batches may be absent.
-        published: the published key of one of the network's own.
+        model: the network; it may have been built on the device "meta".
+        state: values by their published keys; counters of batches may be missing.
+        published: returns the published key of one of the network's own.
 
     Raises:
-        UnimportableError: keys are missing or left over, or a shape differs.
+        UnimportableError: a key is missing or left over, or a shape differs.
     """
     own = model.state_dict()
     if wrong := differences(state, map(published, own)):
@@ -94,8 +99,13 @@ def load_state(
     model.eval().requires_grad_(False)
 
 
+def count_parts(state: State, prefix: str) -> int:
+    """Return how many numbered parts a state dict has after a prefix."""
+    return len({key.removeprefix(prefix).split(".")[0] for key in state if key.startswith(prefix)})
+
+
 def sizes(state: State, key: str, rank: int) -> tuple[int, ...]:
-    """Return the shape of a value, from which the widths of a network are read.
+    """Return the shape of a value, which tells sizes of the network.
 
     Raises:
         UnimportableError: it is missing, or of another rank.

@@ -1,5 +1,5 @@
-// One session of a study. The server says which pair comes next, and only after it has kept the
-// answer to the last; this shows the pair for as long as it should be seen, and measures.
+// One session of a study. The server gives out the next pair only when the answer to the last is
+// saved; this script shows the pair for the set time, and measures exposure and reaction time.
 "use strict";
 
 (() => {
@@ -18,7 +18,7 @@
   };
 
   let state = JSON.parse(root.dataset.state);
-  let trial = null; // what is measured of the pair in view; null while no answer is taken
+  let trial = null; // the measurements of the pair in view; null while no answer is accepted
 
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -26,7 +26,7 @@
   const inColumn = () =>
     buttons.right.getBoundingClientRect().top > buttons.left.getBoundingClientRect().bottom - 1;
 
-  function called(side) {
+  function nameOf(side) {
     const names = inColumn() ? { left: "upper", right: "lower" } : { left: "left", right: "right" };
     return names[side];
   }
@@ -42,8 +42,8 @@
   function makeReady(resumed) {
     const last = state.exposure_ms ? ` Each pair is shown for ${state.exposure_ms / 1000} s.` : "";
     const texts = state.practice
-      ? ["Practice", `${state.of} pairs to get used to it. After each you are told what was right.`]
-      : ["Now it counts", `${state.of} pairs follow. You are not told what was right.`];
+      ? ["Practice", `${state.of} pairs to get used to it. After each you are told which picture had the true colours.`]
+      : ["Now it counts", `${state.of} pairs follow. You are not told whether you were right.`];
     if (resumed) {
       texts[0] = "Welcome back";
       texts[1] = `You go on with ${state.practice ? "practice pair" : "pair"} ${state.number} of ${state.of}.`;
@@ -56,8 +56,8 @@
     element("start").focus();
   }
 
-  // The pair of a page that stayed open is gone once the session went on elsewhere.
-  async function gone() {
+  // Whether the session went on in another tab: the server then refuses this page's pictures.
+  async function outdated() {
     try {
       return [403, 404].includes((await fetch(state.left)).status);
     } catch {
@@ -72,7 +72,7 @@
         await Promise.all([pictures.left.decode(), pictures.right.decode()]);
         return;
       } catch {
-        if (await gone()) {
+        if (await outdated()) {
           location.reload();
           return new Promise(() => {});
         }
@@ -102,7 +102,7 @@
     await frame();
     pair.classList.remove("ready");
     pair.classList.add("shown");
-    // The frame just made is on the screen when the next one begins.
+    // The frame with the pictures is on the screen when the next frame begins.
     const shown = await frame();
     const own = { shown, hidden: null, interrupted: false };
     trial = own;
@@ -150,7 +150,7 @@
     }
   }
 
-  // An answer that arrived twice counts once, so it can be sent until somebody says it is kept.
+  // An answer that arrives twice counts once, so it is sent until the server says it is saved.
   async function send(answer) {
     for (let wait = 500; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       try {
@@ -165,7 +165,7 @@
           return new Promise(() => {});
         }
       } catch {
-        // no connection: below
+        // no connection: try again
       }
       say("Your answer is not saved yet: the study cannot be reached. Trying again…");
       await pause(wait);
@@ -176,7 +176,7 @@
     pair.classList.add("shown");
     buttons[feedback.true_side].classList.add("true");
     const verdict = feedback.correct ? "Right." : "Not right.";
-    say(`${verdict} The ${called(feedback.true_side)} picture has the true colours.`);
+    say(`${verdict} The ${nameOf(feedback.true_side)} picture has the true colours.`);
     element("next").hidden = false;
     element("next").focus();
   }
