@@ -79,8 +79,8 @@ def list_models() -> list[Card]:
 
 
 def names_of_models(test: Callable[[Card], bool]) -> str:
-    """Return which installed models pass a test, as words: ``"tint.small or cic.small"``."""
-    return " or ".join(card.name for card in list_models() if test(card)) or "no installed model"
+    """Return which installed models pass a test, as words: ``"tint.small or cic.small"``, or ""."""
+    return " or ".join(card.name for card in list_models() if test(card))
 
 
 def list_untrained() -> list[Untrained]:
@@ -171,4 +171,5 @@ def _unknown(name: str, names: list[str]) -> str:
         hint = f"there are: {', '.join(known)}."
     else:
         hint = "no model is installed; reinstall tintype."
-    return f"No model is called {name!r}; {hint}"
+    own = f"A model of your own is found by -m FILE.onnx, or with its folder in {WEIGHTS_VARIABLE}."
+    return f"No model is called {name!r}; {hint} {own}"
