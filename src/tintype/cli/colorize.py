@@ -153,14 +153,16 @@ def colorize(
         if to.skip_existing:
             tasks = report.without_existing(tasks)
         _say(inputs, report, unmatched, progress)
-        if tasks:
-            progress.show(0, len(tasks), "loading the model")
+        groups = hints.groups(tasks, saved, progress.say) if tasks else ()
+        for own, group in groups:
+            progress.show(0, len(group), "loading the model")
             reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
-            colorizer = _load(model_or_default, threads, reader, tasks[0])
-            held = _held(colorizer, asked(options.asked(), saved), to.samples, report)
-            _check_model(colorizer, tasks, saved, progress)
+            name = model or (own.model if own else model_or_default)
+            colorizer = _load(name, threads, reader, group[0])
+            held = _held(colorizer, asked(options.asked(), own), to.samples, report)
+            _check_model(colorizer, group, own, progress)
             work = Work(colorizer, held, reader, to.overwrite, to.skip_existing)
-            work.do_all(tasks, report, progress)
+            work.do_all(group, report, progress)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")
     return 1 if report.failed else 0

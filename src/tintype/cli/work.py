@@ -247,12 +247,15 @@ class Work:
 
     def _save_settings(self, path: Path, task: Task, options: Options) -> str:
         """Write the settings that made a result; return the name of their file."""
+        from tintype.card import sha256
         from tintype.photo.target import check_target
         from tintype.photo.write import atomic
         from tintype.runtime.settings import Settings
 
         settings = Settings.of(self.colorizer.card, options, task.hints)
         try:
+            if task.source is not None and not self.reader.in_place:
+                settings = replace(settings, scan=sha256(task.source), libraries=_libraries())
             check_target(path, overwrite=self.overwrite or self.skip_existing)
             with atomic(Path(os.path.realpath(path))) as file:
                 file.write(settings.to_json().encode())
@@ -302,6 +305,13 @@ def side_by_side(original: Photo, colored: Photo) -> Photo:
     size = [min(side, _LONGEST_COMPARED) for side in size]
     halves = [np.asarray(thumbnail(photo.rgb(), size)) for photo in (original, colored)]
     return own_picture(np.concatenate(halves, axis=1))
+
+
+def _libraries() -> dict[str, str]:
+    """Return the versions of the libraries that compute a result."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("onnxruntime", "numpy", "pillow")}
 
 
 def _done(tasks: Sequence[Task]) -> set[Task]:
