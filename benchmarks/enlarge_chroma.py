@@ -22,7 +22,6 @@ from tintype.color.guided import (
     enlarge,
     fit_coefficients,
     guided_filter,
-    upsample_chroma,
     working_size,
 )
 from tintype.color.spaces import rgb_to_lab, rgb_to_luma
@@ -57,10 +56,15 @@ def guided_alone(chroma: Array, gray: Array) -> Array:
     return guided_filter(gray, bicubic(chroma, gray), gray.shape[0] // chroma.shape[0], 0.004)
 
 
+def guided_enlargement(chroma: Array, gray: Array) -> Array:
+    guide = area_mean(gray, working_size(chroma.shape, gray.shape))
+    return enlarge(fit_coefficients(chroma, guide), gray, slice(0, len(gray)), gray.shape)
+
+
 METHODS: dict[str, Callable[[Array, Array], Array]] = {
     "bicubic": bicubic,
     "guided filter alone": guided_alone,
-    "upsample_chroma": upsample_chroma,
+    "guided enlargement": guided_enlargement,
 }
 
 

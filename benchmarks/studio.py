@@ -186,7 +186,8 @@ def memory(server: int, place: str, photo: Path, count: int) -> None:
 
 def children(process: int) -> list[int]:
     """Return the processes that one started (Linux)."""
-    return [int(n) for n in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    threads = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
 
 
 def resident(process: int) -> int:

@@ -1,8 +1,8 @@
-"""Model cards: what a model takes and gives, where it comes from, how good it is.
+"""Model cards: the inputs, outputs, origin and scores of a model.
 
 A model is ``NAME.onnx`` with its card ``NAME.json`` beside it, and further graphs
 ``NAME.PART.onnx`` where it has them; NAME is ``system.tag``. This module needs the standard library
-alone.
+only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from tintype.errors import CorruptModelError
 
-FORMAT = 2  #: of the cards that this version writes and reads
+FORMAT = 2  #: version of the card format that this code writes and reads
 
 _SPACES = ("lab", "yuv", "ycbcr")
 _KINDS = ("chroma", "sampler")
@@ -27,20 +27,20 @@ _RESAMPLES = ("lanczos", "triangle", "bicubic", "bilinear")
 _ENLARGE = ("guided", "bilinear")
 _LARGEST_CARD = 1 << 20  # bytes
 _LARGEST_SIDE = 1 << 14  # pixels
-_LARGEST_STATE = 1 << 24  # numbers, beside those of its samples and its width
-_DEEPEST = 16  # tables in tables
+_LARGEST_STATE = 1 << 24  # numbers in a state, per sample and per column
+_DEEPEST = 16  # levels of nested tables
 _NAME = re.compile(r"[A-Za-z0-9_-]+\.(?!(json|onnx)$)[A-Za-z0-9_-]+")
 _FILE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.onnx")
 
 
 @dataclass(frozen=True)
 class Size:
-    """The size at which a network sees a photograph.
+    """The size to which a photograph is reduced for the network.
 
     Attributes:
-        short_side: the shorter side in pixels.
-        longest: no side is longer than this.
-        multiple: both sides are multiples of this.
+        short_side: length of the shorter side in pixels.
+        longest: largest length of the longer side in pixels.
+        multiple: both sides are multiples of this number of pixels.
         shape: ``"aspect"`` keeps the photograph's shape, ``"square"`` stretches it to a square.
         resample: how the photograph is reduced: ``"lanczos"``, ``"triangle"``, ``"bicubic"``
             (all antialiased), or ``"bilinear"`` (not antialiased).
@@ -55,11 +55,11 @@ class Size:
 
 @dataclass(frozen=True)
 class GuidedFilter:
-    """A guided filter (He et al. 2010) that belongs to a model, the luminance its guide.
+    """A guided filter (He et al. 2010) that is part of a model; the guide is the luminance.
 
     Attributes:
-        radius: of the windows, in pixels.
-        eps: variance of the luminance in [0, 1] below which a window is averaged.
+        radius: radius of the square windows, in pixels.
+        eps: variance of the luminance, in [0, 1], below which a window is smoothed.
     """
 
     radius: int
@@ -68,30 +68,31 @@ class GuidedFilter:
 
 @dataclass(frozen=True)
 class Card:
-    """What a user or the runtime needs to know of a model.
+    """Everything that a user or the runtime needs to know about a model.
 
     Attributes:
         name: ``system.tag``.
         description: one sentence.
         paper: authors, year and identifier; empty for a model of our own.
-        licence: of the weights.
-        space: of the chroma: ``"lab"`` (a, b), ``"yuv"`` (analogue U, V) or ``"ycbcr"`` (full-range
-            Cb, Cr); always centred: neutral is 0.
-        kind: ``"chroma"`` (one answer) or ``"sampler"`` (many).
-        size: at which the network sees a photograph.
+        licence: licence of the weights.
+        space: color space of the chroma: ``"lab"`` (a, b), ``"yuv"`` (analogue U, V) or ``"ycbcr"``
+            (full-range Cb, Cr). Chroma is centered: neutral is 0.
+        kind: ``"chroma"`` (one coloring) or ``"sampler"`` (many).
+        size: size to which a photograph is reduced for the network.
         enlarge: how the chroma is brought to the photograph's size: ``"guided"`` or ``"bilinear"``.
-        files: file name -> SHA-256. ``NAME.onnx``; of a distribution ``NAME.decode.onnx`` too; of a
-            sampler ``above``, ``row``, ``cache`` and, where it has a second stage, ``refine``.
-        filter: a guided filter that is part of the model.
-        states: of a sampler: what it carries from row to row, name -> shape; a size is a number,
+        files: file name -> SHA-256: ``NAME.onnx``; ``NAME.decode.onnx`` where a distribution is
+            predicted; the graphs ``above``, ``row``, ``cache`` of a sampler, and ``refine`` where
+            it has a second stage.
+        filter: the guided filter of the model, if it has one.
+        states: tensors that a sampler carries from row to row, name -> shape; a size is a number,
             ``"samples"`` or ``"width"``. All are zero before the first row.
-        normalise: whether the network sees a copy whose tones are stretched.
+        normalise: whether the network is given a copy with stretched tones.
         options: the options it takes, with their defaults, e.g. ``{"vividness": 0.8}``; a model
             that takes hints has ``"hints": []`` here.
-        training: data, start, steps, compute, commands.
-        scores: measured, with their protocol.
-        format: of the card.
-        path: where it was read from; not part of the JSON.
+        training: data, initial weights, steps, compute and commands of the training run.
+        scores: measured metrics, with their protocol.
+        format: version of the card format.
+        path: file that the card was read from; not part of the JSON.
     """
 
     name: str
@@ -114,29 +115,29 @@ class Card:
 
     @property
     def system(self) -> str:
-        """The first half of the name."""
+        """Return the part of the name before the dot."""
         return self.name.partition(".")[0]
 
     @property
     def tag(self) -> str:
-        """The second half of the name."""
+        """Return the part of the name after the dot."""
         return self.name.partition(".")[2]
 
     @property
     def takes_hints(self) -> bool:
-        """Whether its main graph takes known colors."""
+        """Tell whether the main graph takes hints."""
         return "hints" in self.options
 
     def file(self, part: str = "") -> Path:
-        """Return the path of one of its graphs; the main one has no part."""
+        """Return the path of a graph, e.g. ``"decode"``; the main graph has the part ``""``."""
         return self.path.with_suffix(f".{part}.onnx" if part else ".onnx")
 
     def has(self, part: str) -> bool:
-        """Tell whether the model has such a graph, e.g. ``"decode"``."""
+        """Tell whether the model has a graph, e.g. ``"decode"``."""
         return self.file(part).name in self.files
 
     def write(self, path: Path) -> None:
-        """Write the card as JSON, whole or not at all."""
+        """Write the card as JSON, atomically."""
         record = asdict(self)
         del record["path"]
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -148,16 +149,16 @@ def read_card(path: Path) -> Card:
     """Read a card from its JSON file.
 
     Raises:
-        CorruptModelError: the file is no card, one of another version, or its values are out of
-            range.
+        CorruptModelError: the file is not a card, has another format version, or holds values that
+            are out of range.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
-            raise ValueError("it is no file")
+        if path.exists() and not path.is_file():  # reading a pipe would block
+            raise ValueError("it is not a regular file")
         with open(path, "rb") as file:
             text = file.read(_LARGEST_CARD + 1)
         if len(text) > _LARGEST_CARD:
-            raise ValueError("it is larger than a card can be")
+            raise ValueError(f"it is larger than {_LARGEST_CARD >> 20} MiB")
         record = json.loads(text, parse_constant=_refuse_constant)
         if record.get("format") != FORMAT:
             raise ValueError(
@@ -165,7 +166,7 @@ def read_card(path: Path) -> Card:
             )
         known = {f.name for f in fields(Card)} - {"path"}
         if surplus := set(record) - known:
-            raise ValueError(f"unknown: {', '.join(sorted(map(str, surplus)))[:200]}")
+            raise ValueError(f"unknown fields: {', '.join(sorted(map(str, surplus)))[:200]}")
         record["size"] = Size(**record["size"])
         if record.get("filter") is not None:
             record["filter"] = GuidedFilter(**record["filter"])
@@ -183,74 +184,74 @@ def read_card(path: Path) -> Card:
 
 
 def is_model_name(name: object) -> bool:
-    """Tell whether something is a name that a model can have, ``system.tag``."""
+    """Tell whether a value is a valid model name, ``system.tag``."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is no number a card may hold")
+    raise ValueError(f"{word} is not a valid number")
 
 
 def _check(card: Card) -> None:
-    """Refuse values with which the runtime would fail later, and less clearly."""
+    """Refuse values with which the runtime would fail later, with a less clear error."""
     words = (card.name, card.description, card.paper, card.licence)
     if not all(isinstance(word, str) and word.isprintable() for word in words):
-        raise ValueError("name, description, paper and licence are printable words")
+        raise ValueError("name, description, paper and licence must be printable text")
     if not is_model_name(card.name):
-        raise ValueError("the name is SYSTEM.TAG, of letters, digits, - and _")
+        raise ValueError("the name must be SYSTEM.TAG, of letters, digits, - and _")
     for name, choices in (("space", _SPACES), ("kind", _KINDS), ("enlarge", _ENLARGE)):
         if getattr(card, name) not in choices:
-            raise ValueError(f"{name} is one of {', '.join(choices)}")
+            raise ValueError(f"{name} must be one of {', '.join(choices)}")
     _check_size(card.size)
     if card.filter is not None:
         if card.space != "yuv":
-            raise ValueError("a guided filter is for chroma in yuv")
+            raise ValueError("a guided filter needs chroma in yuv")
         if not (type(card.filter.radius) is int and 0 < card.filter.radius <= 1000):
-            raise ValueError("the filter's radius is a number of pixels from 1 to 1000")
+            raise ValueError("the filter's radius must be a whole number of pixels from 1 to 1000")
         if not _between(card.filter.eps, 1e-12, 1e3):
-            raise ValueError("the filter's eps is a number above 0")
+            raise ValueError("the filter's eps must be a number above 0")
     if not all(isinstance(table, dict) for table in (card.options, card.training, card.scores)):
-        raise TypeError("options, training and scores are tables")
+        raise TypeError("options, training and scores must be tables")
     _check_plain([card.options, card.training, card.scores], _DEEPEST)
     if type(card.normalise) is not bool:
-        raise TypeError("normalise is true or false")
+        raise TypeError("normalise must be true or false")
     ranges = {"vividness": (0, 1), "temperature": (1e-3, 10)}
     for option, (low, high) in ranges.items():
         if option in card.options and not _between(card.options[option], low, high):
-            raise ValueError(f"{option} is a number from {low} to {high}")
+            raise ValueError(f"{option} must be a number from {low} to {high}")
     for file, checksum in card.files.items():
         if not (_FILE.fullmatch(file) and file.startswith(f"{card.name}.")):
-            raise ValueError(f"files are called {card.name}.onnx or {card.name}.PART.onnx")
+            raise ValueError(f"files must be called {card.name}.onnx or {card.name}.PART.onnx")
         if not (isinstance(checksum, str) and re.fullmatch("[0-9a-f]{64}", checksum)):
-            raise ValueError("each file has a SHA-256 of 64 hexadecimal digits")
+            raise ValueError("each file needs a SHA-256 of 64 hexadecimal digits")
     for shape in card.states.values():
         if len(shape) > 8 or not all(
             size in ("samples", "width") or (type(size) is int and 0 <= size <= 1 << 16)
             for size in shape
         ):
-            raise ValueError("the sizes of states are numbers, 'samples' or 'width'")
+            raise ValueError("sizes of states must be numbers, 'samples' or 'width'")
         if math.prod(size for size in shape if isinstance(size, int)) > _LARGEST_STATE:
-            raise ValueError(f"a state has at most {_LARGEST_STATE} numbers")
+            raise ValueError(f"a state may have at most {_LARGEST_STATE} numbers")
     if (card.kind == "sampler") != bool(card.states):
-        raise ValueError("a sampler has states, and no other kind has")
+        raise ValueError("a sampler must have states, and other kinds must not")
 
 
 def _check_size(size: Size) -> None:
     sides = (size.short_side, size.multiple, size.longest)
     if not all(type(side) is int and 0 < side <= _LARGEST_SIDE for side in sides):
-        raise ValueError(f"sizes are whole numbers from 1 to {_LARGEST_SIDE}")
+        raise ValueError(f"sizes must be whole numbers from 1 to {_LARGEST_SIDE}")
     if size.multiple > size.short_side or size.short_side > size.longest:
-        raise ValueError("the multiple is at most the short side, and that at most the longest")
+        raise ValueError("multiple <= short_side <= longest must hold")
     if size.shape not in _SHAPES or size.resample not in _RESAMPLES:
         raise ValueError(
-            f"shape is one of {', '.join(_SHAPES)}, resample of {', '.join(_RESAMPLES)}"
+            f"shape must be one of {', '.join(_SHAPES)}, resample of {', '.join(_RESAMPLES)}"
         )
 
 
 def _check_plain(value: Any, depth: int) -> None:
-    """Refuse numbers that are none, and what is nested deeper than anybody reads."""
+    """Refuse numbers that are not finite, and deeply nested tables."""
     if isinstance(value, (int, float)) and not abs(value) < 1e100:  # 1e999 is read as infinity
-        raise ValueError(f"{value!r:.40} is no number a card may hold")
+        raise ValueError(f"{value!r:.40} is not a finite number")
     if isinstance(value, (dict, list)):
         if not depth:
             raise ValueError("its tables are nested too deeply")

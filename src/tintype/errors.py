@@ -1,22 +1,22 @@
-"""Every error tintype raises on purpose.
+"""Errors that tintype raises on purpose.
 
     TintypeError
     ├── PhotoError              a photograph cannot be read, used or written
     │   ├── UnreadablePhotoError    empty, truncated, not an image, zero-size, animated
-    │   ├── GrayPhotoError          gray where colours are needed
+    │   ├── GrayPhotoError          gray where colors are needed
     │   ├── PhotoTooLargeError      more pixels than the limit allows
     │   ├── UnwritablePhotoError    the output cannot be written, or would replace an input
-    │   └── HintError               a hint lies outside the photograph
+    │   └── HintError               a hint or a queried pixel lies outside the photograph
     ├── ModelError              a model cannot be found or trusted
     │   ├── UnknownModelError       no card of that name
     │   ├── CorruptModelError       a card or weights file is damaged
-    │   └── UnimportableError       a file of others' weights cannot be imported
+    │   └── UnimportableError       a published weights file cannot be imported
     ├── DataError               training or evaluation data cannot be used
-    ├── SettingError            a configuration or model has no such option, or not that value
+    ├── SettingError            a configuration or model has no such option, or its value is invalid
     ├── CheckpointError         a training run cannot be resumed or exported
     └── MissingExtraError       an optional dependency is not installed
 
-Every message says what is wrong and what to do about it: the command line prints it as it is.
+Every message says what is wrong and what to do about it. The command line prints it unchanged.
 """
 
 
@@ -33,7 +33,7 @@ class UnreadablePhotoError(PhotoError):
 
 
 class GrayPhotoError(PhotoError):
-    """The file is gray, and colours are needed."""
+    """The file is gray, and colors are needed."""
 
 
 class PhotoTooLargeError(PhotoError):
@@ -45,7 +45,7 @@ class UnwritablePhotoError(PhotoError):
 
 
 class HintError(PhotoError):
-    """A hint, or a place that colors are asked for, lies outside the photograph."""
+    """A hint, or a pixel for which colors are requested, lies outside the photograph."""
 
 
 class ModelError(TintypeError):
@@ -61,7 +61,7 @@ class CorruptModelError(ModelError):
 
 
 class UnimportableError(ModelError):
-    """A file of others' weights is none, is damaged, or is of a network that is not known."""
+    """A published weights file is damaged, or belongs to a network that is not supported."""
 
 
 class DataError(TintypeError):
@@ -69,7 +69,7 @@ class DataError(TintypeError):
 
 
 class SettingError(TintypeError, ValueError):
-    """A configuration or a model has no option of that name, or does not take that value."""
+    """A configuration or a model has no such option, or the value is not allowed."""
 
 
 class CheckpointError(TintypeError):
@@ -80,8 +80,8 @@ class MissingExtraError(TintypeError):
     """An optional dependency is not installed.
 
     Args:
-        extra: the extra of the package that brings it, e.g. ``"train"``.
-        purpose: what needs it, as the subject of the sentence, e.g. ``"training"``.
+        extra: the extra of the tintype package that installs it, e.g. ``"train"``.
+        purpose: what needs it; the subject of the message, e.g. ``"Exporting a model"``.
     """
 
     def __init__(self, extra: str, purpose: str) -> None:

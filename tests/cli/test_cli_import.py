@@ -19,14 +19,14 @@ def asked(monkeypatch: Any) -> list[tuple[Any, ...]]:
 
     given = []
 
-    def import_model(source: Path, out: Path, wishes: Any, say: Any) -> Any:
+    def import_model(source: Path, out: Path, options: Any, say: Any) -> Any:
         if source.name == "page.pth":
             raise UnimportableError(f"{source} is a web page.")
         say("reading it")
-        given.append((source, out, wishes))
+        given.append((source, out, options))
         return SimpleNamespace(name="cic.x", path=out / "cic.x.json", files={"cic.x.onnx": "0"})
 
-    stand_in = SimpleNamespace(import_model=import_model, Wishes=importer.Wishes)
+    stand_in = SimpleNamespace(import_model=import_model, ImportOptions=importer.ImportOptions)
     monkeypatch.setitem(sys.modules, "tintype.imports.importer", stand_in)
     return given
 

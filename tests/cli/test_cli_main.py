@@ -165,7 +165,11 @@ def test_a_help_page_that_nobody_reads_is_no_error() -> None:
         ("$TINTYPE models >&-", 1, "standard output is closed"),
         ("$TINTYPE models --json >/dev/full", 1, "standard output cannot be written: No space"),
         ("$TINTYPE colorize --help >/dev/full", 1, "No space left on device"),
-        ("mkdir gone; cd gone; rmdir ../gone; $TINTYPE colorize a.jpg", 1, "the folder you are in"),
+        (
+            "mkdir gone; cd gone; rmdir ../gone; $TINTYPE colorize a.jpg",
+            1,
+            "the current folder no longer exists",
+        ),
     ],
 )
 def test_a_closed_or_full_stream_and_a_deleted_folder_are_no_bugs(

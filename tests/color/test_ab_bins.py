@@ -1,16 +1,11 @@
-"""The 313 ab bins, soft encoding, rebalancing and decoding, and the levels of Cr and Cb."""
+"""The 313 ab bins, soft encoding, the prior, and rebalancing."""
 
 import numpy as np
 import pytest
 
 from tintype.color.bins import (
-    ChromaLevels,
     ab_bins,
-    annealed_mean,
-    annealed_mean_of_logits,
     count_bins,
-    level_centers,
-    quantize_chroma,
     rebalancing_weights,
     smooth_prior,
     soft_encode,
@@ -58,7 +53,7 @@ def test_soft_encoding_of_a_bin_centre_peaks_there():
 
 
 def test_soft_encoding_keeps_leading_axes_and_neutral_mean():
-    indices, weights = soft_encode(np.zeros((2, 3, 2)), neighbours=5)
+    indices, weights = soft_encode(np.zeros((2, 3, 2)), neighbors=5)
     assert indices.shape == weights.shape == (2, 3, 5)
     mean = (ab_bins()[indices] * weights[..., None]).sum(axis=-2)
     assert np.abs(mean).max() < 1e-4
@@ -77,10 +72,10 @@ def test_weights_add_up_to_one_even_far_out_of_gamut():
     assert weights.sum(axis=-1) == pytest.approx([1, 1])
 
 
-@pytest.mark.parametrize("neighbours", [0, 314])
-def test_an_impossible_number_of_neighbours_is_refused(neighbours):
-    with pytest.raises(ValueError, match="neighbours"):
-        soft_encode(some_ab(1), neighbours=neighbours)
+@pytest.mark.parametrize("neighbors", [0, 314])
+def test_an_impossible_number_of_neighbors_is_refused(neighbors):
+    with pytest.raises(ValueError, match="neighbors"):
+        soft_encode(some_ab(1), neighbors=neighbors)
 
 
 def test_chroma_of_another_shape_is_refused():
@@ -96,7 +91,7 @@ def test_prior_counts_add_up_over_batches():
     assert whole.sum() == pytest.approx(500)
 
 
-def test_smoothing_spreads_a_single_colour_over_its_neighbours_only():
+def test_smoothing_spreads_a_single_colour_over_its_neighbors_only():
     counts = np.zeros(313)
     neutral = int(np.flatnonzero((ab_bins() == 0).all(axis=1))[0])
     counts[neutral] = 7
@@ -121,56 +116,3 @@ def test_rebalancing_weights_have_mean_one_and_favour_rare_colours():
     expected = (0.5 * p[common] + 0.5 / 313) / (0.5 * p[rare] + 0.5 / 313)
     assert weights[rare] / weights[common] == pytest.approx(expected, rel=1e-5)
     assert rebalancing_weights(p, lam=1.0) == pytest.approx(np.ones(313))
-
-
-def test_annealed_mean_goes_from_the_mode_to_the_mean():
-    p = np.zeros(313)
-    p[[0, 200]] = 0.4, 0.6
-    bins = ab_bins()
-    assert annealed_mean(p, temperature=1e-6) == pytest.approx(bins[200])
-    assert annealed_mean(p, temperature=1) == pytest.approx(
-        0.4 * bins[0] + 0.6 * bins[200], rel=1e-5
-    )
-    sharp = np.array([0.4, 0.6]) ** (1 / 0.38)
-    expected = sharp @ bins[[0, 200]] / sharp.sum()
-    assert annealed_mean(p) == pytest.approx(expected, rel=1e-5)
-
-
-def test_annealed_mean_of_logits_is_that_of_their_softmax():
-    logits = np.random.default_rng(1).normal(0, 4, (2, 313, 3, 5)).astype(np.float32)
-    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    ab = annealed_mean_of_logits(logits, axis=1)
-    assert ab.shape == (2, 3, 5, 2)
-    assert ab.dtype == np.float32
-    assert np.allclose(ab, annealed_mean(p, axis=1), atol=1e-3)
-
-
-def test_annealed_mean_is_safe_at_extreme_logits_and_temperatures():
-    logits = np.zeros(313, dtype=np.float32)
-    logits[7] = 1e4
-    assert annealed_mean_of_logits(logits, temperature=1e-30) == pytest.approx(ab_bins()[7])
-    assert annealed_mean_of_logits(-logits * 3e34) == pytest.approx(
-        np.delete(ab_bins(), 7, axis=0).mean(axis=0), abs=1e-3
-    )
-
-
-def test_a_temperature_of_zero_is_refused():
-    with pytest.raises(ValueError, match="temperature"):
-        annealed_mean(np.full(313, 1 / 313), temperature=0)
-
-
-def test_the_32_levels_are_eight_grey_levels_each():
-    values = np.arange(256)
-    assert np.array_equal(quantize_chroma(values / 255), values // 8)
-    assert level_centers() == pytest.approx((8 * np.arange(32) + 3.5) / 255)
-
-
-def test_a_level_is_its_own_nearest_and_values_beyond_belong_to_the_outer():
-    assert quantize_chroma(level_centers()).tolist() == list(range(32))
-    assert quantize_chroma([-3.0, 2.0]).tolist() == [0, 31]
-
-
-def test_an_odd_number_of_levels_has_one_at_neutral():
-    levels = ChromaLevels(33, -0.3, 0.3)
-    assert level_centers(levels)[16] == pytest.approx(0, abs=1e-7)
-    assert quantize_chroma(np.zeros((4, 2)), levels).tolist() == [[16, 16]] * 4

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tintype.color.tones import picture, stretched
+from tintype.color.tones import find_picture, stretch_tones
 
 HEIGHT, WIDTH, BORDER = 160, 224, 11
 
@@ -36,32 +36,32 @@ def on_mount(gray: np.ndarray, kind: str) -> np.ndarray:
 @pytest.mark.parametrize(("low", "high"), [(0.3, 0.8), (0.45, 0.6), (0.1, 0.25)])
 def test_a_faded_picture_is_stretched_by_its_own_tones(mount, low, high):
     faded = on_mount(low + (high - low) * scene(), mount)
-    rows, columns = picture(faded)
+    rows, columns = find_picture(faded)
     assert 0 <= rows.start - BORDER <= 6
     assert 0 <= columns.start - BORDER <= 6
     assert 0 <= HEIGHT + BORDER - rows.stop <= 6
     assert 0 <= WIDTH + BORDER - columns.stop <= 6
-    inside = stretched(faded)[BORDER:-BORDER, BORDER:-BORDER]
+    inside = stretch_tones(faded)[BORDER:-BORDER, BORDER:-BORDER]
     assert np.abs(inside - scene()).mean() < 0.04
 
 
 def test_what_has_its_whole_range_is_left_alone():
     whole = scene()
-    assert stretched(whole) is whole
+    assert stretch_tones(whole) is whole
 
 
 def test_half_of_the_range_gets_less_of_it_back_where_no_mount_says_that_it_is_a_print():
     """Fog, night and things of one tone have no more either."""
     half = (0.2 + 0.5 * scene()).astype(np.float32)
-    mounted = stretched(on_mount(half, "white"))[BORDER:-BORDER, BORDER:-BORDER]
-    ranges = [np.ptp(np.percentile(made, [1, 99])) for made in (half, stretched(half), mounted)]
+    mounted = stretch_tones(on_mount(half, "white"))[BORDER:-BORDER, BORDER:-BORDER]
+    ranges = [np.ptp(np.percentile(made, [1, 99])) for made in (half, stretch_tones(half), mounted)]
     assert ranges[0] + 0.1 < ranges[1] < ranges[2] - 0.1
 
 
 def test_a_sky_is_no_mount():
     gray = scene()
     gray[:40] = 0.98
-    assert picture(gray) == (slice(0, HEIGHT), slice(0, WIDTH))
+    assert find_picture(gray) == (slice(0, HEIGHT), slice(0, WIDTH))
 
 
 @pytest.mark.parametrize("gray", [0.0, 0.5, 1.0])
@@ -70,14 +70,14 @@ def test_nothing_is_made_of_a_plain_surface(gray, shape):
     plain = np.full(shape, gray, np.float32)
     random = np.random.default_rng(0)
     grain = np.clip(plain + 0.002 * random.standard_normal(shape), 0, 1).astype(np.float32)
-    assert np.isfinite(stretched(plain)).all()
-    assert stretched(grain).std() < 0.03
+    assert np.isfinite(stretch_tones(plain)).all()
+    assert stretch_tones(grain).std() < 0.03
 
 
 def test_the_result_changes_continuously_with_the_range():
     before = None
     for kept in np.linspace(1, 0.02, 200):
-        now = stretched((0.4 * (1 - kept) + kept * scene()).astype(np.float32))
+        now = stretch_tones((0.4 * (1 - kept) + kept * scene()).astype(np.float32))
         if before is not None:
             assert np.abs(now - before).max() < 0.06
         before = now
@@ -89,10 +89,10 @@ def test_a_torn_corner_and_a_crease_are_left_out(paper):
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     missing = (x + y < 50) | (abs(y - 90 - x // 8) < 2)
     torn[missing] = paper
-    assert np.abs(stretched(torn) - scene())[~missing].mean() < 0.04
+    assert np.abs(stretch_tones(torn) - scene())[~missing].mean() < 0.04
 
 
 def test_a_lamp_at_night_is_no_tear():
     night = 0.25 * scene()
     night[60:76, 100:130] = 1
-    assert stretched(night) is night
+    assert stretch_tones(night) is night

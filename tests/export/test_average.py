@@ -69,7 +69,7 @@ def test_the_card_of_a_mean_tells_of_all_runs(runs, tmp_path, monkeypatch):
 
 
 def test_runs_that_have_no_mean_are_refused(runs, start, tint):
-    nothing = "began with other weights"
+    nothing = "had other initial weights"
     for other, said in (
         (start, nothing),
         (tint("chance", seed=1), nothing),
@@ -87,5 +87,5 @@ def test_a_start_that_leaves_the_rest_to_chance_is_not_alike(tint, tmp_path):
     save_file(weights, tmp_path / "classifier.safetensors")
     init = tmp_path / "classifier.safetensors"
     one, other = (tint(f"chance{seed}", seed=seed, init=init) for seed in (1, 2))
-    with pytest.raises(CheckpointError, match="began with other weights"):
+    with pytest.raises(CheckpointError, match="had other initial weights"):
         averaged_model(one, other)

@@ -9,7 +9,7 @@ from published_states import NARROW_DEOLDIFY, deoldify_state, photograph
 from tintype import Colorizer
 from tintype.color.spaces import rgb_to_yuv
 from tintype.errors import UnimportableError
-from tintype.imports.importer import Wishes, import_model
+from tintype.imports.importer import ImportOptions, import_model
 from tintype.imports.kinds import KINDS, kind_of
 from tintype.models.published import deoldify
 from tintype.models.published.state import fold_norms
@@ -96,7 +96,7 @@ def test_a_photograph_is_colored(tmp_path):
     state = {"model": deoldify_state(), "opt": {"hyper": [slice(0, 3)]}}
     path = tmp_path / "Some_gen.pth"
     torch.save(state, path, _use_new_zipfile_serialization=False)
-    card = import_model(path, tmp_path, Wishes(size=80))  # 5/2 of 32
+    card = import_model(path, tmp_path, ImportOptions(size=80))  # 5/2 of 32
     assert (card.name, card.space, card.size.multiple) == ("deoldify.artistic", "yuv", 16)
     assert (card.size.resample, card.size.shape) == ("triangle", "square")
     chroma = Colorizer(card.path).chroma(photograph())

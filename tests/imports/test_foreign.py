@@ -10,7 +10,7 @@ from tintype import Colorizer
 from tintype.color.spaces import gray_to_lightness, rgb_to_yuv
 from tintype.errors import UnimportableError
 from tintype.imports.foreign import wrap
-from tintype.imports.importer import Wishes, import_model
+from tintype.imports.importer import ImportOptions, import_model
 
 HEAD = '<ir_version: 7, opset_import: ["": 12]>\n'
 NET = """net (float[1,%d,%s,%s] input) => (float[1,%d,%s,%s] gray)
@@ -50,8 +50,8 @@ def saved(model, path):
 def test_each_convention_becomes_a_model(tmp_path, kind, side):
     inputs, outputs = {"siggraph17": (1, 2), "ddcolor": (3, 2), "deoldify": (3, 3)}[kind]
     path = saved(net(inputs, outputs, side), tmp_path / "x.onnx")
-    wishes = Wishes(kind=kind, licence="MIT.", size=side or 128)
-    card = import_model(path, tmp_path / "models", wishes)
+    options = ImportOptions(kind=kind, licence="MIT.", size=side or 128)
+    card = import_model(path, tmp_path / "models", options)
     assert card.name == f"{kind}.foreign"
     assert card.licence.startswith("MIT. Imported by its user")
     assert (card.size.short_side, card.training["imported"]) == (side or 128, kind)
@@ -69,24 +69,24 @@ def test_each_convention_becomes_a_model(tmp_path, kind, side):
 
 def test_float16_is_cast(tmp_path):
     path = saved(half(net(3, 2)), tmp_path / "x_fp16.onnx")
-    card = import_model(path, tmp_path, Wishes(licence="MIT."))
+    card = import_model(path, tmp_path, ImportOptions(licence="MIT."))
     assert (card.name, card.size.short_side) == ("ddcolor.foreign", 512)
     assert Colorizer(card.path).chroma(photograph()).dtype == np.float32
 
 
 def test_the_same_file_gives_the_same_bytes(tmp_path):
     path = saved(net(3, 3), tmp_path / "x.onnx")
-    cards = [import_model(path, tmp_path / at, Wishes(licence="MIT.")) for at in ("a", "b")]
+    cards = [import_model(path, tmp_path / at, ImportOptions(licence="MIT.")) for at in ("a", "b")]
     assert cards[0].files == cards[1].files
 
 
-def refuse(said, path, **wishes):
+def refuse(said, path, **options):
     with pytest.raises(UnimportableError, match=said):
-        import_model(path, path.parent / "models", Wishes(**{"licence": "MIT.", **wishes}))
+        import_model(path, path.parent / "models", ImportOptions(**{"licence": "MIT.", **options}))
     assert not (path.parent / "models").exists()
 
 
-def test_wishes_that_cannot_be(tmp_path):
+def test_options_that_cannot_be_met_are_refused(tmp_path):
     path = saved(net(3, 2, 64), tmp_path / "x.onnx")
     refuse("say --licence", path, licence=None)
     refuse("leave out --precision", path, half=True)

@@ -8,7 +8,7 @@ from published_states import eccv16_state
 
 from tintype.errors import CheckpointError, UnimportableError
 from tintype.imports import importer
-from tintype.imports.importer import Wishes, import_model
+from tintype.imports.importer import ImportOptions, import_model
 from tintype.imports.kinds import KNOWN
 
 
@@ -32,10 +32,10 @@ def file(tmp_path):
 
 
 def test_what_may_be_chosen_reaches_the_files(file, tmp_path, written):
-    wishes = Wishes(
+    options = ImportOptions(
         *("cic.mine", "eccv16", 128, "aspect", "bilinear", True), licence="Mine.", note="Scanned."
     )
-    import_model(file, tmp_path / "models", wishes)
+    import_model(file, tmp_path / "models", options)
     assert (written.name, written.half) == ("cic.mine", True)
     assert written.changes["enlarge"] == "bilinear"
     size = written.changes["size"]
@@ -67,17 +67,17 @@ def test_the_name_of_a_file_counts_before_that_of_its_folder(tmp_path):
         path = tmp_path / place
         path.parent.mkdir()
         path.write_bytes(b"x")
-        origin = importer._origin(path, tags, Wishes())
+        origin = importer._origin(path, tags, ImportOptions())
         assert origin.tag == tag
         assert ("taken from the file's name" in origin.remark) == (tag != "wide")
 
 
-def refuse(said, source, out, **wishes):
+def refuse(said, source, out, **options):
     with pytest.raises(UnimportableError, match=said):
-        import_model(source, out, Wishes(**wishes))
+        import_model(source, out, ImportOptions(**options))
 
 
-def test_wishes_that_cannot_be(file, tmp_path, written, monkeypatch):
+def test_options_that_cannot_be_met_are_refused(file, tmp_path, written, monkeypatch):
     refuse("not a name for it: it takes the form cic.TAG", file, tmp_path, name="tint.mine")
     refuse("not a name for it", file, tmp_path, name="cic.a/b")
     refuse("There is no kind 'vgg'", file, tmp_path, kind="vgg")
@@ -85,7 +85,7 @@ def test_wishes_that_cannot_be(file, tmp_path, written, monkeypatch):
     refuse("a multiple of 8", file, tmp_path, size=8192)
     (tmp_path / "cic.eccv16.json").write_text("{}")
     refuse("exists: say --overwrite", file, tmp_path)
-    import_model(file, tmp_path, Wishes(overwrite=True))
+    import_model(file, tmp_path, ImportOptions(overwrite=True))
     monkeypatch.setattr(importer.shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 16))
     refuse("has room for 0 MB", file, tmp_path / "a" / "b")
 

@@ -127,7 +127,7 @@ def test_calibration_without_photographs_changes_nothing(cic):
 
 
 @pytest.mark.parametrize("vividness", [0.0, 0.3, 1.0])
-def test_the_decode_graph_is_numpys_annealed_mean_of_what_the_correction_leaves(vividness):
+def test_the_decode_graph_takes_the_annealed_mean_of_the_corrected_bins(vividness):
     random = np.random.default_rng(0)
     log_p = torch.from_numpy(random.standard_normal((1, 313, 3, 4), dtype=np.float32) * 2)
     weights = random.uniform(0.2, 5, 313).astype(np.float32)
@@ -136,8 +136,8 @@ def test_the_decode_graph_is_numpys_annealed_mean_of_what_the_correction_leaves(
     correction = 1.2 + vividness * (-0.1 - 1.2)
     temperature = np.exp(np.log(1.3) + vividness * (np.log(0.3) - np.log(1.3)))
     logits = log_p[0].permute(1, 2, 0).numpy() - correction * np.log(weights)
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    expected = bins.annealed_mean(p / p.sum(-1, keepdims=True), temperature=temperature)
+    p = np.exp((logits - logits.max(-1, keepdims=True)) / temperature)
+    expected = p @ bins.ab_bins() / p.sum(-1, keepdims=True)
     np.testing.assert_allclose(found[0].permute(1, 2, 0).detach().numpy(), expected, atol=1e-3)
 
 

@@ -21,7 +21,7 @@ from tintype.models.base import Batch
 from tintype.runtime.colorizer import Colorizer
 from tintype.training.checkpoint import load_checkpoint
 from tintype.training.run import Run
-from tintype.training.start import load_exported, parameters_of
+from tintype.training.start import load_exported, read_parameters
 from tintype.training.train import train
 
 
@@ -202,7 +202,7 @@ def test_an_exported_model_gives_its_weights_back_and_no_others_ship(name, model
     for key, value in model.named_parameters():
         rounded = value.half().float() if value.ndim > 1 else value
         assert not model.is_exported(key) or torch.equal(found[key], rounded), key
-    shipped = {key for part in model.graphs() for key in parameters_of(card.file(part))}
+    shipped = {key for part in model.graphs() for key in read_parameters(card.file(part))}
     assert not [key for key, _ in model.named_parameters() if key in shipped - set(found)]
     assert not [key for key in shipped if not model.is_exported(key)]
 

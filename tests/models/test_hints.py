@@ -5,7 +5,7 @@ from tintype.models import build
 from tintype.models.base import Batch
 from tintype.models.hints import draw_hints, hint_map
 from tintype.models.pyramid import HintEncoder, reduce_hints
-from tintype.models.tint import Looks
+from tintype.models.tint import TwoScaleLogProbabilities
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_at_the_start_hints_change_nothing_and_later_no_hint_does(tint):
         torch.nn.init.normal_(part.project.weight)
     assert torch.equal(tint(gray), tint(gray, none))
     assert not torch.allclose(tint(gray), tint(gray, some))
-    looks = Looks(tint)
-    torch.testing.assert_close(looks(gray, none), looks(gray))
-    assert not torch.allclose(looks(gray, some), looks(gray))
+    two_scales = TwoScaleLogProbabilities(tint)
+    torch.testing.assert_close(two_scales(gray, none), two_scales(gray))
+    assert not torch.allclose(two_scales(gray, some), two_scales(gray))
 
 
 def test_drawn_hints_are_nothing_points_or_fields_in_their_proportions():

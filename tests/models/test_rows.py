@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from tintype.color.bins import level_centers
-from tintype.models.row_graphs import ConditionRow, SampleCell, UpdateCache, row_states
-from tintype.models.rows import LEVELS, Rows, quantize
+from tintype.models.row_graphs import ConditionRow, SampleRow, UpdateCache, row_states
+from tintype.models.rows import LEVELS, Rows, level_centers, quantize
 
-CHROMA = torch.from_numpy(level_centers(LEVELS).copy())
+CHROMA = level_centers()
 
 
 def network(vertical=4, horizontal=3):
@@ -24,7 +23,7 @@ def network(vertical=4, horizontal=3):
 
 def levels(height, width, count=1):
     random = torch.Generator().manual_seed(0)
-    return torch.randint(LEVELS.count, (count, 2, height, width), generator=random)
+    return torch.randint(LEVELS, (count, 2, height, width), generator=random)
 
 
 def features(height, width, count=1):
@@ -35,7 +34,7 @@ def features(height, width, count=1):
 def changed(given, *place):
     """Levels with another value at one place, (channel, row, column)."""
     other = given.clone()
-    other[(0, *place)] = (given[(0, *place)] + 13) % LEVELS.count
+    other[(0, *place)] = (given[(0, *place)] + 13) % LEVELS
     return other
 
 
@@ -119,7 +118,7 @@ def test_likelihood_row_by_row_is_that_of_the_whole():
     def choose(row, context):
         own = CHROMA.double()[given[:, :, row : row + 1]].flip(1)  # Cb, Cr
         noise = torch.zeros(2, 64, 1, 6).double()
-        logp.append(SampleCell(rows, CHROMA.double())(context, own, noise, torch.tensor(1.0))[1])
+        logp.append(SampleRow(rows, CHROMA.double())(context, own, noise, torch.tensor(1.0))[1])
         return own
 
     row_by_row(rows, condition, 2, choose)
@@ -139,7 +138,7 @@ def test_a_guess_that_reproduces_itself_is_the_naive_sample(temperature):
         guess = torch.zeros(2, 2, 1, 5).double()
         for _ in range(11):  # each pass settles one more of the row's ten values
             own = noise[:, :, row : row + 1]
-            cell = SampleCell(rows, CHROMA.double())
+            cell = SampleRow(rows, CHROMA.double())
             found, _ = cell(context, guess, own, torch.tensor(temperature))
             if torch.equal(found, guess):
                 return guess
@@ -160,7 +159,8 @@ def test_a_guess_that_reproduces_itself_is_the_naive_sample(temperature):
 @torch.no_grad()
 def test_the_distribution_over_whole_pictures_sums_to_one(monkeypatch):
     """All 3 ** 4 pictures of two cells and three levels, each with its likelihood."""
-    monkeypatch.setattr("tintype.models.rows.LEVELS", LEVELS.__class__(3, -0.3, 0.3))
+    for name, value in (("LEVELS", 3), ("_LOW", -0.3), ("_HIGH", 0.3)):
+        monkeypatch.setattr(f"tintype.models.rows.{name}", value)
     rows = network(2, 2)
     pictures = torch.cartesian_prod(*[torch.arange(3)] * 4).view(-1, 2, 2, 1)  # two rows
     logits = rows(pictures, features(2, 1).expand(len(pictures), -1, -1, -1)).transpose(0, 1)

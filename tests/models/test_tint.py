@@ -14,7 +14,8 @@ from tintype.export.onnx import write_graph
 from tintype.models import build
 from tintype.models.backbones import Classifier
 from tintype.models.base import Batch
-from tintype.models.tint import Look, Looks, resize
+from tintype.models.cic import LogProbabilities
+from tintype.models.tint import TwoScaleLogProbabilities, resize
 from tintype.models.torch_color import linear_to_ab, linear_to_srgb
 
 
@@ -98,10 +99,10 @@ def test_blocks_that_do_not_exist_are_not_frozen(blocks):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dropout": -0.1}, "dropout is a share"),
-        ({"dropout": 1.0}, "dropout is a share"),
-        ({"heads": 3}, "divides attention"),
-        ({"heads": 0}, "divides attention"),
+        ({"dropout": -0.1}, "dropout is a probability"),
+        ({"dropout": 1.0}, "dropout is a probability"),
+        ({"heads": 3}, "divide attention"),
+        ({"heads": 0}, "divide attention"),
         ({"encoder": "resnet"}, "encoder is one of"),
     ],
 )
@@ -194,13 +195,13 @@ def test_two_looks_are_the_mean_of_the_distributions_at_both_sizes(tint, height,
     gray = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(0))
     coarse = [max(32, (side * 3 // 5 + 16) // 32 * 32) for side in (height, width)]
     with torch.no_grad():
-        found = Looks(tint)(gray)
+        found = TwoScaleLogProbabilities(tint)(gray)
         first, second = tint(gray).softmax(1), tint(resize(gray, *coarse)).softmax(1)
     second = F.interpolate(second, size=first.shape[2:], mode="bilinear")
     torch.testing.assert_close(found.exp(), 0.6 * first + 0.4 * second, atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(found.exp().sum(1), torch.ones(first[:, 0].shape))
     with torch.no_grad():
-        torch.testing.assert_close(Look(tint)(gray), first.log(), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(LogProbabilities(tint)(gray), first.log(), atol=1e-4, rtol=1e-3)
 
 
 class Quarter(torch.nn.Module):
@@ -217,7 +218,7 @@ class Quarter(torch.nn.Module):
 @pytest.mark.slow
 @torch.no_grad()
 def test_two_looks_are_exported_for_any_size(tint, tmp_path):
-    looks = Looks(Quarter())
+    looks = TwoScaleLogProbabilities(Quarter())
     write_graph(tint.graphs()[""]._replace(module=looks), tmp_path / "looks.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "looks.onnx")
     for size in ((32, 32), (64, 160), (224, 32)):
@@ -226,7 +227,7 @@ def test_two_looks_are_exported_for_any_size(tint, tmp_path):
         np.testing.assert_allclose(found, looks(gray, hints).numpy(), atol=5e-3)
 
 
-def test_a_look_reduces_as_pillow_does():
+def test_the_second_scale_is_reduced_as_pillow_does():
     plane = np.random.default_rng(0).random((70, 90), dtype=np.float32)
     expected = Image.fromarray(plane).resize((50, 40), Image.Resampling.BILINEAR)
     found = resize(torch.from_numpy(plane)[None, None], 40, 50)[0, 0]

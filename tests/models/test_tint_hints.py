@@ -7,7 +7,7 @@ from exported import untrained
 
 from tintype.runtime.colorizer import Colorizer
 from tintype.runtime.hints import Hint
-from tintype.runtime.suggest import correction
+from tintype.runtime.suggest import prior_correction
 
 GRAY = np.random.default_rng(0).integers(0, 256, (90, 130), dtype=np.uint8)
 
@@ -27,5 +27,5 @@ def test_suggestions_leave_out_the_prior_correction_of_the_network(exported):
     assert colorizer.suggest(GRAY, 40, 40, 3)
     (safe, vivid), vividness = model.decoding.prior_correction, 0.3
     expected = (safe + vividness * (vivid - safe)) * model.corrected_weights.log().numpy()
-    found = correction(colorizer.predictor._decoder, vividness)
+    found = prior_correction(colorizer.predictor._decoder, vividness)
     np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=1e-2)

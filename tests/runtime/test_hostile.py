@@ -182,7 +182,7 @@ def survived(folder, capsys, monkeypatch, damaged=False):
 def test_numbers_that_json_reads_as_infinite_are_refused(tmp_path):
     path = chroma_model(tmp_path, training={"loss": 0.123}).path
     path.write_text(path.read_text().replace("0.123", "1e999"))
-    with pytest.raises(CorruptModelError, match="no number"):
+    with pytest.raises(CorruptModelError, match="not a finite number"):
         Colorizer(path)
 
 
@@ -199,7 +199,7 @@ def test_pipes_and_endless_files_keep_nobody_waiting(tmp_path, capsys, monkeypat
         content = path.read_bytes()
         path.unlink()
         os.mkfifo(path)
-        with pytest.raises(CorruptModelError, match="no file"):
+        with pytest.raises(CorruptModelError, match="not a regular file"):
             Colorizer(card.path)
         survived(tmp_path, capsys, monkeypatch, damaged=True)
         path.unlink()

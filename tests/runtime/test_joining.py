@@ -8,7 +8,7 @@ import pytest
 from tintype.color.spaces import lab_to_rgb, rgb_to_lab, rgb_to_ycbcr, rgb_to_yuv
 from tintype.runtime import joining
 from tintype.runtime.colorizer import Colorizer
-from tintype.runtime.joining import warmed
+from tintype.runtime.joining import shift_warmth
 
 A = np.array([[0, 2, 4, 6, 8, 30, -30]], np.float32)
 GRAY = np.full((10, 70), 119, np.uint8)  # L* 50
@@ -22,12 +22,12 @@ def test_b_moves_where_there_is_color_by_up_to_ten(space, warmth):
     gray = np.repeat(GRAY[:1], 1, 0)
     if space == "lab":
         chroma = np.moveaxis(lab[..., 1:], -1, 0)
-        found = np.moveaxis(warmed(chroma, gray, space, warmth), 0, -1)
+        found = np.moveaxis(shift_warmth(chroma, gray, space, warmth), 0, -1)
         moved = found - lab[..., 1:]
     else:
         to_space, neutral = (rgb_to_yuv, 0) if space == "yuv" else (rgb_to_ycbcr, 0.5)
         chroma = np.moveaxis(to_space(rgb)[..., 1:] - np.float32(neutral), -1, 0)
-        found = warmed(chroma, gray, space, warmth)
+        found = shift_warmth(chroma, gray, space, warmth)
         assert np.array_equal(found[..., :2], chroma[..., :2])
         step = found - chroma
         assert np.sign(step[0, 0, 5:]).tolist() == [-np.sign(warmth)] * 2  # less blue: warmer

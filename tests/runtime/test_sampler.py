@@ -111,7 +111,7 @@ def test_a_second_stage_that_is_missing_is_found_before_the_work(tmp_path):
 @pytest.mark.parametrize(
     ("part", "changes", "said"),
     [
-        ("_ROW", {"n,6,1,w": "n,k,1,w"}, "no fixed number of choices"),
+        ("_ROW", {"n,6,1,w": "n,k,1,w"}, "no fixed number of noise variables"),
         ("_ROW", {"guess": "start"}, "takes .* where a model takes guess"),
         ("_CACHE", {"next_seen": "rest"}, "gives no seen"),
         ("_ABOVE", {"int64 row": "int64 line", "(row)": "(line)"}, "takes"),
@@ -119,7 +119,7 @@ def test_a_second_stage_that_is_missing_is_found_before_the_work(tmp_path):
         (
             "_ROW",
             {"values =": "own =", "away_cr =": "values = Sub (slope, guess)\n away_cr ="},
-            "order",
+            "depend on later",
         ),
     ],
 )

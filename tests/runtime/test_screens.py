@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tintype.runtime.screens import descreened
+from tintype.runtime.screens import descreen
 
 HEIGHT, WIDTH = 160, 224
 
@@ -26,7 +26,7 @@ def printed(gray: np.ndarray, across: int, ink: float = 1) -> np.ndarray:
 @pytest.mark.parametrize("across", [30, 40, 60])
 def test_the_dots_of_a_print_are_smoothed_away(across):
     seen = printed(scene(), across)
-    smooth = descreened(seen)
+    smooth = descreen(seen)
     before, after = (np.corrcoef(x.ravel(), scene().ravel())[0, 1] for x in (seen, smooth))
     assert after > 0.85 > before + 0.15
 
@@ -36,9 +36,9 @@ def test_what_has_no_dots_is_left_alone():
     plain = np.full((HEIGHT, WIDTH), 0.5, np.float32)
     grain = np.clip(scene() + 0.1 * random.standard_normal((HEIGHT, WIDTH)), 0, 1)
     for gray in (scene(), grain.astype(np.float32), plain, plain[:1, :1], plain[:1]):
-        assert descreened(gray) is gray
+        assert descreen(gray) is gray
 
 
 def test_the_result_changes_continuously_with_the_dots():
-    made = [descreened(printed(scene(), 40, ink)) for ink in np.linspace(0, 1, 60)]
+    made = [descreen(printed(scene(), 40, ink)) for ink in np.linspace(0, 1, 60)]
     assert max(np.abs(b - a).max() for a, b in pairwise(made)) < 0.15

@@ -74,7 +74,7 @@ def test_tensors_in_other_files_are_refused_before_loading(tmp_path):
     tensor.ClearField("raw_data")
     (tmp_path / "other.bin").write_bytes(np.ones(2, np.float32).tobytes())
     card = write(tmp_path, "mine.small", {"": model})
-    with pytest.raises(CorruptModelError, match="files outside itself"):
+    with pytest.raises(CorruptModelError, match="external files"):
         Colorizer(card.path)
 
 

@@ -46,7 +46,7 @@ class Hands:
         return self.driver.execute_script(script, *words)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        waiting = WebDriverWait(self.driver, 30, 0.03, (StaleElementReferenceException,))
+        waiting = WebDriverWait(self.driver, 60, 0.03, (StaleElementReferenceException,))
         return waiting.until(lambda _: condition())
 
     def find(self, selector: str) -> Any:
@@ -116,6 +116,12 @@ class Hands:
     def click(self, x: float, y: float) -> None:
         """Click the canvas at shares of its width and height."""
         self._on_canvas(x, y).click().perform()
+
+    def click_slider(self, selector: str, share: float) -> None:
+        """Click a slider at a share of its width."""
+        slider = self.find(selector)
+        right = round((share - 0.5) * slider.size["width"])
+        ActionChains(self.driver).move_to_element_with_offset(slider, right, 0).click().perform()
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag over the canvas."""

@@ -6,6 +6,8 @@ import os
 import time
 from typing import Any
 
+import numpy as np
+
 from tintype.photo import Photo
 from tintype.studio.engine import Engine, engine
 
@@ -24,7 +26,7 @@ def misbehaving() -> Engine:
             time.sleep(600)
         hoard = []
         while content == ALLOCATES:
-            hoard.append(bytearray(1 << 24))
+            hoard.append(np.zeros(1 << 24, np.uint8))
         return reading(path, **how)
 
     Photo.open = open  # type: ignore[method-assign,assignment]

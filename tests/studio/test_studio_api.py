@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,15 @@ def test_more_than_may_wait_are_refused(photograph: bytes) -> None:
             assert "jobs are kept" in problem(post(client, photograph, url="/api/v1/jobs"), 429)
     finally:
         studio.close()
+
+
+def test_a_disk_that_is_nearly_full_is_said(
+    client: TestClient, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage("/")._replace(free=1 << 20)
+    monkeypatch.setattr("tintype.studio.folder.shutil.disk_usage", lambda _: full)
+    assert "nearly full" in problem(post(client, photograph), 503)
+    assert "nearly full" in problem(client.post("/session/photos", content=photograph), 503)
 
 
 def test_a_token_is_asked_for_and_rates_are_limited(photograph: bytes) -> None:

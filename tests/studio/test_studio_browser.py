@@ -100,15 +100,17 @@ def frame(name: str) -> str:
 
 
 def test_work_is_cancelled_and_begun_again(hands: Hands) -> None:
-    slow = encoded("PNG", (7000, 5000))  # one after the other: there is one worker
-    hands.give("files", **{"slow.png": slow, "b.jpg": encoded()})
+    slow = encoded("PNG", (6000, 4000))  # there is one worker: one after the other
+    hands.give("files", **{f"slow{k}.png": slow for k in range(3)})
+    hands.until(lambda: hands.texts("#film .name"))
+    hands.give("files", **{"b.jpg": encoded()})
     cancel = '[data-state=waiting] [aria-label="Cancel b.jpg"]'
     hands.until(lambda: hands.js("return document.querySelector(arguments[0])", cancel))
     hands.press(cancel)
     hands.until(lambda: "cancelled" in hands.texts("#film .state"))
     assert hands.find("#film progress").is_displayed()
     hands.press("#film [data-state=cancelled] .again")
-    hands.ready(2)
+    hands.ready(4)
 
 
 def test_a_photograph_is_looked_at_by_mouse(hands: Hands) -> None:
@@ -182,7 +184,13 @@ def test_the_look_is_chosen_with_sliders_and_taken_back(hands: Hands) -> None:
     hands.settled(lambda s: s["options"]["vividness"] == 1)
     hands.keys(*[Keys.ARROW_LEFT] * 3)
     hands.settled(lambda s: s["options"]["vividness"] == 0.97)
-    hands.press("#warmth")  # in its middle, where it is
+    hands.click_slider("#warmth", 0.9)
+    warmer = hands.settled(lambda s: s["options"]["warmth"] > 0.5)
+    hands.click_slider("#saturation", 0.75)
+    hands.settled(lambda s: s["options"] != warmer["options"])
+    hands.press("#undo")
+    hands.press("#undo")
+    hands.settled(lambda s: s["options"]["warmth"] == 0)
     hands.keys(Keys.HOME, on="#saturation")
     hands.settled(lambda s: s["options"]["saturation"] == 0)
     hands.press("#undo")

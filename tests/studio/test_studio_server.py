@@ -114,6 +114,21 @@ def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path, models: 
             pass
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_what_waited_when_a_kept_one_was_killed_is_coloured_by_the_next(
+    tmp_path: Path, models: Path
+) -> None:
+    words = ("--port", "0", "--keep", tmp_path / "kept")
+    with served(*words, temporary=tmp_path, models=models) as (process, address):
+        ask(address, "/session/photos?name=slow.png", "POST", encoded("PNG", (6000, 4000)))
+        ask(address, "/session/photos?name=a.jpg", "POST", encoded())
+        process.kill()
+        process.wait()
+    with served(*words, temporary=tmp_path, models=models) as (process, address):
+        assert [one["name"] for one in session(address)["photos"]] == ["slow.png", "a.jpg"]
+        until(lambda: all(one["state"] == "ready" for one in session(address)["photos"]), 60)
+
+
 def test_a_client_that_goes_away_stops_its_work(tmp_path: Path, models: Path) -> None:
     words = ("--port", "0")
     with served(*words, temporary=tmp_path, models=models) as (_, address):

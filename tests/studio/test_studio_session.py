@@ -198,6 +198,13 @@ def test_what_ends_its_process_says_so_beside_its_name(client: TestClient) -> No
     assert add(client, encoded())
 
 
+def test_answers_are_numbered_so_that_late_ones_are_known(client: TestClient) -> None:
+    added = client.post("/session/photos", content=b"")
+    id = added.json()["id"]
+    until(lambda: photo(client, id)["state"] == "failed")
+    assert photo(client, id)["revision"] > added.json()["revision"]
+
+
 def test_the_session_takes_no_more_than_it_may(client: TestClient) -> None:
     for k in range(12):
         add(client, b"", f"{k}.jpg", wait=False)

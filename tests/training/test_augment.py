@@ -55,7 +55,7 @@ def test_a_pass_takes_photographs_as_often_as_their_weights_say(shard):
 
 def test_processes_share_a_batch_between_them(store):
     whole = Batches(store, CONFIG, seed=0)(2)
-    halves = [Batches(store, CONFIG, seed=0, rank=rank, world=2)(2) for rank in (0, 1)]
+    halves = [Batches(store, CONFIG, seed=0, rank=rank, world_size=2)(2) for rank in (0, 1)]
     for k in (0, 1):
         assert torch.equal(torch.cat([half[k] for half in halves]), whole[k])
 
@@ -74,7 +74,7 @@ def test_every_step_draws_one_of_the_crop_sizes_for_all_processes(store):
     config = replace(CONFIG, crop_sizes=(32, 64))
     seen = set()
     for step in range(12):
-        halves = [Batches(store, config, seed=0, rank=rank, world=2)(step) for rank in (0, 1)]
+        halves = [Batches(store, config, seed=0, rank=rank, world_size=2)(step) for rank in (0, 1)]
         ((side, other),) = {half.gray.shape[2:] for half in halves}
         assert side == other
         assert halves[0].rgb.shape == (4, 3, side, side)
@@ -154,7 +154,7 @@ def test_a_config_without_augmentation_gives_squares_of_the_photographs(store):
 
 def test_labels_go_with_their_photographs(store):
     store = replace(store, labels=torch.eye(16, dtype=torch.float16))
-    batches = Batches(store, CONFIG, seed=0, rank=1, world=2)
+    batches = Batches(store, CONFIG, seed=0, rank=1, world_size=2)
     labels = batches(1).labels
     assert labels.dtype == torch.float32
     assert labels.argmax(1).tolist() == batches._photographs(1)[4:].tolist()

@@ -8,7 +8,7 @@ from scenes import encoded, scene, write_shard
 
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr
 from tintype.errors import DataError
-from tintype.training.data import color_left, load_photos, mean_chroma
+from tintype.training.data import color_beyond_tone, load_photos, mean_chroma
 
 
 def test_shard_folder_and_manifest_give_the_same_photographs(tmp_path, shard):
@@ -61,11 +61,11 @@ def test_gray_toned_small_and_broken_files_are_left_out_and_counted(tmp_path):
     }
 
 
-def test_color_left_tells_things_with_a_color_from_a_toned_print():
+def test_color_beyond_tone_tells_things_with_a_color_from_a_toned_print():
     gray = np.linspace(0, 255, 256).reshape(16, 16, 1)
     toned = (gray * (1.0, 0.9, 0.75)).astype(np.uint8)
     thumbs = np.stack([toned, np.asarray(scene(3).resize((16, 16)))])
-    tone, color = color_left(torch.from_numpy(thumbs)).tolist()
+    tone, color = color_beyond_tone(torch.from_numpy(thumbs)).tolist()
     assert tone < 1.5 < 10 < color
 
 
@@ -160,7 +160,7 @@ def test_a_photograph_is_drawn_as_often_as_its_innermost_weighted_folder_says(tm
     [
         (
             {"drawn": 2.0, "cats": 2.0},
-            "None of the photographs used lies in cats.*There are drawn/scene",
+            "No photograph lies in cats.*The folders are drawn/scene",
         ),
         ({"drawn": 0.0}, "drawn is 0.0: give a number above 0"),
         ({"drawn": float("nan")}, "above 0"),

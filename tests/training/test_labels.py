@@ -155,7 +155,7 @@ def test_distillation_needs_its_teacher_at_the_start_and_when_the_run_goes_on(
 
 
 def test_a_teacher_nothing_learns_from_is_refused(shard, teacher, tmp_path):
-    with pytest.raises(CheckpointError, match="leave --teacher out"):
+    with pytest.raises(CheckpointError, match="leave out --teacher"):
         train(Run("tint", [shard], tmp_path, teacher=teacher, steps=1, **TINT))
 
 

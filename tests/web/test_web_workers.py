@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tintype.errors import SettingError
@@ -24,7 +25,7 @@ def behaving(task: dict[str, Any], say: Callable[[str], None]) -> Any:
         case "allocate":
             hoard = []
             while True:
-                hoard.append(bytearray(1 << 24))
+                hoard.append(np.zeros(1 << 24, np.uint8))
         case "refuse":
             raise SettingError("not so")
         case "trip":

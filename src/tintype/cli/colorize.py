@@ -114,7 +114,7 @@ def colorize(
     """Colour black-and-white photographs.
 
     A folder stands for the photographs directly in it.
-    A photograph from standard input goes to standard output unless --output is given.
+    A photograph from standard input goes to standard output, or to --output.
     A photograph in colour is coloured as if it were black and white, with a note.
     Put names that begin with a hyphen after --.
 

@@ -29,8 +29,16 @@ _EXTRAS = {
     "evaluate": ("jinja2", "scikit-image"),
     "features": ("torch", "safetensors"),
     "export": ("torch", "safetensors", "onnx", "onnxscript"),
-    "web": ("fastapi", "jinja2", "scipy", "sqlalchemy", "uvicorn"),
-    "postgres": ("fastapi", "jinja2", "scipy", "sqlalchemy", "uvicorn", "psycopg"),
+    "web": ("fastapi", "jinja2", "python-multipart", "scipy", "sqlalchemy", "uvicorn"),
+    "postgres": (
+        "fastapi",
+        "jinja2",
+        "python-multipart",
+        "scipy",
+        "sqlalchemy",
+        "uvicorn",
+        "psycopg",
+    ),
 }
 
 

@@ -56,13 +56,13 @@ def import_(
     """
     packages = ("torch", "safetensors", "onnx", "onnxscript")
     with needs_extra("export", "importing", packages), Progress() as progress:
-        from tintype.imports.importer import Wishes, import_model
+        from tintype.imports.importer import ImportOptions, import_model
 
-        wishes = Wishes(
+        options = ImportOptions(
             name, as_, size, shape, enlarge, precision == "half", licence, note, overwrite
         )
         first = os.environ.get(WEIGHTS_VARIABLE, "").split(os.pathsep)[0]
-        card = import_model(file, out or Path(first), wishes, progress.say)
+        card = import_model(file, out or Path(first), options, progress.say)
     if json:
         print_json({"model": card.name, "card": str(card.path), "files": card.files})
     else:

@@ -1,1 +1,1 @@
-"""Colour science: pure functions on numpy arrays, without I/O and without torch."""
+"""Color science: pure functions on numpy arrays, without I/O and without torch."""

@@ -1,11 +1,10 @@
-"""Joining a photograph's gray with predicted chroma: the gray is kept, whatever the chroma.
+"""Join gray and chroma to sRGB, and map colors out of gamut to colors of the same lightness.
 
-Where a colour does not exist in sRGB, its chroma is shrunk toward the neutral axis until it does:
-hue and lightness stay, and no channel is ever clipped apart from the others. Neutral chroma gives
-back the gray level itself.
+Where a color does not exist in sRGB, its chroma is reduced until it does: hue and lightness are
+kept, and channels are not clipped one by one. Neutral chroma gives the gray level itself.
 
-Work goes through the image in blocks that fit the processor's cache. numpy releases the
-interpreter's lock meanwhile, so strips of one image can be joined in several threads.
+An image is processed in blocks that fit the processor's cache. numpy releases the interpreter's
+lock meanwhile, so strips of one image can be joined in several threads.
 """
 
 from __future__ import annotations
@@ -27,22 +26,23 @@ from tintype.color.spaces import (
     linear_to_srgb,
 )
 
-# Linear light is counted in 65,535ths of white, which makes it the index of a table of encoded
-# values. The scale goes into f = cbrt(light), where it costs nothing per pixel.
+# Linear light is in 65,535ths of white, so that it can index a table of encoded values. The scale
+# is applied to f = cbrt(light), where it costs nothing per pixel.
 _WHITE = 65535.0
 _F_SCALE = _WHITE ** (1 / 3)
-# How far from gamut still counts as inside: an eighth of a 16-bit level after encoding.
+# Distance from the gamut, in that unit, that counts as inside: an eighth of an encoded 16-bit
+# level.
 _TOLERANCE = 0.01
 
-# Some ten float32 planes of a block nearly stay in a cache of 2 MB. Of smaller ones, threads spend
-# more time in handing over the interpreter's lock than is won.
+# Ten float32 planes of a block nearly fit in a cache of 2 MB. With smaller blocks threads lose more
+# time to the interpreter's lock than they gain.
 _BLOCK_PIXELS = 1 << 16
-_BISECTION_STEPS = 12  # to a 4,096th of the chroma: finer than a level of 8 bits
-# No sRGB colour is further than this from the neutral axis (blue has 133.8).
+_BISECTION_STEPS = 12  # to 1/4,096 of the chroma, finer than an 8-bit level
+# Above the chroma of every sRGB color (blue has 133.8).
 _MAX_CHROMA = 134.0
 
 # Linear sRGB of XYZ relative to white, with rows that add up to 1: R = Y + dX m0 + dZ m2 where
-# dX = X - Y and dZ = Z - Y. Both vanish for neutral colours, so gray stays exactly gray.
+# dX = X - Y and dZ = Z - Y. Both vanish for neutral colors, so gray stays exactly gray.
 _XYZ_TO_RGB = np.linalg.inv(RGB_TO_XYZ / RGB_TO_XYZ.sum(axis=1, keepdims=True))
 _XZY_TO_RGB = np.column_stack([_XYZ_TO_RGB[:, 0], _XYZ_TO_RGB[:, 2], np.ones(3)]).astype(np.float32)
 # What a and b add to f(Y) to give f(X) and f(Z).
@@ -58,22 +58,23 @@ def join_lab(
     dtype: DTypeLike = np.uint8,
     out: RgbArray | None = None,
 ) -> RgbArray:
-    """Join gray and Lab chroma to sRGB whose lightness is that of the gray.
+    """Join gray and Lab chroma to sRGB whose L* is that of the gray.
 
-    The neutral axis is taken to be exactly r = g = b, which is within 0.005 units of a and b of
-    that of `tintype.color.spaces.rgb_to_lab`.
+    Neutral chroma gives exactly r = g = b; the neutral axis of
+    `tintype.color.spaces.rgb_to_lab` differs from that by up to 0.005 units of b.
 
     Args:
         gray: gamma-encoded gray, (H, W): uint8, uint16, or float in [0, 1] (read to 1 / 65535).
-        ab: chroma in CIE Lab, (H, W, 2), of any size. Planes apart in memory are read faster.
-        dtype: uint8 or uint16, the depth of the result where ``out`` does not give it.
-        out: an array (H, W, 3) to write to and return.
+        ab: chroma in CIE Lab, (H, W, 2); it may lie out of gamut. Two separate planes in memory
+            are read faster than interleaved values.
+        dtype: uint8 or uint16, the type of the result; not used with ``out``.
+        out: array (H, W, 3) to write to and return.
 
     Returns:
         sRGB over the full range of the integer type, (H, W, 3).
 
     Raises:
-        ValueError: the shapes do not agree.
+        ValueError: the shapes do not agree, or the result is not uint8 or uint16.
     """
     result = _output_array(gray, ab, dtype, out)
     f_of_gray = _f_table(256 if gray.dtype == np.uint8 else 65536)
@@ -89,7 +90,7 @@ def join_lab(
         if outside.size:
             out_of_gamut.append(outside + rows.start * width)
 
-    # Gathered from the whole image: a few at a time would cost more in calls than in sums.
+    # Gathered from the whole image: numpy calls on a few pixels cost more than their arithmetic.
     outside = np.concatenate(out_of_gamut) if out_of_gamut else np.empty(0, dtype=np.intp)
     for start in range(0, len(outside), _BLOCK_PIXELS):
         pixels = np.divmod(outside[start : start + _BLOCK_PIXELS], width)
@@ -106,22 +107,23 @@ def join_luma(
     dtype: DTypeLike = np.uint8,
     out: RgbArray | None = None,
 ) -> RgbArray:
-    """Join gray and the chroma of a luma space to sRGB whose BT.601 luma is the gray.
+    """Join gray and YUV or YCbCr chroma to sRGB whose BT.601 luma is the gray.
 
-    RGB is linear in this chroma, so the largest representable share of it has a closed form.
+    RGB is linear in this chroma, so the largest share of it in gamut has a closed form.
 
     Args:
         gray: gamma-encoded gray, (H, W): uint8, uint16, or float in [0, 1].
-        chroma: (H, W, 2), U and V or Cb and Cr (neutral at 0.5), of any size.
+        chroma: U and V, or Cb and Cr (neutral at 0.5), (H, W, 2); it may lie out of gamut.
         space: ``"yuv"`` or ``"ycbcr"``.
-        dtype: uint8 or uint16, the depth of the result where ``out`` does not give it.
-        out: an array (H, W, 3) to write to and return.
+        dtype: uint8 or uint16, the type of the result; not used with ``out``.
+        out: array (H, W, 3) to write to and return.
 
     Returns:
         sRGB over the full range of the integer type, (H, W, 3).
 
     Raises:
-        ValueError: the shapes do not agree, or the space is neither of the two.
+        ValueError: the shapes do not agree, the result is not uint8 or uint16, or the space is
+            neither of the two.
     """
     result = _output_array(gray, chroma, dtype, out)
     matrix = chroma_to_rgb_matrix(space)
@@ -145,7 +147,7 @@ def join_luma(
 
 
 def gamut_share(gray: float, ab: ArrayLike) -> float:
-    """Return how much of a color's chroma exists in sRGB at a lightness, from 0 to 1.
+    """Return the largest share of a chroma, in [0, 1], that is in the sRGB gamut at a lightness.
 
     Args:
         gray: gamma-encoded gray of that lightness, in [0, 1].
@@ -196,7 +198,7 @@ def _to_unit_range(gray: NDArray) -> NDArray[np.float32]:
 
 @cache
 def _f_table(levels: int) -> NDArray[np.float32]:
-    """Return f(Y) = (L* + 16) / 116 of each gray value, scaled."""
+    """Return f(Y) = (L* + 16) / 116, times `_F_SCALE`, of each gray level."""
     gray = np.linspace(0, 1, levels)
     return ((gray_to_lightness(gray) + 16) * (_F_SCALE / 116)).astype(np.float32)
 
@@ -209,7 +211,7 @@ def _linear_to_srgb8_table() -> NDArray[np.uint8]:
 
 
 def _encode_srgb(light: NDArray[np.float32], dtype: np.dtype) -> RgbArray:
-    # Colours out of gamut pass through here too, before they are mapped: any value will do.
+    # Also called with colors out of gamut, whose result is overwritten after gamut mapping.
     with np.errstate(invalid="ignore"):
         if dtype == np.uint8:
             return _linear_to_srgb8_table().take(light.astype(np.int32), mode="clip")
@@ -246,12 +248,12 @@ def _in_gamut(light: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _shrink_into_gamut(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return linear r, g, b (3, n) of ab (2, n) after shrinking it into gamut."""
+    """Return linear r, g, b (3, n) of ab (2, n), reduced into gamut."""
     return _lab_to_linear(fy, ab * _largest_share(fy, ab))
 
 
 def _largest_share(fy: NDArray[np.float32], ab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return how much of ab (2, n) is in gamut, (n,), by bisection."""
+    """Return the largest share of ab (2, n) in gamut, (n,), by bisection."""
     inside = np.zeros_like(fy)
     outside = np.ones_like(fy)
     np.minimum(outside, _MAX_CHROMA / np.hypot(*ab), out=outside)

@@ -1,13 +1,13 @@
-"""The guided filter, and the enlargement of small chroma along the edges of a large gray plane.
+"""The guided filter, and joint upsampling of low-resolution chroma along the edges of the gray.
 
 He, Sun, Tang, "Guided Image Filtering" (ECCV 2010) and "Fast Guided Filter" (arXiv 1505.00996):
-within a window the output is a line in the guide, q = slope * guide + offset. `fit_coefficients`
-finds slope and offset at a small working size; `enlarge` interpolates them, strip by strip, and
-lays them over the gray at full size, whose edges the chroma then follows.
+within a window the output is linear in the guide, q = slope * guide + offset. `fit_coefficients`
+fits slope and offset at a small working size. `enlarge` interpolates them, strip by strip, and
+applies them to the gray at full size, so that the chroma follows its edges.
 
-The filter alone blurs chroma that plain bicubic enlargement keeps. Back-projection repairs that:
-what the enlarged chroma, averaged again, lacks of the given chroma is added back, and since it is
-added to the offset the result is still a line in the guide.
+The filter alone blurs more than bicubic upsampling does. Back-projection corrects that: the
+difference between the given chroma and the mean of the upsampled chroma over each cell is added to
+the offset.
 """
 
 from __future__ import annotations
@@ -21,25 +21,23 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
 
-# Chosen on photographs (benchmarks/enlarge_chroma.py): the variance of the guide, in gray from 0 to
-# 1, above which a window follows it; the rounds of back-projection; and the pixels of the working
-# guide to a cell of chroma, beyond which a finer fit gains nothing.
-_EPS = 0.004
+# Chosen on photographs (benchmarks/enlarge_chroma.py).
+_EPS = 0.004  # variance of the guide, in [0, 1], above which the result follows it
 _BACK_PROJECTIONS = 3
-_GUIDE_PIXELS_PER_CELL = 4
+_GUIDE_PIXELS_PER_CELL = 4  # working pixels per cell of chroma, each way; more gain nothing
 
 _BLOCK_PIXELS = 1 << 16  # as in `gamut`
-_BLOCK_COLUMNS = 256  # columns summed at once, which bounds the memory of float64 sums
+_BLOCK_COLUMNS = 256  # columns summed at once, to bound the memory of the float64 sums
 
 
 def box_mean(plane: Plane, radius: int) -> Plane:
-    """Average a square window around each pixel, at a cost that does not depend on its radius.
+    """Return the mean of a square window around each pixel; the cost does not depend on the radius.
 
-    At the borders the window is cut off, and the average is that of the pixels it still holds.
+    At the borders the mean is over the pixels of the window that exist.
 
     Args:
         plane: (H, W).
-        radius: the window is 2 radius + 1 pixels wide and high.
+        radius: in pixels; the window has a side of 2 radius + 1.
 
     Returns:
         The means, (H, W).
@@ -60,9 +58,9 @@ def guided_filter(
 
     Args:
         guide: (H, W), usually gray in [0, 1].
-        planes: what to filter, (H, W) or (H, W, C).
-        radius: of the square windows, in pixels.
-        eps: the variance of the guide below which a window is averaged rather than followed.
+        planes: input of the filter, (H, W) or (H, W, C).
+        radius: radius of the square windows, in pixels.
+        eps: regularization: where the variance of the guide is below it, the input is smoothed.
 
     Returns:
         The filtered planes, in the shape of ``planes``.
@@ -76,7 +74,7 @@ def guided_filter(
 
 
 def area_mean(plane: NDArray, size: tuple[int, int]) -> Plane:
-    """Reduce a plane by averaging the area under each new pixel, cut pixels counting in part.
+    """Reduce a plane to the mean over the area of each new pixel; cut pixels count in part.
 
     Args:
         plane: (H, W), of any real type.
@@ -94,32 +92,18 @@ def area_mean(plane: NDArray, size: tuple[int, int]) -> Plane:
     return _area_mean_rows(rows.T, size[1]).T
 
 
-def upsample_chroma(chroma: NDArray[np.float32], gray: NDArray) -> NDArray[np.float32]:
-    """Enlarge chroma to the size of a gray plane, along its edges, in one call.
-
-    Args:
-        chroma: (h, w, 2), cells that cover the image evenly, in any units.
-        gray: gamma-encoded gray, (H, W): uint8, uint16, or float in [0, 1].
-
-    Returns:
-        Chroma in the same units, (H, W, 2).
-    """
-    guide = area_mean(gray, working_size(chroma.shape, gray.shape)) * _unit_scale(gray)
-    return enlarge(fit_coefficients(chroma, guide), gray, slice(0, len(gray)), gray.shape)
-
-
 def resize_bicubic(chroma: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize chroma (h, w, 2) to (height, width, 2) by Keys' cubic, without a look at any edge."""
+    """Resize chroma (h, w, 2) to (height, width, 2) by Keys' bicubic filter (a = -1/2)."""
     planes = np.moveaxis(chroma, -1, 0)
     return np.stack([_bicubic_plane(np.ascontiguousarray(p), size) for p in planes], axis=-1)
 
 
 def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, int]:
-    """Return the (height, width) at which `fit_coefficients` does best.
+    """Return the (height, width) of the guide at which `fit_coefficients` works best.
 
     Args:
         cells: shape of the chroma, (h, w, ...).
-        full: shape of the photograph, (H, W, ...), never exceeded.
+        full: shape of the photograph, (H, W, ...); the result is never larger.
     """
     return min(full[0], _GUIDE_PIXELS_PER_CELL * cells[0]), min(
         full[1], _GUIDE_PIXELS_PER_CELL * cells[1]
@@ -128,14 +112,14 @@ def working_size(cells: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, in
 
 @dataclass(frozen=True)
 class GuidedCoefficients:
-    """Chroma as lines in the gray, at a working size (h, w).
+    """Chroma as a linear function of the gray, at a working size (h, w).
 
     Attributes:
-        slope: chroma to add for each unit of gray, (2, h, w).
-        offset: chroma where the line meets black, (2, h, w).
-        low: the least gray in and around each pixel, (h, w).
-        high: the greatest. Gray beyond these limits, in grain, specks and scratches finer than the
-            working size, is taken as if at the limit: there the lines were never fitted.
+        slope: change of chroma per unit of gray, (2, h, w).
+        offset: chroma at a gray of 0, (2, h, w).
+        low, high: least and greatest gray in the 3x3 pixels around each, (h, w). Gray outside these
+            limits (grain and scratches finer than the working size) is clamped to them, because
+            the fit does not hold there.
     """
 
     slope: Plane
@@ -145,14 +129,14 @@ class GuidedCoefficients:
 
 
 def fit_coefficients(chroma: NDArray[np.float32], guide: Plane) -> GuidedCoefficients:
-    """Fit chroma as lines in the gray, so that its average over each cell is kept.
+    """Fit chroma as a linear function of the gray that keeps the mean of each cell.
 
     Args:
         chroma: (h, w, 2), cells that cover the guide evenly, in any units.
-        guide: gray in [0, 1] at the working size, best that of `working_size`.
+        guide: gray in [0, 1] at the working size; see `working_size`.
 
     Returns:
-        The fit, for `enlarge`.
+        Coefficients for `enlarge`.
     """
     height, width = guide.shape
     cells = min(chroma.shape[0], height), min(chroma.shape[1], width)
@@ -178,15 +162,15 @@ def fit_coefficients(chroma: NDArray[np.float32], guide: Plane) -> GuidedCoeffic
 def fit_filter_coefficients(
     planes: NDArray[np.float32], guide: Plane, radius: int, eps: float
 ) -> GuidedCoefficients:
-    """Fit planes as the guided filter does: their lines in the gray, and nothing added back.
+    """Fit planes as the guided filter does, without back-projection.
 
     With `enlarge` this is the fast guided filter (arXiv 1505.00996); where the guide is the
     photograph itself it is `guided_filter`.
 
     Args:
-        planes: what to filter, of the guide's size, (h, w, 2).
+        planes: input of the filter, at the size of the guide, (h, w, 2).
         guide: gray in [0, 1] at the working size, (h, w).
-        radius, eps: as of `guided_filter`.
+        radius, eps: as in `guided_filter`.
     """
     return _with_limits(
         _linear_coefficients(guide, list(np.moveaxis(planes, -1, 0)), radius, eps), guide
@@ -210,17 +194,19 @@ def enlarge(
     full: tuple[int, ...],
     columns: slice | None = None,
 ) -> NDArray[np.float32]:
-    """Return the chroma of a part of the photograph; parts joined equal the whole, bit for bit.
+    """Return the chroma of a part of the photograph at full size.
+
+    Parts equal the same pixels of the whole, bit for bit.
 
     Args:
-        coefficients: those of the whole photograph.
+        coefficients: fitted to the whole photograph.
         gray: gamma-encoded gray of the part, (n, m): uint8, uint16, or float in [0, 1].
-        rows: the n rows of the photograph that it holds.
+        rows: the n rows of the photograph in the part.
         full: shape of the photograph, (H, W).
-        columns: the m columns; all if not given.
+        columns: the m columns in the part; None for all.
 
     Returns:
-        Chroma, (n, m, 2), in its own units. Its two planes lie apart in memory.
+        Chroma, (n, m, 2), in the units of the coefficients; a view of two separate planes.
     """
     height, width = full
     guide_height, guide_width = coefficients.low.shape
@@ -228,7 +214,7 @@ def enlarge(
     across_all = np.arange(width) if columns is None else np.arange(columns.start, columns.stop)
     left, across = _interpolation_positions(across_all, width, guide_width)
 
-    # Across first, and only on the rows of the fit that this strip lies between.
+    # Horizontally first, and only in the coefficient rows that this strip needs.
     top, bottom = above[0], min(above[-1] + 1, guide_height - 1)
     near = slice(top, bottom + 1)
     fields = np.concatenate(
@@ -246,7 +232,7 @@ def enlarge(
     longest = max(1, _BLOCK_PIXELS // gray.shape[1])
     start = 0
     while start < len(gray):
-        # Rows between the same two rows of the fit, as many as the cache holds.
+        # Rows between the same two coefficient rows, as many as fit in the cache.
         row = above[start]
         stop = min(int(np.searchsorted(above, row, side="right")), start + longest)
         upper, lower = wide[:, row - top, None], wide[:, min(row + 1, bottom) - top, None]
@@ -254,7 +240,7 @@ def enlarge(
         between += upper
         slope, offset, (low, high) = between[:2], between[2:4], between[4:]
         guide = gray[start:stop] * scale
-        np.maximum(guide, low, out=guide)  # a third of the time of np.clip
+        np.maximum(guide, low, out=guide)  # in a third of the time of np.clip
         np.minimum(guide, high, out=guide)
         slope *= guide
         np.add(slope, offset, out=chroma[:, start:stop])
@@ -269,7 +255,7 @@ def _unit_scale(gray: NDArray) -> np.float32:
 def _linear_coefficients(
     guide: Plane, planes: Sequence[Plane], radius: int, eps: float
 ) -> list[tuple[Plane, Plane]]:
-    """Fit each plane as a line in the guide; return slopes and offsets averaged over windows."""
+    """Fit each plane linearly in the guide; return slopes and offsets averaged over windows."""
     mean_guide = box_mean(guide, radius)
     variance = np.maximum(box_mean(guide * guide, radius) - mean_guide * mean_guide, 0)
     coefficients = []
@@ -283,7 +269,7 @@ def _linear_coefficients(
 
 
 def _box_mean_rows(plane: Plane, radius: int) -> Plane:
-    """Average over 2 radius + 1 rows, from the differences of running sums."""
+    """Return means over 2 radius + 1 rows, as differences of cumulative sums."""
     rows = np.arange(len(plane))
     first = np.maximum(rows - radius, 0)
     last = np.minimum(rows + radius + 1, len(plane))
@@ -291,7 +277,7 @@ def _box_mean_rows(plane: Plane, radius: int) -> Plane:
     means = np.empty_like(plane, dtype=np.float32)
     for start in range(0, plane.shape[1], _BLOCK_COLUMNS):
         columns = slice(start, start + _BLOCK_COLUMNS)
-        # In float64: in float32 a sum over thousands of rows would drown the differences.
+        # In float64: float32 sums over thousands of rows are too coarse for their differences.
         sums = np.cumsum(plane[:, columns], axis=0, dtype=np.float64)
         sums = np.concatenate([np.zeros_like(sums[:1]), sums])
         means[:, columns] = (sums[last] - sums[first]) * share
@@ -302,15 +288,15 @@ def _area_mean_rows(plane: NDArray, count: int) -> Plane:
     """Average rows, (n, m) to (count, m)."""
     if count == len(plane):
         return plane.astype(np.float32)
-    # Sums of whole rows, from the one in which a new row begins to the one before it ends; then
-    # off with the part of the first that lies before, on with the part of the last that lies in.
+    # Sum whole rows from the one in which a new row begins; then subtract the part of the first row
+    # that lies before it, and add the part of the next row that lies in it.
     edges = np.arange(count + 1) * len(plane) / count
     begin = edges.astype(np.intp)
     part = (edges - begin).astype(np.float32)[:, None]
     cut = plane[np.minimum(begin, len(plane) - 1)] * part
     if plane.dtype.kind == "f":
         sums = np.add.reduceat(plane, begin[:-1], axis=0, dtype=np.float32)
-    else:  # whole numbers it would convert a few at a time, seven times as slowly
+    else:  # reduceat converts integers in small pieces, seven times as slowly
         sums = np.empty((count, plane.shape[1]), dtype=np.float32)
         for row, (first, end) in enumerate(pairwise(begin)):
             np.add.reduce(plane[first:end], axis=0, dtype=np.float32, out=sums[row])
@@ -339,7 +325,7 @@ def _bicubic_rows(plane: Plane, count: int) -> Plane:
 
 
 def _extreme_3x3(plane: Plane, extreme: np.ufunc) -> Plane:
-    """Return the least or the greatest of the 3 x 3 pixels around each."""
+    """Return the least or greatest value of the 3x3 pixels around each."""
     for _ in range(2):
         wider = plane.copy()
         extreme(wider[1:], plane[:-1], out=wider[1:])
@@ -351,7 +337,7 @@ def _extreme_3x3(plane: Plane, extreme: np.ufunc) -> Plane:
 def _interpolation_positions(
     pixels: NDArray[np.intp], length: int, guide_length: int
 ) -> tuple[NDArray[np.intp], Plane]:
-    """Return where pixels of a side lie on one of ``guide_length``: index and share beyond."""
+    """Return the positions of pixels on a side of `guide_length`: whole index and fraction."""
     position = np.clip((pixels + 0.5) * guide_length / length - 0.5, 0, guide_length - 1)
     index = position.astype(np.intp)
     return index, (position - index).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Colour spaces: sRGB to and from linear light, CIE Lab, analogue YUV and full-range YCbCr.
+"""Conversions between sRGB, linear light, CIE Lab, analogue YUV and full-range YCbCr.
 
-Colours are arrays (..., 3) and planes arrays (...) of gamma-encoded sRGB values in [0, 1], and
-results are float32. Nothing is clipped: a value outside [0, 1] is carried through each conversion
-and back, negative ones along the linear segment of the sRGB curve.
+RGB is gamma-encoded sRGB in [0, 1], colors are arrays (..., 3), and results are float32. Nothing is
+clipped: values outside [0, 1] survive each conversion and its inverse; negative ones follow the
+linear segment of the sRGB curve.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Plane = NDArray[np.float32]
 
-# Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the white D65 seen by the 2 degree observer.
-# The matrix, white and curve are those of scikit-image, rounded as there: its gray axis is off
-# neutral by 0.005 units of b.
+# Linear sRGB to CIE XYZ (ITU-R BT.709 primaries), and the white point D65 of the 2 degree observer.
+# Matrix, white point and curve are those of scikit-image, rounded as there; with them grays have a
+# b of up to 0.005.
 RGB_TO_XYZ = np.array(
     [
         [0.412453, 0.357580, 0.180423],
@@ -24,16 +24,16 @@ RGB_TO_XYZ = np.array(
 )
 D65 = np.array([0.95047, 1.0, 1.08883])
 
-# f of CIE 1976: the cube root, and for dark colours a line; the constants rounded as there too.
+# f of CIE 1976: the cube root, and linear for dark colors; constants rounded as in scikit-image.
 LAB_EPSILON = 0.008856
 LAB_F_EPSILON = 0.2068966
 LAB_SLOPE = 7.787
 LAB_OFFSET = 16 / 116
 
-# BT.601 luma, and the gains of the analogue colour differences: U = 0.492 (B - Y) and so on.
+# BT.601 luma, and the gains of the analogue color differences: U = 0.492 (B - Y) and so on.
 _LUMA_RED, _LUMA_GREEN, _LUMA_BLUE = 0.299, 0.587, 0.114
 _U_GAIN, _V_GAIN = 0.492, 0.877
-# JPEG (JFIF 1.02): the same differences scaled to [-0.5, 0.5], and neutral moved to 0.5.
+# JPEG (JFIF 1.02): the same differences scaled to [-0.5, 0.5], with 0.5 added.
 _CB_GAIN, _CR_GAIN = 1 / 1.772, 1 / 1.402
 
 
@@ -56,7 +56,7 @@ def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
         rgb: sRGB in [0, 1], (..., 3).
 
     Returns:
-        L in [0, 100], a in about [-86, 98], b in about [-108, 94] for colours in gamut, (..., 3).
+        L in [0, 100], a in about [-86, 98], b in about [-108, 94] for colors in gamut, (..., 3).
     """
     linear = _srgb_to_linear(np.asarray(rgb, dtype=np.float64))
     f = _lab_f(linear @ (RGB_TO_XYZ / D65[:, None]).T)
@@ -72,7 +72,7 @@ def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
         lab: L in [0, 100], a and b, (..., 3).
 
     Returns:
-        sRGB, (..., 3), outside [0, 1] for colours out of gamut; `tintype.color.gamut` maps these.
+        sRGB, (..., 3), outside [0, 1] for colors out of gamut; `tintype.color.gamut` maps these.
     """
     values = np.asarray(lab, dtype=np.float64)
     fy = (values[..., 0] + 16) / 116
@@ -82,13 +82,13 @@ def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
 
 
 def gray_to_lightness(gray: ArrayLike) -> Plane:
-    """Return L* in [0, 100] of the sRGB colours (g, g, g) for g in [0, 1], of any shape."""
+    """Return L* in [0, 100] of the sRGB colors (g, g, g) for g in [0, 1], of any shape."""
     y = _srgb_to_linear(np.asarray(gray, dtype=np.float64))
     return (116 * _lab_f(y) - 16).astype(np.float32)
 
 
 def lightness_to_gray(lightness: ArrayLike) -> Plane:
-    """Return the g in [0, 1] whose colour (g, g, g) has L* in [0, 100], of any shape."""
+    """Return the g in [0, 1] for which the sRGB color (g, g, g) has this L*, of any shape."""
     fy = (np.asarray(lightness, dtype=np.float64) + 16) / 116
     return _linear_to_srgb(_lab_f_inverse(fy)).astype(np.float32)
 
@@ -135,13 +135,13 @@ def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
 
 def ycbcr_to_rgb(ycbcr: ArrayLike) -> NDArray[np.float32]:
     """Convert full-range YCbCr, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_ycbcr`."""
-    centred = np.array(ycbcr, dtype=np.float32)
-    centred[..., 1:] -= 0.5
-    return _luma_chroma_to_rgb(centred, _CB_GAIN, _CR_GAIN)
+    centered = np.array(ycbcr, dtype=np.float32)
+    centered[..., 1:] -= 0.5
+    return _luma_chroma_to_rgb(centered, _CB_GAIN, _CR_GAIN)
 
 
 def chroma_to_rgb_matrix(space: str) -> NDArray[np.float32]:
-    """Return the (3, 2) matrix D with sRGB = Y + D @ chroma, chroma counted from neutral.
+    """Return the (3, 2) matrix D with sRGB = Y + D @ chroma, for chroma that is neutral at 0.
 
     Args:
         space: ``"yuv"`` (U, V) or ``"ycbcr"`` (Cb, Cr).

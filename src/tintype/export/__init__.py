@@ -1,1 +1,1 @@
-"""From a training run to a model that ships: ONNX files and a card; needs torch and onnx."""
+"""Export of a training run to ONNX files and a card; needs torch and onnx."""

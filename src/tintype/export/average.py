@@ -1,4 +1,4 @@
-"""The weights of a run that are exported: averaged over its steps, or over several runs."""
+"""Load the averaged weights of a run, or their mean over several runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ _KEPT += ("seed", "labels", "validation", "torch", "device", "averaged_with")
 
 
 def averaged_model(run: Path, *others: Path) -> tuple[ColorModel, dict[str, Any]]:
-    """Return a run's averaged weights in a network ready for inference, and the facts of the run.
+    """Return a model with the averaged weights of a run, in evaluation mode, and the run's facts.
 
-    Of several runs it is the mean of their averaged weights ("model soup", Wortsman et al. 2022,
-    arXiv 2203.05482), which is good for something only where they began with the same weights; what
-    tells the others from the first run is then among its facts, under ``"averaged_with"``.
+    With several runs, weights are the mean of their averaged weights ("model soup", Wortsman et al.
+    2022, arXiv 2203.05482). That works only for runs with the same initial weights. The facts in
+    which the other runs differ from the first are then in the facts, as ``"averaged_with"``.
 
     Raises:
-        CheckpointError: a run cannot be read, is of another version's network, or began otherwise
-            than the first.
+        CheckpointError: a run cannot be read, has another network, or had other initial weights.
     """
     facts, parts = load_checkpoint(run)
     model, mean = rebuild(facts["name"], facts["config"]), parts["ema"]
@@ -32,11 +31,11 @@ def averaged_model(run: Path, *others: Path) -> tuple[ColorModel, dict[str, Any]
         other, its = load_checkpoint(path)
         shapes = {name: tensor.shape for name, tensor in its["ema"].items()}
         if shapes != {name: tensor.shape for name, tensor in mean.items()}:
-            raise CheckpointError(f"{path} is not of the same network as {run}: export it alone.")
+            raise CheckpointError(f"{path} has another network than {run}: export it alone.")
         if other.get("started_with") != facts.get("started_with"):
             raise CheckpointError(
-                f"{path} began with other weights than {run} (it: {other['start']}): their mean "
-                "may be no network; export it alone."
+                f"{path} had other initial weights ({other['start']}) than {run}, so their mean "
+                "would not work: export it alone."
             )
         for name, tensor in its["ema"].items():
             if tensor.is_floating_point():
@@ -48,7 +47,7 @@ def averaged_model(run: Path, *others: Path) -> tuple[ColorModel, dict[str, Any]
             {k: v for k, v in run_facts.items() if k != "validation" and known.get(k) != v}
             for run_facts in others_facts
         ]
-        facts.pop("validation", None)  # what it measured is not of the mean
+        facts.pop("validation", None)  # not measured on the mean
     try:
         model.load_state_dict(mean)
     except RuntimeError as error:
@@ -60,6 +59,6 @@ def averaged_model(run: Path, *others: Path) -> tuple[ColorModel, dict[str, Any]
 
 
 def training_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return those facts of a run that belong on a card."""
+    """Return the facts of a run that are written on a card."""
     minutes = round(facts["elapsed"] / 60, 1)
     return {**{k: facts[k] for k in _KEPT if k in facts}, "minutes": minutes}

@@ -1,4 +1,4 @@
-"""Write the graphs of a model as ONNX files beside its card, after comparing the two runtimes."""
+"""Export the graphs of a model to ONNX files with a card, and compare them with torch."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tintype.runtime.ort import load_onnxruntime
 from tintype.training.start import HALF
 
 _LICENCE = (
-    "What the weights may be used for follows from the terms of the photographs they were trained "
-    "on. The code is Apache-2.0."
+    "The terms of the photographs that the weights were trained on decide what they may be used "
+    "for. The code is Apache-2.0."
 )
 
 
@@ -34,18 +34,19 @@ def export(
     """Export the averaged weights of a training run, or the mean of several.
 
     Args:
-        runs: folder of a training run, or of several that began alike (`averaged_model`).
+        runs: folder of a training run, or folders of runs with the same initial weights, which are
+            averaged (`averaged_model`).
         name: ``system.tag``, e.g. ``"tint.mine"``.
         out: an existing or new folder.
-        note: a sentence for the card, e.g. what the photographs are and on what terms.
-        licence: what the model may be used for.
+        note: a sentence for the card, e.g. the source and terms of the photographs.
+        licence: licence of the weights, for the card.
 
     Returns:
-        The card as written. Its scores are empty: `tintype evaluate` measures them.
+        The card that was written. It has no scores: `tintype evaluate` measures them.
 
     Raises:
-        CheckpointError: a run cannot be read or averaged, the name is not the run's, or the
-            exported file does not compute what the network does; nothing is left in ``out`` then.
+        CheckpointError: a run cannot be read or averaged, the name is not of the run's system, or
+            the exported files differ from the network. Nothing is left in ``out`` then.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     model, facts = averaged_model(*runs)
@@ -68,18 +69,24 @@ def write_model(
     rounding: float = 1e-1,
     say: Callable[[str], None] = lambda line: None,
 ) -> Card:
-    """Write a model's graphs and its card; further arguments and errors as `export`.
+    """Write the graphs of a model and its card; return the card.
 
     Args:
-        half: whether matrices and kernels are kept as float16, which halves the files; computation
-            stays float32.
-        changes: other values for fields of the model's own card.
-        rounding: largest difference to the model that float16 may make, in standard deviations.
-        say: is told what is under way.
+        model: the model; it is set to evaluation mode.
+        name, out, licence: as in `export`.
+        training: the field ``training`` of the card.
+        half: store matrices and kernels as float16, which halves the files; computation is in
+            float32.
+        changes: field of the card -> value that replaces the model's.
+        rounding: largest difference that float16 may make to an output, in standard deviations.
+        say: called with a line about each stage.
+
+    Raises:
+        CheckpointError, MissingExtraError: as in `export`.
     """
     if not re.fullmatch(rf"{model.name}\.(?!(json|onnx)$)[A-Za-z0-9_-]+", name):
         raise CheckpointError(
-            f"{name!r} is no name for this run: it takes the form {model.name}.TAG with letters, "
+            f"{name!r} cannot be the name of this model: give {model.name}.TAG with letters, "
             f"digits, - and _ in the tag, e.g. {model.name}.mine."
         )
     rounded = model.eval()
@@ -93,7 +100,7 @@ def write_model(
     if "filter" in fields:
         fields["filter"] = GuidedFilter(**fields["filter"])
     out.mkdir(parents=True, exist_ok=True)
-    # Written beside their place and moved there when all is known to be right.
+    # Written to a temporary folder, and moved when all checks have passed.
     with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as folder:
         card = Card(
             name=name,
@@ -109,10 +116,10 @@ def write_model(
             write_graph(graph, card.file(part), half)
             card.files[card.file(part).name] = sha256(card.file(part))
         card.write(card.path)
-        read_card(card.path)  # refused here rather than by whoever gets it
+        read_card(card.path)  # raises an error if the card is not valid
         say("comparing the files with the network at three sizes")
-        # Against the same weights, and against those that were trained: rounding them to float16
-        # costs a few hundredths at the worst place.
+        # Compared with the rounded weights and with the trained ones, from which float16 differs by
+        # a few hundredths of a standard deviation.
         worst = check_parity(rounded, card, 1e-2 if half else 1e-4)
         say(f"they differ by {worst:.1e} standard deviations at most")
         if half:
@@ -123,18 +130,18 @@ def write_model(
 
 
 def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
-    """Compare ONNX Runtime with PyTorch on random inputs of several sizes.
+    """Compare ONNX Runtime with PyTorch on random inputs of three sizes.
 
     Args:
-        model: in evaluation mode.
-        card: of the exported files.
+        model: the model in evaluation mode.
+        card: card of the exported files.
         tolerance: largest allowed difference of an output, in its standard deviations.
 
     Returns:
-        The largest difference.
+        The largest difference, in standard deviations.
 
     Raises:
-        CheckpointError: they differ by more.
+        CheckpointError: the difference is larger than allowed.
     """
     onnxruntime = load_onnxruntime()
     worst = 0.0
@@ -148,7 +155,7 @@ def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
                 expected = expected if isinstance(expected, tuple) else (expected,)
                 found = session.run(None, {k: v.numpy() for k, v in inputs.items()})
                 for name, mine, right in zip(graph.outputs, found, expected, strict=True):
-                    if name == "values":  # drawn by argmax: two may be as good as equal
+                    if name == "values":  # drawn by argmax: close logits may give another value
                         continue
                     difference = np.abs(np.asarray(mine) - right.numpy()).max()
                     # Of a network that has hardly learnt, outputs are nearly constant.
@@ -164,12 +171,12 @@ def check_parity(model: ColorModel, card: Card, tolerance: float) -> float:
 
 
 def write_graph(graph: Graph, path: Path, half: bool = True) -> None:
-    """Export one graph to an ONNX file; its parameters keep their names.
+    """Export one graph to an ONNX file; parameters keep their names.
 
     Args:
-        graph: what is exported.
-        path: of the file.
-        half: whether kernels and matrices are kept as float16.
+        graph: the graph.
+        path: path of the file.
+        half: store kernels and matrices as float16.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -182,8 +189,8 @@ def write_graph(graph: Graph, path: Path, half: bool = True) -> None:
     model = _trace(graph)
     if half:
         _store_half(model)
-    # Parameters are inputs while constants are folded, so that all keep their names and values, by
-    # which `training.start` finds them. ONNX Runtime folds the rest when it loads the file.
+    # Parameters are declared as inputs while constants are folded, so that they keep the names and
+    # values that `training.start` reads. ONNX Runtime folds them when it loads the file.
     names = {name for name, _ in (*graph.module.named_parameters(), *graph.module.named_buffers())}
     kept = [t for t in model.graph.initializer if t.name.removesuffix(HALF) in names]
     given = len(model.graph.input)
@@ -194,7 +201,7 @@ def write_graph(graph: Graph, path: Path, half: bool = True) -> None:
     model = onnxscript.optimizer.optimize(model)
     del model.graph.input[given:]
     model.graph.initializer.extend(kept)
-    # Node origins (file names and lines of this machine) have no place in a shipped file.
+    # Remove the origins of nodes, which are paths of this machine.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -213,7 +220,7 @@ def _trace(graph: Graph) -> Any:
         for name, multiple in graph.dynamic.get(key, {}).values():
             multiples[name] = max(multiple, multiples.get(name, 1))
     sizes: dict[str, Any] = {
-        # Where pixels are counted, 32 of them and more are long enough for every network.
+        # Sizes in pixels start at 32, which is enough for every network.
         name: torch.export.Dim(name, min=-(-32 // most) if most > 1 else 1, max=4096 // most)
         for name, most in multiples.items()
     }
@@ -226,7 +233,7 @@ def _trace(graph: Graph) -> Any:
     )
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations are not the user's
+        warnings.simplefilter("ignore")  # deprecations inside the exporter
         program = torch.onnx.export(
             graph.module,
             tuple(inputs.values()),
@@ -238,15 +245,15 @@ def _trace(graph: Graph) -> Any:
             verbose=False,
             optimize=False,  # it would fold and rename parameters; see `write_graph`
         )
-    assert program is not None  # only the exporter's old mode returns nothing
+    assert program is not None  # None only without dynamo
     return program.model_proto
 
 
 def _store_half(model: Any) -> None:
-    """Keep kernels and matrices as float16 with a cast behind them.
+    """Store kernels and matrices as float16, each with a cast to float32.
 
-    Vectors stay as they are: they weigh little, and variances near zero would lose their digits.
-    ONNX Runtime folds the casts when it loads the file, so it computes in float32 as before.
+    Vectors stay float32: they are small, and variances near zero would lose their precision. ONNX
+    Runtime folds the casts when it loads the file.
     """
     from onnx import TensorProto, helper, numpy_helper
 

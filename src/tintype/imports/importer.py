@@ -34,7 +34,7 @@ _CRITIC = "_crit"  # how the names of DeOldify's critics end
 _SPARE = 1.2  # disk space needed, as a multiple of the weights' size
 
 
-class Wishes(NamedTuple):
+class ImportOptions(NamedTuple):
     """What the user may choose.
 
     Attributes:
@@ -63,7 +63,7 @@ class Wishes(NamedTuple):
 def import_model(
     source: Path,
     out: Path,
-    wishes: Wishes | None = None,
+    options: ImportOptions | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Card:
     """Make a model of the weights in a file, or in a folder with one such file.
@@ -71,7 +71,7 @@ def import_model(
     Args:
         source: a file .pth, .pt, .bin, .safetensors, .caffemodel or .onnx, or its folder.
         out: an existing or new folder. After an error nothing is left in it.
-        wishes: what the user chose; by default all is as published.
+        options: what the user chose; by default all is as published.
         say: called with a line about each step.
 
     Returns:
@@ -82,68 +82,70 @@ def import_model(
         CheckpointError: the ONNX file does not compute what the network does.
         MissingExtraError: onnx or onnxscript is not installed.
     """
-    wishes = wishes or Wishes()
-    if wishes.kind is not None and wishes.kind not in KINDS:
+    options = options or ImportOptions()
+    if options.kind is not None and options.kind not in KINDS:
         raise UnimportableError(
-            f"There is no kind {wishes.kind!r}; give one of {', '.join(KINDS)}."
+            f"There is no kind {options.kind!r}; give one of {', '.join(KINDS)}."
         )
     path = weights_file(source)
     check_file(path)
     say(f"reading {path.name}")
     try:
         make = _import_onnx if path.suffix == ".onnx" else _import_weights
-        return make(path, out, wishes, say)
+        return make(path, out, options, say)
     except UnimportableError as error:
         if str(error).endswith("."):
             raise
         raise UnimportableError(f"{path} cannot be imported: {error}.") from error
 
 
-def _import_weights(path: Path, out: Path, wishes: Wishes, say: Callable[[str], None]) -> Card:
+def _import_weights(
+    path: Path, out: Path, options: ImportOptions, say: Callable[[str], None]
+) -> Card:
     """Build the network of a state dict, and write it as a model."""
-    model, kind = _network(path, wishes.kind)
-    origin = _origin(path, kind.tags(model), wishes)
+    model, kind = _network(path, options.kind)
+    origin = _origin(path, kind.tags(model), options)
     if origin.warning:
         say(f"note: {origin.warning}")
-    name = wishes.name or f"{kind.system}.{origin.tag}"
+    name = options.name or f"{kind.system}.{origin.tag}"
     _check_name(name, model.name)
-    needed = sum(p.numel() for p in model.parameters()) * (2 if wishes.half else 4)
-    _check_room(out, name, needed, wishes)
+    needed = sum(p.numel() for p in model.parameters()) * (2 if options.half else 4)
+    _check_room(out, name, needed, options)
     size = dict(model.card()["size"])
     side = kind.sides.get(origin.tag, size["short_side"])
-    size |= _size(wishes, side, size["multiple"], kind.largest)
+    size |= _size(options, side, size["multiple"], kind.largest)
     with _removing_new_folders(out):
         return write_model(
             model,
             name,
             out,
             _training(kind, origin),
-            f"{wishes.licence or kind.licence} {_IMPORTED}",
-            half=wishes.half,
-            changes={"size": size, "enlarge": wishes.enlarge},
+            f"{options.licence or kind.licence} {_IMPORTED}",
+            half=options.half,
+            changes={"size": size, "enlarge": options.enlarge},
             rounding=math.inf,  # no limit: a sharp softmax magnifies the rounding of weights
             say=say,
         )
 
 
-def _import_onnx(path: Path, out: Path, wishes: Wishes, say: Callable[[str], None]) -> Card:
+def _import_onnx(path: Path, out: Path, options: ImportOptions, say: Callable[[str], None]) -> Card:
     """Wrap an ONNX file, and write it as a model."""
-    if wishes.licence is None:
+    if options.licence is None:
         raise UnimportableError("its origin is not known: say --licence, what it may be used for")
-    if wishes.half:
+    if options.half:
         raise UnimportableError("an ONNX file keeps its precision: leave out --precision")
-    wrapped = wrap(path, wishes.kind)
+    wrapped = wrap(path, options.kind)
     kind, convention = KINDS[wrapped.kind], CONVENTIONS[wrapped.kind]
-    origin = _origin(path, ("foreign",), wishes)
+    origin = _origin(path, ("foreign",), options)
     if origin.warning:
         say(f"note: {origin.warning}")
-    name = wishes.name or f"{wrapped.kind}.{origin.tag}"
+    name = options.name or f"{wrapped.kind}.{origin.tag}"
     _check_name(name, wrapped.kind)
-    _check_room(out, name, path.stat().st_size, wishes)
-    if wrapped.side and (wishes.size or wrapped.side, wishes.shape) != (wrapped.side, "square"):
+    _check_room(out, name, path.stat().st_size, options)
+    if wrapped.side and (options.size or wrapped.side, options.shape) != (wrapped.side, "square"):
         raise UnimportableError(f"it takes squares of {wrapped.side} px: leave out --size, --shape")
     multiple = wrapped.side or convention.multiple
-    size = _size(wishes, wrapped.side or convention.side, multiple, kind.largest)
+    size = _size(options, wrapped.side or convention.side, multiple, kind.largest)
     size |= {"multiple": multiple, "resample": convention.card["resample"]}
     with _removing_new_folders(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -156,11 +158,11 @@ def _import_onnx(path: Path, out: Path, wishes: Wishes, say: Callable[[str], Non
                 name=name,
                 description=f"An ONNX file that others made of {wrapped.kind}.",
                 paper=f"arXiv {kind.paper}" if kind.paper else "",
-                licence=f"{wishes.licence} {_IMPORTED}",
+                licence=f"{options.licence} {_IMPORTED}",
                 space=convention.card["space"],
                 kind="chroma",
                 size=Size(**size),
-                enlarge=wishes.enlarge,
+                enlarge=options.enlarge,
                 files={file.name: sha256(file)},
                 training=_training(kind, origin),
             )
@@ -197,11 +199,11 @@ class _Origin(NamedTuple):
     note: str
 
 
-def _origin(path: Path, tags: tuple[str, ...], wishes: Wishes) -> _Origin:
+def _origin(path: Path, tags: tuple[str, ...], options: ImportOptions) -> _Origin:
     """Recognise weights by checksum, else by name of file or folder; else take the first tag."""
     checksum = sha256(path)
     if checksum in KNOWN:
-        return _Origin(path.name, checksum, *KNOWN[checksum], "", wishes.note)
+        return _Origin(path.name, checksum, *KNOWN[checksum], "", options.note)
     warning = f"Not a known file; SHA-256 {checksum}."
     folder = re.split("[^a-z]+", path.absolute().parent.name.lower())
     named = [tag for tag in tags[1:] if tag in path.name.lower()]
@@ -209,7 +211,7 @@ def _origin(path: Path, tags: tuple[str, ...], wishes: Wishes) -> _Origin:
     tag = (*named, tags[0])[0]
     if tag != tags[0]:
         warning += " Which weights it holds is taken from its name."
-    return _Origin(path.name, checksum, tag, None, warning, wishes.note)
+    return _Origin(path.name, checksum, tag, None, warning, options.note)
 
 
 def _training(kind: Kind, origin: _Origin) -> dict[str, Any]:
@@ -234,9 +236,9 @@ def _check_name(name: str, system: str) -> None:
         )
 
 
-def _check_room(out: Path, name: str, needed: int, wishes: Wishes) -> None:
+def _check_room(out: Path, name: str, needed: int, options: ImportOptions) -> None:
     """Refuse to replace a model without --overwrite, and to start with too little disk space."""
-    if (out / f"{name}.json").exists() and not wishes.overwrite:
+    if (out / f"{name}.json").exists() and not options.overwrite:
         raise UnimportableError(
             f"{out / f'{name}.json'} exists: say --overwrite to replace it, or --name."
         )
@@ -248,14 +250,14 @@ def _check_room(out: Path, name: str, needed: int, wishes: Wishes) -> None:
         )
 
 
-def _size(wishes: Wishes, side: int, multiple: int, largest: int) -> dict[str, Any]:
+def _size(options: ImportOptions, side: int, multiple: int, largest: int) -> dict[str, Any]:
     """Return the size on the card, as published or as chosen."""
-    side = wishes.size or side
+    side = options.size or side
     if side > largest or side < multiple or side % multiple:
         raise UnimportableError(
             f"--size must be a multiple of {multiple} up to {largest}, not {side}."
         )
-    return {"short_side": side, "shape": wishes.shape, "longest": max(4 * side, 1024)}
+    return {"short_side": side, "shape": options.shape, "longest": max(4 * side, 1024)}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""The published systems of automatic colorization, and our own; needs torch.
+"""Published colorization networks and our own; needs torch.
 
-One paper, one file. `MODELS` is the one list of them; importing this package imports none: `build`
-loads the module it needs.
+Each paper has a file of its own. `MODELS` lists them all; the module of a model is imported when
+the model is built.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tintype.errors import CheckpointError, SettingError, UnknownModelError
 if TYPE_CHECKING:
     from tintype.models.base import ColorModel, TrainConfig
 
-#: System name -> (module, class).
+#: Name of the system -> (module, class).
 MODELS: dict[str, tuple[str, str]] = {
     "adversarial": ("tintype.models.adversarial", "Adversarial"),
     "cic": ("tintype.models.cic", "Cic"),
@@ -34,26 +34,26 @@ def model_class(name: str) -> type[ColorModel]:
     """Return the class of a system by its name.
 
     Raises:
-        UnknownModelError: no system has that name; the message lists those there are.
+        UnknownModelError: no system has that name; the message suggests one or lists them.
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(MODELS)}."
+        hint = f"did you mean {near[0]!r}?" if near else f"the systems are {', '.join(MODELS)}."
         raise UnknownModelError(f"No system is called {name!r}; {hint}")
     module, attribute = MODELS[name]
     return getattr(importlib.import_module(module), attribute)
 
 
 def preset_of(name: str, preset: str) -> tuple[Any, TrainConfig]:
-    """Return the configurations of a preset: the network's, and how it is trained.
+    """Return the configurations of a preset: of the network, and of its training.
 
     Args:
         name: a key of `MODELS`, e.g. ``"tint"``.
-        preset: ``"paper"`` (where there is a paper), ``"small"`` (the size we train and ship) or
-            ``"test"`` (seconds to train).
+        preset: ``"paper"`` (as published; not for our own models), ``"small"`` (the size we train
+            and ship) or ``"test"`` (trains in seconds).
 
     Raises:
-        UnknownModelError: no such system, or it has no such preset.
+        UnknownModelError: no system has that name, or it has no such preset.
     """
     presets = model_class(name).presets
     if preset not in presets:
@@ -64,36 +64,36 @@ def preset_of(name: str, preset: str) -> tuple[Any, TrainConfig]:
 def build(
     name: str, preset: str = "small", /, changes: Mapping[str, Any] | None = None
 ) -> tuple[ColorModel, TrainConfig]:
-    """Build a freshly initialized model, and return how its preset is trained.
+    """Build a freshly initialized model; return it with the training configuration of its preset.
 
     Args:
         name, preset: as in `preset_of`.
-        changes: other values for fields of the preset's configurations.
+        changes: field name -> value that replaces the preset's.
 
     Raises:
-        UnknownModelError: no such system, or it has no such preset.
-        SettingError: no field has that name, or it does not take that value.
+        UnknownModelError: no system has that name, or it has no such preset.
+        SettingError: no field has that name, or the value is not valid for it.
     """
     config, training = changed(preset_of(name, preset), changes or {})
     return model_class(name)(config), training
 
 
 def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
-    """Return configurations with other values in some of their fields.
+    """Return configurations with some of their fields replaced.
 
     Args:
-        settings: dataclasses whose fields have names of their own.
-        changes: field name -> value, of the kind of the value it replaces.
+        settings: dataclasses that share no field name.
+        changes: field name -> value, of the type of the value that it replaces.
 
     Raises:
-        SettingError: none has such a field, or it does not take that value.
+        SettingError: no field has that name, or the value is not valid for it.
     """
     owner = {field.name: part for part in settings for field in dataclasses.fields(part)}
     values = []
     for name, value in changes.items():
         if name not in owner:
             near = difflib.get_close_matches(name, owner, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(owner)}."
+            hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(owner)}."
             raise SettingError(f"No setting is called {name!r}; {hint}")
         values.append((name, _of_kind(name, value, getattr(owner[name], name))))
     return [
@@ -103,7 +103,7 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
 
 
 def _of_kind(name: str, value: Any, current: Any) -> Any:
-    """Return the value, if it is of the kind of the current one; whole numbers serve as any."""
+    """Return the value if it has the type of the current one; an int is accepted for a float."""
     if isinstance(current, tuple) and isinstance(value, (tuple, list)):
         return tuple(_of_kind(name, item, current[0]) if current else item for item in value)
     kind = int if current is None else type(current)
@@ -111,20 +111,20 @@ def _of_kind(name: str, value: Any, current: Any) -> Any:
         return float(value)
     if type(value) is not kind:
         like = f"a value like {current!r}" if current != () else "a list"
-        raise SettingError(f"{name} takes {like}, not {value!r}")
+        raise SettingError(f"{name} must be {like}, not {value!r}")
     return value
 
 
 def rebuild(name: str, config: dict[str, Any]) -> ColorModel:
-    """Rebuild a model of the configuration that a checkpoint keeps, whatever presets are today.
+    """Rebuild a model from the configuration in a checkpoint, independent of today's presets.
 
     Args:
         name: a key of `MODELS`.
-        config: the fields of the system's configuration, as JSON gives them back.
+        config: fields of the network's configuration, as read from JSON.
 
     Raises:
-        UnknownModelError: no such system.
-        CheckpointError: this version's configuration has other fields.
+        UnknownModelError: no system has that name.
+        CheckpointError: the configuration has other fields in this version.
     """
     cls = model_class(name)
     kind = type(next(iter(cls.presets.values()))[0])

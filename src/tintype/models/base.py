@@ -1,4 +1,4 @@
-"""What the training loop and the exporter ask of every model."""
+"""The interface of every model to the training loop and the exporter."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tintype.errors import CheckpointError, SettingError
 
 
 class Batch(NamedTuple):
-    """A training batch: what the network sees and the colors it should find.
+    """A training batch: gray photographs and their true colors.
 
     Attributes:
         gray: gamma-encoded luma in [0, 1], (N, 1, H, W).
-        rgb: the true colors as linear-light RGB, (N, 3, H, W). Where augmentation changed the
-            luma they are rescaled to it at constant chromaticity, so values may exceed 1.
-        labels: probabilities of the classes that the whole photograph shows, (N, classes); all
-            zero for an unlabelled photograph. None where the run has no labels.
+        rgb: true colors as linear-light RGB, (N, 3, H, W). Where augmentation changed the luma,
+            they are rescaled to it at constant chromaticity, so values may exceed 1.
+        labels: class probabilities of the whole photograph, (N, classes); all zero for an
+            unlabelled photograph. None where the run has no labels.
     """
 
     gray: Tensor
@@ -33,41 +33,45 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a preset is trained; the command line may change any field.
+    """The training configuration of a preset; the command line may change any field.
 
-    Raises a SettingError where a value makes no sense.
+    Raises:
+        SettingError: a value is out of range.
 
     Attributes:
         crop: side of the training squares in pixels.
         batch: photographs per step, over all processes together.
-        steps: how long a run is if the command line does not say.
-        learning_rate: after the warm-up and before the decay.
+        steps: length of a run, unless the command line gives another.
+        learning_rate: peak rate, after warm-up and before decay.
         optimizer: ``"adam"``, ``"adamw"``, ``"adadelta"``, ``"rmsprop"`` or ``"sgd"``.
-        betas, eps: of Adam.
-        momentum: of SGD.
-        warmup: steps of linear warm-up.
-        cooldown: share of the run, at its end, in which the rate falls to 1 % by half a cosine;
-            1 is a cosine over the whole run, 0 a constant rate.
-        milestones: step and factor of the rate from there on, e.g. ``((200_000, 0.316),)``.
-        lr_decay: factor on the rate, every step.
+        betas, eps: parameters of Adam.
+        momentum: parameter of SGD.
+        warmup: number of steps of linear warm-up.
+        cooldown: share of the run, at its end, in which the rate falls to 1 % along a half cosine;
+            1 is a cosine schedule over the whole run, 0 no cooldown.
+        milestones: (step, factor on the learning rate from that step on), e.g.
+            ``((200_000, 0.316),)``.
+        lr_decay: factor by which the rate is multiplied at every step.
         weight_decay: decoupled with ``"adamw"``, else an L2 penalty; on matrices and kernels only.
-        grad_clip: largest norm of the gradient; 0 for no limit.
-        ema: decay of the averaged weights that are exported; 0 exports the last weights.
+        grad_clip: maximum norm of the gradient; 0 for no clipping.
+        ema: decay of the exponential moving average of the weights, which is exported; 0 exports
+            the last weights.
         augment: ``"film"`` (tones, emulsions, grain, fading, sharpness), or ``"none"``: gray is the
             luma of the photograph.
-        flip: mirror every second photograph.
+        flip: mirror photographs horizontally with probability 1/2.
         scale: smallest side of the squares that are cut, relative to `crop`; the largest is 1.125.
-            They are brought to `crop`, so that objects are met at more than one size. 1 cuts
-            squares of `crop` only, and brings nothing to another size.
-        aspect_jitter: how much narrower or lower the squares may be on one side, relative to it.
-        crop_sizes: sides the squares of a step are brought to instead of `crop`, one drawn for each
-            step.
+            They are resized to `crop` (scale augmentation). 1 cuts squares of side `crop` without
+            resizing.
+        aspect_jitter: largest share by which one side of the squares is shortened before resizing.
+        crop_sizes: sides to which squares are resized instead of `crop` (multi-scale training); one
+            is drawn for each step.
         faded: share of the photographs whose tonal range is narrowed, as in a faded print.
-        short_side: shorter side in pixels at which photographs are kept; None for the largest
-            square that is cut.
-        min_color: photographs with less color beyond a tone (in Lab units) are left out.
-        min_chroma: photographs whose mean of |Cb| + |Cr|, each in [-0.5, 0.5], is less are left
-            out: PixColor's colorness threshold.
+        short_side: shorter side in pixels to which photographs are reduced when they are loaded;
+            None for the largest square that is cut.
+        min_color: photographs with less color, not counting a uniform tone, are left out (in Lab
+            units; see `tintype.training.data.color_beyond_tone`).
+        min_chroma: photographs with a smaller mean of |Cb| + |Cr|, each in [-0.5, 0.5], are left
+            out (PixColor's colorness threshold).
     """
 
     crop: int = 128
@@ -98,20 +102,20 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "adamw", "adadelta", "rmsprop", "sgd"):
             raise SettingError(
-                "the optimizer is 'adam', 'adamw', 'adadelta', 'rmsprop' or 'sgd', "
+                "optimizer is 'adam', 'adamw', 'adadelta', 'rmsprop' or 'sgd', "
                 f"not {self.optimizer!r}"
             )
         if self.augment not in ("film", "none"):
             raise SettingError(f"augment is 'film' or 'none', not {self.augment!r}")
         self._check_ranges()
-        # A checkpoint gives back lists.
+        # JSON gives lists for tuples.
         object.__setattr__(self, "betas", tuple(self.betas))
         object.__setattr__(self, "milestones", tuple(map(tuple, self.milestones)))
         object.__setattr__(self, "crop_sizes", tuple(self.crop_sizes))
         if not all(type(side) is int and side > 0 for side in self.crop_sizes):
             raise SettingError(f"crop_sizes are whole numbers, e.g. [64, 96]: {self.crop_sizes}")
         if max(self.crop_sizes, default=0) > self.largest_cut:
-            # Enlarged they would teach that what is large is blurred.
+            # Enlarged crops would teach the network that large objects are blurred.
             raise SettingError(
                 f"crop_sizes are at most {self.largest_cut}, as large as squares are cut; "
                 "set a larger crop."
@@ -124,12 +128,12 @@ class TrainConfig:
 
     @property
     def largest_cut(self) -> int:
-        """Largest side of the squares that are cut."""
+        """Return the largest side of the squares that are cut, in pixels."""
         return self.crop if self.scale == 1 else round(1.125 * self.crop)
 
     @property
     def kept_side(self) -> int:
-        """Shorter side at which photographs are kept."""
+        """Return the shorter side to which photographs are reduced when they are loaded."""
         return self.largest_cut if self.short_side is None else self.short_side
 
     def _check_ranges(self) -> None:
@@ -144,22 +148,24 @@ class TrainConfig:
             raise SettingError(f"learning_rate is above 0, not {self.learning_rate!r}")
         for name in ("ema", "aspect_jitter", "momentum"):
             if not 0 <= getattr(self, name) < 1:
-                raise SettingError(f"{name} is from 0 up to, but not, 1")
+                value = getattr(self, name)
+                raise SettingError(f"{name} is a number from 0 to below 1, not {value!r}")
         for name in ("cooldown", "faded"):
             if not 0 <= getattr(self, name) <= 1:
-                raise SettingError(f"{name} is a share from 0 to 1")
+                raise SettingError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")
         if not 0.1 <= self.scale <= 1.125:
             raise SettingError(f"scale is from 0.1 to 1.125, not {self.scale!r}")
 
 
 class Graph(NamedTuple):
-    """One of the files a model is exported to.
+    """One of the ONNX graphs that a model is exported to.
 
     Attributes:
-        module: what it computes, its inputs in the order of `example`'s.
-        example: inputs by name, of sizes that grow with the number given, from 1.
-        dynamic: input name -> axis -> (name, multiple) of the sizes that may be any, or any
-            multiple of a number.
+        module: the module that is exported; it takes the inputs in the order of `example`.
+        example: makes example inputs by name; their sizes grow with the argument, which is at least
+            1.
+        dynamic: input name -> axis -> (name of the dimension, multiple); sizes along these axes may
+            be any multiple of the number.
         outputs: names of the outputs.
     """
 
@@ -170,16 +176,16 @@ class Graph(NamedTuple):
 
 
 class ColorModel(nn.Module):
-    """A colorization network with its loss, its presets and its way out to ONNX.
+    """A colorization network with its loss, its presets and its export to ONNX.
 
     Class attributes:
-        name: the system's name, the first half of a model file's.
+        name: name of the system, the first part of the name of a model file.
         paper: authors, year and identifier; empty for a model of our own.
-        presets: preset name -> (the network's configuration, how it is trained).
-        training_only: parts that are never exported, by the first word of their parameters' names.
-        needs_labels: whether its loss has a use for `Batch.labels`; its configuration then has
-            ``classes``, the number of classes there are.
-        needs_teacher: whether it has a ``set_teacher`` that wants an ImageNet classifier.
+        presets: preset name -> (configuration of the network, configuration of its training).
+        training_only: submodules that are not exported, by attribute name.
+        needs_labels: whether the loss uses `Batch.labels`; the configuration then has a field
+            ``classes``, the number of classes.
+        needs_teacher: whether training needs an ImageNet classifier; see `set_teacher`.
     """
 
     name: ClassVar[str]
@@ -194,87 +200,99 @@ class ColorModel(nn.Module):
         self.config = config
 
     def batches_per_step(self, step: int) -> int:
-        """Return how many batches `training_step` is given at once, as one; one in most models."""
+        """Return the number of batches that are concatenated for one `training_step`."""
         return 1
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return the terms of the loss: ``"loss"``, which is descended on, and what else to log."""
+        """Return the terms of the loss: ``"loss"``, which is minimized, and others to be logged."""
         raise NotImplementedError
 
     def training_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Return the terms of the loss for one step of training.
+        """Return the terms of the loss for one training step.
 
-        The loop descends on ``"loss"``. A model that trains a second network against this one does
-        the steps of that network here.
+        The loop minimizes ``"loss"``. A model with a second network, such as a critic, takes the
+        optimizer steps of that network here.
         """
         return self.loss(batch, step)
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what to report of photographs held back: by default the terms of the loss."""
+        """Return the metrics of a validation batch: by default the terms of the loss."""
         return self.loss(batch)
 
     def predict(self, gray: Tensor) -> Tensor:
-        """Return ab (N, 2, h, w) in Lab units for luma (N, 1, H, W), at the default decoding."""
+        """Return ab (N, 2, h, w) in Lab units of luma (N, 1, H, W), at default options."""
         raise NotImplementedError
 
     def start_training(self, ab: Tensor) -> None:
-        """Look at a sample of the training chroma, (N, 2) in Lab units, before the first step."""
+        """Prepare training from a sample of the training chroma, (N, 2) in Lab units."""
 
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Look at photographs held back, after the last step."""
+        """Calibrate the decoding on validation batches, after the last step."""
 
     def warnings(self, values: Mapping[str, float]) -> list[str]:
-        """Return what somebody who watches the run should be told of the values logged."""
+        """Return warnings about the values logged at a step, e.g. a collapsed generator."""
         return []
 
     def extra_optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Return the optimizers that `training_step` uses itself, by name, for the checkpoint."""
+        """Return the optimizers that `training_step` uses, by name, for the checkpoint."""
         return {}
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return what the loop's optimizer trains, with factors on the learning rate.
+        """Return the parameters that the loop's optimizer trains, with learning-rate factors.
 
-        The factors hold for a network that starts from something worth keeping; one that starts
-        from nothing learns at the full rate everywhere. What has the factor 0 is not trained.
+        The factors are used for a network that starts from pretrained weights; one that is
+        initialized randomly is trained at the full rate. Parameters with the factor 0 are frozen.
         """
         return [(list(self.parameters()), 1.0)]
 
     def load_backbone(self, path: Path) -> str:
-        """Start from the weights of a file (.safetensors or .pth); return what the card says of it.
+        """Load pretrained weights into the backbone; return a description of them for the card.
 
         Raises:
-            CheckpointError: the file does not fit, or the model always starts from nothing.
+            CheckpointError: the file does not fit, or the model has no backbone.
         """
-        raise CheckpointError(f"{self.name} starts from nothing: leave out --init.")
+        raise CheckpointError(f"{self.name} has no backbone that is loaded: leave out --init.")
 
     def load_from(self, system: str, weights: Mapping[str, Tensor]) -> str:
-        """Take over what fits from another system's exported weights; return what to say of it.
+        """Load the matching weights of another system; return a description of them for the card.
+
+        Args:
+            system: name of the other system.
+            weights: its exported weights, by name.
 
         Raises:
-            CheckpointError: nothing of it fits.
+            CheckpointError: none of them fit.
         """
-        raise CheckpointError(f"{self.name} cannot start from {system}: give a model of its own.")
+        raise CheckpointError(
+            f"{self.name} cannot start from {system}: give a model that {self.name} exported."
+        )
 
     def set_teacher(self, teacher: nn.Module) -> None:
-        """Learn from an ImageNet classifier; of a model that `needs_teacher`."""
+        """Set the ImageNet classifier that a model with `needs_teacher` learns from."""
         raise NotImplementedError
 
     def is_exported(self, name: str) -> bool:
-        """Tell whether a parameter of that name ships, or serves training alone."""
+        """Tell whether the parameter of that name is exported."""
         return name.partition(".")[0] not in self.training_only
 
     def graphs(self) -> dict[str, Graph]:
-        """Return what is exported, by part; ``""`` is the main graph, luma to chroma."""
+        """Return the graphs that are exported, by part; ``""`` is the main graph."""
         raise NotImplementedError
 
     def card(self) -> dict[str, Any]:
-        """Return the fields of the card that follow from the model; see `tintype.card.Card`."""
+        """Return the fields of `tintype.card.Card` that follow from the model."""
         raise NotImplementedError
 
 
 def luma_graph(module: nn.Module, multiple: int, *outputs: str) -> Graph:
-    """Describe a graph of ``gray`` alone, (1, 1, H, W), both sides multiples of a number."""
-    least = multiple * -(-32 // multiple)  # some pixels, also for a network without padding
+    """Describe a graph whose one input is ``gray``, (1, 1, H, W).
+
+    Args:
+        module: what the graph computes.
+        multiple: H and W are multiples of it.
+        outputs: names of the outputs.
+    """
+    least = multiple * -(-32 // multiple)  # large enough for a network without padding
 
     def example(size: int) -> dict[str, Tensor]:
         coarse = torch.rand(1, 1, 2 + size, 4)
@@ -285,10 +303,37 @@ def luma_graph(module: nn.Module, multiple: int, *outputs: str) -> Graph:
     )
 
 
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the labelled photographs, 0 where there are none.
+def named_graph(
+    module: nn.Module,
+    inputs: str,
+    outputs: str,
+    example: Callable[[int], dict[str, Tensor]],
+    dynamic: dict[str, dict[int, tuple[str, int]]],
+) -> Graph:
+    """Describe one of several graphs that share their example inputs.
 
-    Logits and probabilities are (N, classes); those of an unlabelled photograph are all zero.
+    Args:
+        module: what the graph computes.
+        inputs, outputs: names of its inputs, in order, and of its outputs, separated by spaces.
+        example: as in `Graph`, of all inputs of all the graphs.
+        dynamic: as in `Graph`, of all inputs of all the graphs.
+    """
+    names = inputs.split()
+
+    def own(size: int) -> dict[str, Tensor]:
+        tensors = example(size)
+        return {name: tensors[name] for name in names}
+
+    axes = {name: sizes for name, sizes in dynamic.items() if name in names}
+    return Graph(module, own, axes, tuple(outputs.split()))
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the labelled photographs in nats, 0 where there are none.
+
+    Args:
+        logits: (N, classes).
+        labels: probabilities, (N, classes); all zero for an unlabelled photograph.
     """
     nats = -(labels.float() * logits.float().log_softmax(1)).sum(1)
     return nats.sum() / (labels.sum(1) > 0).sum().clamp_min(1)
@@ -297,7 +342,7 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def scaled_lr_groups(
     part: nn.Module, factor: float, parameters: Iterable[nn.Parameter]
 ) -> list[tuple[list[nn.Parameter], float]]:
-    """Split parameters in two groups: those of a part at a factor of the rate, the rest at 1."""
+    """Split parameters into those of a part, at a learning-rate factor, and the rest, at 1."""
     slow = list(part.parameters())
     known = {id(p) for p in slow}
     return [(slow, factor), ([p for p in parameters if id(p) not in known], 1.0)]
@@ -305,7 +350,7 @@ def scaled_lr_groups(
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Average the gradients over the processes of a run; with one process do nothing."""
+    """Average gradients over the processes of a run; do nothing in a run of one process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return
     for parameter in parameters:

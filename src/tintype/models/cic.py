@@ -1,12 +1,13 @@
 """Colorful Image Colorization (Zhang, Isola and Efros 2016, arXiv 1603.08511).
 
-Luminance in, a distribution over the 313 ab bins at a quarter of its size out; cross-entropy with
-soft-encoded chroma in which rare colors weigh more; the annealed mean of it as color. The
-classification over ab bins, `BinsModel` and `Decode`, is what other models import.
+The network maps lightness to a distribution over the 313 ab bins at a quarter of the size. The loss
+is the cross-entropy with soft-encoded chroma, rebalanced so that rare colors weigh more; the
+decoded color is the annealed mean. Other models use the classification over ab bins too:
+`BinsModel` and `Decode`.
 
-Where the paper and its published code differ we follow the code: 10 neighbors, not the 5 that are
-printed; targets are every fourth pixel's chroma, not the mean of 4x4; photographs without color
-have no weight; batch norm once a block, after its last ReLU.
+Where the paper and its published code differ we follow the code: soft encoding has 10 neighbors,
+not the printed 5; the target is the chroma of every fourth pixel, not the mean of 4x4; photographs
+without color have no weight; each block has one batch norm, after its last ReLU.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from tintype.color import bins
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
 from tintype.models.torch_color import gray_to_lightness, linear_to_ab
 
-BINS = len(bins.ab_bins())  #: of ab, 313
+BINS = len(bins.ab_bins())  #: number of ab bins, 313
 
 _TEMPERATURE = 0.38
-_GRAY = 5.0  # a photograph none of whose |a| or |b| exceeds this teaches nothing
+_GRAY = 5.0  # photographs without |a| or |b| above this have no weight in the loss
 _REACH = 112  # ab targets are looked up on the integer grid from -_REACH to _REACH
-_CALIBRATION_PIXELS = 16_384  # of each batch
+_CALIBRATION_PIXELS = 16_384  # per batch
 _CALIBRATION_ROUNDS = 50
 
 
 class CrossEntropy(NamedTuple):
-    """The cross-entropy of a distribution over the bins and soft-encoded chroma, in nats.
+    """The cross-entropy between predicted distributions over the bins and soft-encoded chroma.
 
     Attributes:
-        nats: of each pixel, (N, h, w).
-        weight: the rebalancing weight of the bin nearest its true chroma, (N, h, w).
-        entropy: mean entropy of the soft targets: what `nats` cannot go below.
+        nats: cross-entropy of each pixel in nats, (N, h, w).
+        weight: rebalancing weight of the bin nearest to the true chroma, (N, h, w).
+        entropy: mean entropy of the soft targets in nats, the lower bound of the mean of `nats`.
     """
 
     nats: Tensor
@@ -47,23 +48,24 @@ class CrossEntropy(NamedTuple):
     entropy: Tensor
 
     def terms(self) -> dict[str, Tensor]:
-        """Return what a log shows: the plain cross-entropy, and what of it is above the least."""
+        """Return values for the log: the mean cross-entropy ``ce`` and the KL divergence ``kl``."""
         ce = self.nats.detach().mean()
         return {"ce": ce, "kl": ce - self.entropy}
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """What ``vividness`` from 0 to 1 means: both ends of prior correction and temperature.
+    """How ``vividness`` in [0, 1] sets the prior correction and the temperature of the decoding.
 
-    The rebalancing weights w that the network was trained with are taken out of its distribution in
-    part, wholly, or more than that: p / w ** r; of the result the annealed mean is taken.
+    The predicted distribution p is divided by the rebalancing weights w of the training, p / w **
+    r, normalized, and decoded by the annealed mean.
 
     Attributes:
-        prior_correction: r at vividness 0 and 1, linear in between; 1 gives every bin the
-            probability with which it occurs, 0 leaves the distribution as it was trained.
-        temperature: of the annealed mean at vividness 0 and 1, its logarithm linear in between.
-        vividness: the default.
+        prior_correction: r at vividness 0 and at 1, linear in between; 1 removes the rebalancing,
+            0 leaves the distribution as trained.
+        temperature: temperature of the annealed mean at vividness 0 and at 1; its logarithm is
+            linear in between.
+        vividness: default value of the option.
     """
 
     prior_correction: tuple[float, float] = (1.0, 0.0)
@@ -72,11 +74,11 @@ class Decoding:
 
 
 class Decode(nn.Module):
-    """The graph ``decode``: bins and vividness to chroma.
+    """The graph ``decode``: log-probabilities of the bins and vividness to chroma.
 
     Args:
         weights: rebalancing weights of the bins, (313,).
-        decoding: what vividness means.
+        decoding: how vividness sets prior correction and temperature.
     """
 
     def __init__(self, weights: Tensor, decoding: Decoding) -> None:
@@ -89,28 +91,33 @@ class Decode(nn.Module):
         self.register_buffer("log_weights", weights.detach().log(), persistent=False)
 
     def forward(self, bins: Tensor, vividness: Tensor) -> Tensor:
-        """Return ab (N, 2, h, w) of log-probabilities (N, 313, h, w) and a scalar in [0, 1]."""
+        """Return ab (N, 2, h, w) in Lab units.
+
+        Args:
+            bins: log-probabilities (or logits), (N, 313, h, w).
+            vividness: scalar in [0, 1].
+        """
         (safe, vivid), (calm, bold) = self.decoding.prior_correction, self.decoding.temperature
         correction = safe + vividness * (vivid - safe)
         temperature = calm * (bold / calm) ** vividness
         logits = bins.float() - correction * self.log_weights[:, None, None]
         share = (logits / temperature).softmax(1)
-        # In float32: bfloat16 cannot tell neighboring means apart.
+        # In float32: bfloat16 is too coarse for the mean.
         with torch.autocast(share.device.type, enabled=False):
             return torch.einsum("nqhw,qc->nchw", share, self.centers)
 
 
 class BinsModel(ColorModel):
-    """A model whose network ends in logits over the ab bins, at a quarter of the input's size.
+    """A model that predicts logits over the ab bins at a quarter of the input's size.
 
-    Its configuration has ``lam``, the share of the uniform distribution in the smoothed prior, and
+    Its configuration has ``lam``, the weight of the uniform distribution in the rebalancing, and
     ``max_weight``, the largest rebalancing weight (0 for no limit).
 
     Attributes:
-        centers: of the bins, (313, 2) in Lab units.
-        weights: how much more a pixel counts whose true color is in that bin.
-        corrected_weights: the weights that decoding takes back out; see `calibrate`.
-        decoding: what vividness means.
+        centers: centers of the bins, (313, 2) in Lab units.
+        weights: rebalancing weights of the loss, (313,).
+        corrected_weights: rebalancing weights that decoding corrects for, (313,); see `calibrate`.
+        decoding: how vividness sets prior correction and temperature.
     """
 
     decoding: Decoding = Decoding()
@@ -125,7 +132,7 @@ class BinsModel(ColorModel):
         self.register_buffer("centers", torch.from_numpy(bins.ab_bins().copy()), persistent=False)
         self.register_buffer("weights", torch.ones(BINS))
         self.register_buffer("corrected_weights", torch.ones(BINS))
-        # Soft encoding on the integer ab grid: a look-up instead of 313 distances per pixel.
+        # Soft encoding of the integer ab grid: a table look-up replaces 313 distances per pixel.
         axis = np.arange(-_REACH, _REACH + 1, dtype=np.float32)
         grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
         codes, shares = bins.soft_encode(grid)
@@ -133,31 +140,31 @@ class BinsModel(ColorModel):
         self.register_buffer("shares", torch.from_numpy(shares), persistent=False)
 
     def soft_encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Spread ab (..., 2) over the nearest bins: indices and shares, both (..., 10)."""
+        """Soft-encode ab (..., 2) to indices of the nearest bins and weights, both (..., 10)."""
         cell = ab.round().clamp(-_REACH, _REACH).long() + _REACH
         index = cell[..., 0] * (2 * _REACH + 1) + cell[..., 1]
         return self.codes[index].long(), self.shares[index]
 
     def target(self, batch: Batch) -> Tensor:
-        """Return the true ab at a quarter of the size, means over 4x4 pixels, (N, H/4, W/4, 2)."""
+        """Return the true ab as means over 4x4 pixels, (N, H/4, W/4, 2)."""
         return F.avg_pool2d(linear_to_ab(batch.rgb), 4).permute(0, 2, 3, 1)
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> CrossEntropy:
-        """Compare logits (N, 313, h, w) with true ab (N, h, w, 2), soft-encoded."""
+        """Return the cross-entropy of logits (N, 313, h, w) and true ab (N, h, w, 2)."""
         codes, shares = self.soft_encode(target)
         logits = logits.permute(0, 2, 3, 1).float()
-        # From the ten logits that matter and one log-sum-exp.
+        # Only ten logits have a target above 0; the rest enter by the log-sum-exp.
         nats = logits.logsumexp(-1) - (logits.gather(-1, codes) * shares).sum(-1)
         entropy = -(shares * shares.clamp_min(1e-12).log()).sum(-1).mean()
         return CrossEntropy(nats, self.weights[codes[..., 0]], entropy)
 
     def annealed_mean(self, logits: Tensor, prior_correction: float, temperature: float) -> Tensor:
-        """Return ab (N, 2, h, w) of logits (N, 313, h, w); differentiable."""
+        """Return ab (N, 2, h, w) of logits (N, 313, h, w), differentiable; see `Decoding`."""
         fixed = Decoding((prior_correction, prior_correction), (temperature, temperature))
         return Decode(self.corrected_weights, fixed)(logits, logits.new_zeros(()))
 
     def start_training(self, ab: Tensor) -> None:
-        """Set the rebalancing weights from a sample of the training chroma, (N, 2)."""
+        """Compute the rebalancing weights from a sample of the training chroma, (N, 2)."""
         codes, shares = bins.soft_encode(ab.cpu().numpy())
         prior = bins.smooth_prior(bins.count_bins(codes, shares))
         weights = bins.rebalancing_weights(prior, lam=self.config.lam)
@@ -168,15 +175,15 @@ class BinsModel(ColorModel):
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:
-        """Set `corrected_weights` halfway between the loss's and those that fit photographs best.
+        """Estimate `corrected_weights` on validation batches.
 
-        A pixel is weighted by its nearest bin alone, so the network does not see quite the weights
-        it was given. Those that fit photographs held back (taken out, every bin is as likely as it
-        is frequent) are noisy, for rare bins occur in few of them: the geometric mean of both is
-        taken.
+        Each pixel is weighted by its nearest bin only, so the rebalancing that the network learns
+        differs from `weights`. The weights with which the mean prediction on the batches equals the
+        frequency of each bin are fitted; as rare bins make them noisy, their geometric mean with
+        `weights` is taken.
 
         Args:
-            batches: photographs the network was not trained on, without augmentation.
+            batches: validation batches without augmentation.
         """
         found, frequency = [], torch.zeros_like(self.weights)
         for batch in batches:
@@ -187,20 +194,20 @@ class BinsModel(ColorModel):
         if not found:
             return
         logits, frequency = torch.cat(found), frequency / frequency.sum()
-        log_weights = self.weights.log()  # not where another calibration ended
+        log_weights = self.weights.log()  # not from an earlier calibration
         for _ in range(_CALIBRATION_ROUNDS):
             predicted = (logits - log_weights).softmax(1).mean(0)
-            # The floor keeps bins that hardly occur from being chased to nothing.
+            # The constant keeps the weights of bins that hardly occur finite.
             log_weights += ((predicted + 1e-5) / (frequency + 1e-5)).log()
         self.corrected_weights.copy_(((log_weights + self.weights.log()) / 2).exp())
 
     def predict(self, gray: Tensor) -> Tensor:
-        """Return ab (N, 2, H/4, W/4) at the default vividness."""
+        """Return ab (N, 2, H/4, W/4) in Lab units at the default vividness."""
         vividness = torch.tensor(self.decoding.vividness, device=gray.device)
         return Decode(self.corrected_weights, self.decoding)(self(gray), vividness)
 
     def decode_graph(self) -> Graph:
-        """Describe the graph ``decode`` of a trained model."""
+        """Return the graph ``decode`` of a trained model."""
 
         def example(size: int) -> dict[str, Tensor]:
             logits = 3 * torch.randn(1, BINS, 4 + size, 3 + size)
@@ -212,17 +219,19 @@ class BinsModel(ColorModel):
 
 
 class LogProbabilities(nn.Module):
-    """The graph of a classifier over the bins: gray to log-probabilities ``bins``."""
+    """The main graph of a classifier: gray, and hints where it takes them, to log-probabilities."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, gray: Tensor) -> Tensor:
-        return self.model(gray).log_softmax(1)
+    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
+        logits = self.model(gray) if hints is None else self.model(gray, hints)
+        return logits.log_softmax(1)
 
 
-# Convolutions, channels in units of the first block's, stride of the last, dilation.
+# Per block: number of convolutions, channels relative to the first block, stride of the last
+# convolution, dilation.
 _BLOCKS = (
     (2, 1, 2, 1),
     (2, 2, 2, 1),
@@ -236,12 +245,12 @@ _BLOCKS = (
 
 @dataclass(frozen=True)
 class CicConfig:
-    """Sizes and constants of the loss.
+    """Sizes of the network and constants of the loss; the defaults are the paper's.
 
     Attributes:
-        maps: of the first block, 64 in the paper; the others in proportion.
-        input_side: shorter side in pixels at which a photograph is seen, 256 in the paper.
-        lam, max_weight: of the rebalancing, as in `BinsModel`; the paper has no limit.
+        maps: channels of the first block; those of the others are in proportion.
+        input_side: shorter side in pixels of the network's input.
+        lam, max_weight: constants of the rebalancing, as in `BinsModel`; the paper has no limit.
     """
 
     maps: int = 64
@@ -250,8 +259,8 @@ class CicConfig:
     max_weight: float = 0.0
 
 
-# The published solver: Adam (0.9, 0.99), 3e-5, a tenth every 225,000 iterations, batches of 40
-# crops of 176, mirrored; no augmentation. Initial weights are He's (the paper's were k-means').
+# The published solver: Adam (0.9, 0.99), 3e-5, divided by 10 every 225,000 iterations, batches of
+# 40 mirrored crops of 176. Weights are initialized as by He et al. (in the paper by k-means).
 _PAPER = TrainConfig(
     crop=176,
     batch=40,
@@ -272,13 +281,13 @@ _PAPER = TrainConfig(
 
 
 class Cic(BinsModel):
-    """The network, its loss, and how it is exported."""
+    """The network of Zhang et al. 2016, its loss and its export."""
 
     name: ClassVar[str] = "cic"
     paper: ClassVar[str] = "Zhang, Isola and Efros 2016, arXiv 1603.08511"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (CicConfig(), _PAPER),
-        # Ours: narrower, smaller crops, a higher rate; weights of rare bins are limited.
+        # Ours: narrower, smaller crops, a higher learning rate; weights of rare bins are limited.
         "small": (
             CicConfig(maps=16, input_side=160, max_weight=6.0),
             TrainConfig(
@@ -328,22 +337,22 @@ class Cic(BinsModel):
         return self.classify(x)
 
     def target(self, batch: Batch) -> Tensor:
-        """Return the true ab of every fourth pixel, (N, H/4, W/4, 2)."""
+        """Return the true ab of every fourth pixel each way, (N, H/4, W/4, 2)."""
         return linear_to_ab(batch.rgb[..., ::4, ::4]).permute(0, 2, 3, 1)
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return the rebalanced cross-entropy (``loss``), the plain one (``ce``), and ``kl``."""
+        """Return the rebalanced cross-entropy (``loss``), and `CrossEntropy.terms`, in nats."""
         target = self.target(batch)
         found = self.cross_entropy(self(batch.gray), target)
         colored = (target.abs().amax((1, 2, 3)) > _GRAY).float()[:, None, None]
         return {"loss": (found.nats * found.weight * colored).mean(), **found.terms()}
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the classifier and its decoding."""
+        """Return the classifier and the graph ``decode``."""
         return {"": luma_graph(LogProbabilities(self), 8, "bins"), "decode": self.decode_graph()}
 
     def card(self) -> dict[str, Any]:
-        """Return input rule, output and decoding; the default vividness, 1, is the paper's."""
+        """Return the fields of the card; the default vividness, 1, is the paper's decoding."""
         return {
             "description": "A classifier of colors in which rare ones weigh more.",
             "space": "lab",

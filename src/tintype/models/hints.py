@@ -1,6 +1,7 @@
-"""Known colors as a network takes them, and what is drawn for training.
+"""Hint maps as a network takes them, and random hints for training.
 
-Hints are (N, 3, h, w): a / 110, b / 110 and a mask of 0 and 1, all zero where nothing is known.
+A hint map is (N, 3, h, w): a / 110, b / 110 and a mask of 0 and 1, all zero where no color is known
+(Zhang et al. 2017, arXiv 1705.02999).
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from torch import Tensor
 
 
 def hint_map(ab: Tensor, mask: Tensor) -> Tensor:
-    """Return known ab (N, h, w, 2) at the cells of a mask (N, h, w) as `Pyramid` takes them."""
+    """Return the hint map (N, 3, h, w) of ab (N, h, w, 2) at the cells of a mask (N, h, w)."""
     mask = mask.unsqueeze(1).to(ab.dtype)
     return torch.cat((ab.permute(0, 3, 1, 2) / 110 * mask, mask), 1)
 
 
 def draw_hints(target: Tensor) -> Tensor:
-    """Draw what a person may know of the true ab (N, h, w, 2), as `hint_map` gives it.
+    """Draw random hint maps (N, 3, h, w) from the true ab (N, h, w, 2), in Lab units.
 
-    Of ten photographs four have no hint, five have points in number from 1 to 400 (log-uniform) and
-    size from 1 to 4 cells, and one a whole field that is slightly wrong, as the last frame of a
-    film or a faded print gives it (Zhang et al. 2017, section 3.1, in other proportions).
+    Of ten photographs four have no hints; five have 1 to 400 points (log-uniform) of 1 to 4 cells;
+    one has approximate colors in a whole region, as the previous frame of a film or a faded print
+    gives them (after Zhang et al. 2017, section 3.1, in other proportions).
     """
     n, height, width, _ = target.shape
     draw = torch.rand((n, 5, 1, 1, 1), device=target.device)
@@ -37,7 +38,7 @@ def draw_hints(target: Tensor) -> Tensor:
         drawn = torch.cat((mean / 110 * mask, mask), 1)
         drawn = F.interpolate(drawn, size=(height, width), mode="nearest")
         points = torch.where((size >= first) & (size < last), drawn, points)
-    # The field: soft, shifted a little, paler or stronger, with a cast; on a part of the picture.
+    # The region: blurred, shifted, with another saturation and a color cast, on part of the width.
     soft = F.interpolate(F.avg_pool2d(ab, 4), size=(height, width), mode="bilinear")
     soft = soft.roll(torch.randint(-2, 3, (2,)).tolist(), (2, 3)) * (0.4 + 0.8 * gain)
     soft = (soft + 6 * torch.randn((n, 2, 1, 1), device=ab.device)) / 110

@@ -6,10 +6,9 @@
                                        |
                                 classes of the photograph
 
-What the whole photograph shows is one vector, which the fusion layer puts beside the features of
-every place; a classifier of the photograph, trained together with the colors, teaches that vector
-what to tell. Layers are those of the paper's Table 1, with batch norm and ReLU. "Our choice" marks
-what the paper leaves open.
+The fusion layer joins local features with one vector of global features of the whole photograph. A
+classifier of the photograph, trained jointly, acts on the global features. Layers are those of
+Table 1, with batch norm and ReLU. "Our choice" marks what the paper leaves open.
 """
 
 from __future__ import annotations
@@ -23,22 +22,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, label_loss, luma_graph
+from tintype.models.layers import conv_bn_relu
 from tintype.models.torch_color import linear_to_ab
 
-_GLOBAL_SIDE = 224  # of the copy that the global branch sees
-_LUMA_MEAN = 0.45  # what is subtracted is the data set's mean; the value is our choice
-_AB_RANGE = 100.0  # of the sigmoid's output o, as in the authors' code: ab = (2 o - 1) 100
+_GLOBAL_SIDE = 224  # side of the copy that the global branch is given
+_LUMA_MEAN = 0.45  # the paper subtracts the mean of the data set; the value is our choice
+_AB_RANGE = 100.0  # ab = (2 o - 1) 100 of the sigmoid's output o, as in the authors' code
 
 
 @dataclass(frozen=True)
 class LetColorConfig:
-    """Sizes and the weight of the second loss.
+    """Sizes of the network and weight of the classification loss; the defaults are the paper's.
 
     Attributes:
-        maps: of the first layer, 64 in the paper; the others in proportion.
-        classes: of the labels, 205 (Places) in the paper.
+        maps: channels of the first layer; those of the others are in proportion.
+        classes: number of classes, 205 (Places) in the paper.
         alpha: weight of the classification loss.
-        input_side: shorter side in pixels at which a photograph is seen.
+        input_side: shorter side in pixels of the network's input.
     """
 
     maps: int = 64
@@ -47,18 +47,8 @@ class LetColorConfig:
     input_side: int = 224
 
 
-def _convs(inputs: int, *layers: tuple[int, int], kernel: int = 3) -> nn.Sequential:
-    """Convolutions with batch norm and ReLU; a layer is its maps and its stride."""
-    parts: list[nn.Module] = []
-    for outputs, stride in layers:
-        parts.append(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
-        parts += [nn.BatchNorm2d(outputs), nn.ReLU()]
-        inputs = outputs
-    return nn.Sequential(*parts)
-
-
 def _linears(inputs: int, *outputs: int) -> nn.Sequential:
-    """Fully connected layers with batch norm and ReLU."""
+    """Return fully connected layers, each with batch norm and ReLU."""
     parts: list[nn.Module] = []
     for units in outputs:
         parts += [nn.Linear(inputs, units, bias=False), nn.BatchNorm1d(units), nn.ReLU()]
@@ -66,7 +56,7 @@ def _linears(inputs: int, *outputs: int) -> nn.Sequential:
     return nn.Sequential(*parts)
 
 
-# Printed: ADADELTA, batches of 128, 200,000 steps, crops of 224 from 256, mirrored.
+# As printed: ADADELTA, batches of 128, 200,000 steps, mirrored crops of 224 from 256.
 _PAPER = TrainConfig(
     crop=224, scale=1.0, short_side=256, augment="none", batch=128, steps=200_000,
     optimizer="adadelta", learning_rate=1.0, warmup=0, cooldown=0.0, weight_decay=0.0,
@@ -75,13 +65,13 @@ _PAPER = TrainConfig(
 
 
 class LetColor(ColorModel):
-    """The network, both losses, and how it is exported."""
+    """The network of Iizuka et al. 2016, its losses and its export."""
 
     name: ClassVar[str] = "letcolor"
     paper: ClassVar[str] = "Iizuka, Simo-Serra and Ishikawa 2016, doi:10.1145/2897824.2925974"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (LetColorConfig(), _PAPER),
-        # Ours: narrower, on smaller crops, of which the global branch sees an enlarged copy.
+        # Ours: narrower, smaller crops, which are enlarged for the global branch.
         "small": (
             LetColorConfig(maps=14, input_side=128),
             replace(_PAPER, crop=128, batch=64, steps=5_000, ema=0.999, short_side=None),
@@ -98,20 +88,22 @@ class LetColor(ColorModel):
         super().__init__(config)
         w = config.maps
         # 64 / 2; 128, 128 / 2; 256, 256 / 2; 512: H/8
-        self.low = _convs(1, (w, 2), (2 * w, 1), (2 * w, 2), (4 * w, 1), (4 * w, 2), (8 * w, 1))
-        self.middle = _convs(8 * w, (8 * w, 1), (4 * w, 1))  # 512, 256
-        self.glob = _convs(8 * w, (8 * w, 2), (8 * w, 1), (8 * w, 2), (8 * w, 1))  # to 7x7
+        self.low = conv_bn_relu(
+            1, (w, 2), (2 * w, 1), (2 * w, 2), (4 * w, 1), (4 * w, 2), (8 * w, 1)
+        )
+        self.middle = conv_bn_relu(8 * w, (8 * w, 1), (4 * w, 1))  # 512, 256
+        self.glob = conv_bn_relu(8 * w, (8 * w, 2), (8 * w, 1), (8 * w, 2), (8 * w, 1))  # to 7x7
         self.glob_fc = _linears(8 * w * (_GLOBAL_SIDE // 32) ** 2, 16 * w, 8 * w)  # 1024, 512
         self.glob_out = _linears(8 * w, 4 * w)  # 256
         self.classifier = nn.Sequential(_linears(8 * w, 4 * w), nn.Linear(4 * w, config.classes))
-        self.fusion = _convs(8 * w, (4 * w, 1), kernel=1)  # 256 + 256 to 256
-        self.at8 = _convs(4 * w, (2 * w, 1))  # 128
-        self.at4 = _convs(2 * w, (w, 1), (w, 1))  # 64, 64
-        self.at2 = _convs(w, (w // 2, 1))  # 32
+        self.fusion = conv_bn_relu(8 * w, (4 * w, 1), kernel=1)  # 256 + 256 to 256
+        self.at8 = conv_bn_relu(4 * w, (2 * w, 1))  # 128
+        self.at4 = conv_bn_relu(2 * w, (w, 1), (w, 1))  # 64, 64
+        self.at2 = conv_bn_relu(w, (w // 2, 1))  # 32
         self.output = nn.Conv2d(w // 2, 2, 3, 1, 1)
 
     def colors_and_classes(self, gray: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sigmoid's output (N, 2, H/2, W/2) and 512 features of the whole, (N, 512).
+        """Return the sigmoid's output (N, 2, H/2, W/2) and global features (N, 512).
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 8.
@@ -134,15 +126,15 @@ class LetColor(ColorModel):
         return (2 * self.colors_and_classes(gray)[0] - 1) * _AB_RANGE
 
     def predict(self, gray: Tensor) -> Tensor:
-        """Return ab (N, 2, H/2, W/2)."""
+        """Return ab (N, 2, H/2, W/2) in Lab units."""
         return self(gray).float()
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return the error of the colors plus the weighted loss of the classes (``loss``).
+        """Return the squared error of the colors plus the weighted classification loss (``loss``).
 
-        ``mse`` is the mean squared error of ab brought to [0, 1], at the size of the output; with
-        the printed alpha the two losses are alike in size only if it is a mean and not a sum (our
-        choice). ``label`` is the cross-entropy of the labelled photographs in nats.
+        ``mse`` is the mean squared error of ab, scaled to [0, 1], at the size of the output (our
+        choice: with the printed alpha a sum would outweigh the classification). ``label`` is the
+        cross-entropy of the labelled photographs in nats.
         """
         colors, seen = self.colors_and_classes(batch.gray)
         truth = F.avg_pool2d(linear_to_ab(batch.rgb), 2) / (2 * _AB_RANGE) + 0.5
@@ -154,7 +146,7 @@ class LetColor(ColorModel):
         return terms
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the squared error, and the root of it over that of gray."""
+        """Return the mean squared error, and the RMSE relative to that of gray."""
         truth = F.avg_pool2d(linear_to_ab(batch.rgb), 2)
         error = F.mse_loss(self.predict(batch.gray), truth)
         return {
@@ -163,19 +155,19 @@ class LetColor(ColorModel):
         }
 
     def warnings(self, values: Mapping[str, float]) -> list[str]:
-        """Tell of missing labels."""
+        """Return a warning if no photograph has a label."""
         if "mse" in values and "label" not in values and "rmse_vs_gray" not in values:
             return ["the classification loss is off: no photograph has a label; give a --teacher"]
         return []
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the network, luma to ab; the classifier of photographs stays behind."""
+        """Return the network without the classifier."""
         return {"": luma_graph(self, 8, "chroma")}
 
     def card(self) -> dict[str, Any]:
-        """Return input rule and output."""
+        """Return the fields of the card."""
         return {
-            "description": "Let there be Color!, Iizuka et al. 2016: the whole and its places.",
+            "description": "Let there be Color!, Iizuka et al. 2016: global and local features.",
             "space": "lab",
             "kind": "chroma",
             "size": {"short_side": self.config.input_side, "multiple": 8},

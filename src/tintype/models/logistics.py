@@ -1,6 +1,6 @@
-"""Mixtures of discretised logistics over a and b (Salimans et al. 2017, arXiv 1701.05517).
+"""Mixtures of discretized logistics over a and b (Salimans et al. 2017, arXiv 1701.05517).
 
-a and b are whole numbers of 256 values each, scaled to [-1, 1] as Royer et al. 2017 do:
+a and b have 256 integer values each, scaled to [-1, 1] as in Royer et al. 2017:
 a = 127.5 x + 0.5 and b = 127.5 x - 0.5.
 """
 
@@ -12,26 +12,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-COMPONENTS = 10
-PARAMETERS = 8 * COMPONENTS  #: of a cell: weights, three coefficients, two means, two scales
-NOISES = COMPONENTS + 4  #: Gumbel variables of a cell: the component's, two for each logistic
+COMPONENTS = 10  #: logistics of the mixture
+PARAMETERS = 8 * COMPONENTS  #: per cell: logits, three coefficients, two means, two log-scales
+NOISES = COMPONENTS + 4  #: Gumbel variables per cell: one per component, two per logistic
 _MIN_LOG_SCALE = -7.0
-_EDGE = 0.999  # beyond it a value has all of the tail
+_EDGE = 0.999  # the outermost levels lie beyond it; they get the mass of the tail
 
 
 def quantize(ab: Tensor) -> Tensor:
-    """Return scaled values of [-1, 1], of 256 levels, of ab in Lab units, (N, 2, h, w)."""
+    """Return the nearest of 256 levels in [-1, 1] of ab in Lab units, (N, 2, h, w)."""
     scaled = (ab - _offsets(ab)) / 127.5
     return to_level(scaled)
 
 
 def dequantize(scaled: Tensor) -> Tensor:
-    """Return ab in Lab units, whole numbers, of scaled values (N, 2, h, w)."""
+    """Return ab in Lab units, rounded to integers, of levels in [-1, 1], (N, 2, h, w)."""
     return (scaled * 127.5 + _offsets(scaled)).round()
 
 
 def to_level(scaled: Tensor) -> Tensor:
-    """Return the nearest of 256 levels of scaled values, within [-1, 1]."""
+    """Return the nearest of 256 levels in [-1, 1], of any shape."""
     return ((scaled.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
@@ -40,7 +40,7 @@ def _offsets(like: Tensor) -> Tensor:
 
 
 class Mixture(NamedTuple):
-    """Ten logistics of a and b in each cell; all (N, 10, h, w)."""
+    """The parameters of a mixture of ten logistics in each cell; all are (N, 10, h, w)."""
 
     logits: Tensor
     mean_a: Tensor  # given the lightness
@@ -51,7 +51,12 @@ class Mixture(NamedTuple):
 
     @classmethod
     def of(cls, parameters: Tensor, lightness: Tensor) -> Mixture:
-        """Read (N, 80, h, w) beside the scaled lightness of the cells, (N, 1, h, w)."""
+        """Split the output of a network into the parameters of a mixture.
+
+        Args:
+            parameters: (N, 80, h, w).
+            lightness: scaled lightness of the cells, (L - 50) / 50, (N, 1, h, w).
+        """
         logits, c0, c1, c2, mu_a, mu_b, scale_a, scale_b = parameters.float().chunk(8, 1)
         mean_a = mu_a + c0.tanh() * lightness
         mean_b = mu_b + c1.tanh() * lightness
@@ -59,7 +64,7 @@ class Mixture(NamedTuple):
         return cls(logits, mean_a, mean_b, c2.tanh(), *scales)
 
     def log_likelihood(self, scaled: Tensor) -> Tensor:
-        """Return log p(a) and log p(b | a) in nats, (N, 2, h, w), of levels from `quantize`."""
+        """Return log p(a) and log p(b | a) in nats, (N, 2, h, w), of levels (N, 2, h, w)."""
         a, b = scaled[:, :1], scaled[:, 1:]
         of_a = self.logits.log_softmax(1) + _log_logistic(a - self.mean_a, self.log_scale_a, a)
         distance = b - self.mean_b - self.slope * a
@@ -68,16 +73,19 @@ class Mixture(NamedTuple):
         return torch.stack((log_a, of_both.logsumexp(1) - log_a), 1)
 
     def sample(self, noise: Tensor, temperature: Tensor) -> Tensor:
-        """Return scaled values (N, 2, h, w) of Gumbel noise (N, 14, h, w).
+        """Return sampled levels in [-1, 1], (N, 2, h, w).
 
-        The temperature divides the logits of the components and the widths of the logistics.
+        Args:
+            noise: standard Gumbel noise, (N, 14, h, w).
+            temperature: divides the logits of the components and multiplies the scales of the
+                logistics; a scalar.
         """
         chosen = (self.logits / temperature + noise[:, :COMPONENTS]).argmax(1, keepdim=True)
 
         def of_chosen(x: Tensor) -> Tensor:
             return x.gather(1, chosen)
 
-        # The difference of two Gumbel variables is logistic.
+        # The difference of two standard Gumbel variables is logistic.
         logistic = noise[:, COMPONENTS::2] - noise[:, COMPONENTS + 1 :: 2]
         wide_a, wide_b = (of_chosen(s).exp() for s in (self.log_scale_a, self.log_scale_b))
         a = to_level(of_chosen(self.mean_a) + wide_a * temperature * logistic[:, :1])
@@ -86,7 +94,7 @@ class Mixture(NamedTuple):
 
 
 def _log_logistic(distance: Tensor, log_scale: Tensor, value: Tensor) -> Tensor:
-    """Log of the logistic's mass within 1/255 of a distance from its mean; tails at the ends."""
+    """Return the log of the logistic's mass in a level; the outermost levels get the tails."""
     sharpness = (-log_scale).exp()
     plus, minus = sharpness * (distance + 1 / 255), sharpness * (distance - 1 / 255)
     # sigmoid(p) - sigmoid(m) = sigmoid(p) sigmoid(-m) (1 - exp(m - p)), without cancellation.

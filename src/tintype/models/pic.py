@@ -2,13 +2,13 @@
 
     L -> embedding network -> autoregressive network (PixelCNN++) -> a, b at a quarter of the size
 
-Of every cell the distribution of (a, b), given the lightness of the whole picture and the chroma of
-all cells before it in raster order, is a mixture of ten discretised logistics (Salimans et al.
-2017, arXiv 1701.05517). The embedding alone has to predict such a mixture too (auxiliary loss).
-The PixelCNN++ part is in `pixelcnnpp.py`, its mixtures in `logistics.py`. Layers, constants and the
-RGB canvas are those of the authors' code; "our choice" marks the rest.
+The distribution of (a, b) in each cell, given the lightness of the whole photograph and the chroma
+of all cells before it in raster order, is a mixture of ten discretized logistics (Salimans et al.
+2017, arXiv 1701.05517). An auxiliary loss makes the embedding alone predict such a mixture too. The
+PixelCNN++ is in `pixelcnnpp.py`, the mixture in `logistics.py`. Layers, constants and the RGB input
+of the autoregressive network are those of the authors' code; "our choice" marks the rest.
 
-All layers are weight-normalized, with first weights that depend on the first batch.
+All layers are weight-normalized and initialized from the first batch.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import SettingError
-from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
+from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph, named_graph
 from tintype.models.logistics import NOISES, PARAMETERS, Mixture, dequantize, quantize
 from tintype.models.pixelcnnpp import REACH, Autoregressive, concat_elu, gate
 from tintype.models.torch_color import gray_to_lightness, lab_to_srgb, linear_to_ab
 from tintype.models.weight_norm import WeightNormConv2d
 
-CELL = 4  #: pixels of a cell, each way
-_CANVAS = 4  # RGB and a one, which tells a cell from the border
+CELL = 4  #: pixels per cell, each way
+_CANVAS = 4  # channels: RGB and a constant one, which distinguishes cells from padding
 
 
 def canvas(lightness: Tensor, scaled: Tensor) -> Tensor:
-    """Return what the autoregressive network sees of cells: RGB in [-1, 1] and a one, (N, 4, h, w).
+    """Return the input of the autoregressive network: RGB in [-1, 1] and a one, (N, 4, h, w).
 
     Args:
-        lightness: scaled, (L - 50) / 50, (N, 1, h, w).
-        scaled: a and b in [-1, 1], (N, 2, h, w).
+        lightness: scaled lightness, (L - 50) / 50, (N, 1, h, w).
+        scaled: levels of a and b in [-1, 1], (N, 2, h, w).
     """
     lab = torch.cat((50 * lightness + 50, dequantize(scaled)), 1)
     rgb = 2 * lab_to_srgb(lab).clamp(0, 1) - 1
@@ -47,16 +47,19 @@ def canvas(lightness: Tensor, scaled: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PicConfig:
-    """Sizes of the networks; the defaults are those for ImageNet.
+    """Sizes of the networks; the defaults are the authors' for ImageNet.
+
+    Raises:
+        SettingError: there are too few features.
 
     Attributes:
-        maps: of the embedding's first layer; the others in proportion.
-        features: of the embedding's last layer, at least `PARAMETERS`.
-        width: of the autoregressive network.
-        blocks: of each of the autoregressive network's two stacks.
-        dropout: in every block.
-        auxiliary: weight of the embedding's own loss.
-        input_side: shorter side in pixels at which a photograph is seen.
+        maps: channels of the embedding's first layer; those of the others are in proportion.
+        features: channels of the embedding's last layer, at least `PARAMETERS`.
+        width: channels of the autoregressive network.
+        blocks: number of blocks in each of its two stacks.
+        dropout: probability of dropout in every block.
+        auxiliary: weight of the auxiliary loss of the embedding.
+        input_side: shorter side in pixels of the network's input.
     """
 
     maps: int = 64
@@ -69,11 +72,11 @@ class PicConfig:
 
     def __post_init__(self) -> None:
         if self.features < PARAMETERS:
-            raise SettingError(f"features are at least {PARAMETERS}, for they predict colors too")
+            raise SettingError(f"features must be at least {PARAMETERS}: they hold a mixture")
 
 
 class EmbeddingBlock(nn.Module):
-    """A gated residual block: two 3x3 layers, dropout between them."""
+    """A gated residual block of two 3x3 layers with dropout between them."""
 
     def __init__(self, channels: int, dilation: int, dropout: float) -> None:
         super().__init__()
@@ -91,10 +94,10 @@ class EmbeddingBlock(nn.Module):
 class Embedding(nn.Module):
     """The feed-forward network: lightness to features at a quarter of the size.
 
-    Layers as (channels, stride, blocks, dilation of the blocks' first layers), in units of 64:
-    1 / 1, 2 blocks; 2 / 2, 2; 4 / 2, 2; 8, 3 of dilation 2; 8, 3 of dilation 4; 160 channels.
+    Five groups, each a convolution and gated residual blocks, and a last layer of 160 channels.
     """
 
+    # Per group: channels in units of 64, stride, number of blocks, dilation of their first layers.
     _GROUPS = ((1, 1, 2, 1), (2, 2, 2, 1), (4, 2, 2, 1), (8, 1, 3, 2), (8, 1, 3, 4))
 
     def __init__(self, config: PicConfig) -> None:
@@ -110,7 +113,7 @@ class Embedding(nn.Module):
         self.out = WeightNormConv2d(inputs, config.features)
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """Return features (N, 160, H/4, W/4) of scaled lightness (N, 1, H, W)."""
+        """Return features (N, 160, H/4, W/4) of scaled lightness (L - 50) / 50, (N, 1, H, W)."""
         x = torch.cat((lightness, torch.ones_like(lightness)), 1)
         for conv, blocks, group in zip(self.convs, self.groups, self._GROUPS, strict=True):
             x = blocks(conv(x, (1, 1, 1, 1), stride=group[1]))
@@ -118,7 +121,7 @@ class Embedding(nn.Module):
 
 
 class ConditionRow(nn.Module):
-    """The graph ``above``: what the next row can know of the rows above, once a row."""
+    """The graph ``above``: the part of a row's computation that depends on the rows above only."""
 
     def __init__(self, network: Autoregressive) -> None:
         super().__init__()
@@ -127,7 +130,7 @@ class ConditionRow(nn.Module):
     def forward(
         self, features: Tensor, canvas_rows: Tensor, vertical_rows: Tensor, horizontal_rows: Tensor
     ) -> tuple[Tensor, ...]:
-        """Return a `RowContext`, and those rows of the states that stay."""
+        """Return the `RowContext` and the rows of the states that the next row needs too."""
         embedding = features[:, :-1]
         context = self.network.row_context(canvas_rows, vertical_rows, horizontal_rows, embedding)
         tails = canvas_rows[:, :, 1:], vertical_rows[..., 1:, :], horizontal_rows[..., 1:, :]
@@ -135,10 +138,10 @@ class ConditionRow(nn.Module):
 
 
 class SampleRow(nn.Module):
-    """The graph ``row``: a better guess of a row, and the likelihood of the one given.
+    """The graph ``row``: one step of the fixed-point iteration that samples a row.
 
-    With the noise drawn beforehand every value is a function of those before it: a guess that
-    reproduces itself is the sample, exactly (Song et al. 2021, arXiv 2002.03629).
+    With the noise drawn beforehand every value is a function of those before it, so the fixed point
+    of the iteration is the sample, exactly (Song et al. 2021, arXiv 2002.03629).
     """
 
     def __init__(self, network: Autoregressive) -> None:
@@ -155,7 +158,17 @@ class SampleRow(nn.Module):
         noise: Tensor,
         temperature: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return ab and the guess's log-likelihood in nats at temperature 1, (N, 2, 1, W)."""
+        """Return the next guess of ab, and the log-likelihood of the guess in nats, (N, 2, 1, W).
+
+        The likelihood is that at temperature 1.
+
+        Args:
+            features: of the row, last the scaled lightness, (1 or N, K + 1, 1, W).
+            start, first, second: from `ConditionRow`; see `RowContext`.
+            guess: ab in Lab units, (N, 2, 1, W).
+            noise: standard Gumbel noise, (N, 14, 1, W).
+            temperature: as in `Mixture.sample`.
+        """
         lightness = features[:, -1:].expand(guess.shape[0], -1, -1, -1)
         levels = quantize(guess)
         parameters, _ = self.network.row(canvas(lightness, levels), start, first, second)
@@ -164,7 +177,7 @@ class SampleRow(nn.Module):
 
 
 class UpdateCache(nn.Module):
-    """The graph ``cache``: the states for the row below, with the values of a finished row."""
+    """The graph ``cache``: the states for the next row, given the values of a finished row."""
 
     def __init__(self, network: Autoregressive) -> None:
         super().__init__()
@@ -182,7 +195,7 @@ class UpdateCache(nn.Module):
         vertical_tail: Tensor,
         horizontal_tail: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the three states."""
+        """Return the three states; see `Pic._state_shapes`."""
         lightness = features[:, -1:].expand(values.shape[0], -1, -1, -1)
         seen = canvas(lightness, quantize(values))
         _, horizontal = self.network.row(seen, start, first, second)
@@ -193,8 +206,8 @@ class UpdateCache(nn.Module):
         )
 
 
-# The authors' solver: Adam (0.95, 0.9995), eps 1e-6, 1.6e-4 times 0.99999 a step, batches of 4 x 16
-# (there mirrored as a whole), 150 epochs of ImageNet, Polyak averaging.
+# The authors' solver: Adam (0.95, 0.9995), eps 1e-6, rate 1.6e-4 times 0.99999 per step, batches of
+# 4 x 16 (there mirrored as a whole), 150 epochs of ImageNet, Polyak averaging.
 _PAPER = TrainConfig(
     crop=128, scale=1.0, short_side=128, augment="none", batch=64, steps=3_000_000,
     optimizer="adam", learning_rate=1.6e-4, betas=(0.95, 0.9995), eps=1e-6, lr_decay=0.99999,
@@ -203,13 +216,13 @@ _PAPER = TrainConfig(
 
 
 class Pic(ColorModel):
-    """Both networks, their losses, and exact sampling."""
+    """The networks of Royer et al. 2017, their losses, sampling and export."""
 
     name: ClassVar[str] = "pic"
     paper: ClassVar[str] = "Royer, Kolesnikov and Lampert 2017, arXiv 1705.04258"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (PicConfig(), _PAPER),
-        # Ours: narrower, a higher rate.
+        # Ours: narrower, a higher learning rate.
         "small": (
             PicConfig(maps=8, features=80, width=40, dropout=0.0),
             replace(_PAPER, steps=5_000, learning_rate=1e-3, lr_decay=0.9998),
@@ -228,7 +241,7 @@ class Pic(ColorModel):
         )
 
     def features(self, gray: Tensor) -> Tensor:
-        """Return the embedding and, last, the cells' scaled lightness, (N, K + 1, H/4, W/4)."""
+        """Return the embedding and, as last channel, the scaled lightness, (N, K + 1, H/4, W/4)."""
         lightness = (gray_to_lightness(gray) - 50) / 50
         return torch.cat((self.embedding(lightness), F.avg_pool2d(lightness, CELL)), 1)
 
@@ -243,10 +256,10 @@ class Pic(ColorModel):
         return self.autoregressive(canvas(features[:, -1:], quantize(ab)), features[:, :-1])
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return bits per value of both networks, added (``loss``), and what it is made of.
+        """Return the bits per value of both networks, added (``loss``), and its terms.
 
-        ``bits_a`` and ``bits_b`` are the autoregressive network's, ``bits_embedding`` the mean of
-        both that the embedding alone predicts, from its first 80 features.
+        ``bits_a`` and ``bits_b`` are those of the autoregressive network; ``bits_embedding`` is the
+        mean over a and b of the mixture in the first 80 features of the embedding.
         """
         ab = F.avg_pool2d(linear_to_ab(batch.rgb), CELL)
         levels = quantize(ab)
@@ -270,12 +283,12 @@ class Pic(ColorModel):
     def sample(
         self, gray: Tensor, noise: Tensor, temperature: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """Draw chroma row by row, with what is exported and as the runtime does.
+        """Draw chroma row by row, with the exported modules and as the runtime does.
 
         Args:
             gray: luma in [0, 1], (N or 1, 1, H, W), multiples of 4.
             noise: standard Gumbel noise of each sample, (N, 14, H/4, W/4).
-            temperature: divides the logits of components and the widths of logistics.
+            temperature: as in `Mixture.sample`.
 
         Returns:
             ab (N, 2, H/4, W/4), and the log-likelihood of each value in nats.
@@ -299,7 +312,7 @@ class Pic(ColorModel):
         return ab, logp
 
     def predict(self, gray: Tensor) -> Tensor:
-        """Return a sample, with the same noise every time, as ab (N, 2, H/4, W/4)."""
+        """Return a sample of fixed noise as ab (N, 2, H/4, W/4) in Lab units."""
         n, _, height, width = gray.shape
         random = torch.Generator().manual_seed(0)
         uniform = torch.rand((1, NOISES, height // CELL, width // CELL), generator=random)
@@ -315,7 +328,7 @@ class Pic(ColorModel):
         }
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the embedding and the three graphs of a row."""
+        """Return the main graph, ``above``, ``row`` and ``cache``."""
         model = copy.deepcopy(self)
         for layer in model.modules():
             if isinstance(layer, WeightNormConv2d):
@@ -342,15 +355,10 @@ class Pic(ColorModel):
                 "temperature": torch.tensor(0.8),
             }
 
+        dynamic = _dynamic(example(1))
+
         def graph(module: nn.Module, inputs: str, outputs: str) -> Graph:
-            names = inputs.split()
-            own = {k: v for k, v in _dynamic(example(1)).items() if k in names}
-
-            def given(size: int) -> dict[str, Tensor]:
-                tensors = example(size)
-                return {name: tensors[name] for name in names}
-
-            return Graph(module, given, own, tuple(outputs.split()))
+            return named_graph(module, inputs, outputs, example, dynamic)
 
         context, states = "start first second", "canvas_rows vertical_rows horizontal_rows"
         tails = states.replace("rows", "tail")
@@ -381,7 +389,7 @@ class Pic(ColorModel):
 
 
 class Features(nn.Module):
-    """The main graph: luma to features."""
+    """The main graph: luma to `Pic.features`."""
 
     def __init__(self, model: Pic) -> None:
         super().__init__()
@@ -392,7 +400,7 @@ class Features(nn.Module):
 
 
 def _dynamic(tensors: dict[str, Tensor]) -> dict[str, dict[int, tuple[str, int]]]:
-    """The width is the last axis; samples are the axis of size 2 that comes before the channels."""
+    """Return the dynamic axes: the width is the last axis, the samples are the fourth from last."""
     axes: dict[str, dict[int, tuple[str, int]]] = {}
     for name, tensor in tensors.items():
         if tensor.ndim == 0:

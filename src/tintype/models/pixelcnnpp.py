@@ -1,9 +1,9 @@
-"""The network of PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517), as Royer et al. 2017 have it.
+"""PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517) as in the code of Royer et al. 2017.
 
-Two stacks of gated residual blocks at one resolution: the vertical one sees the rows above, the
-horizontal one what lies to the left, too. It runs on whole pictures in training, and row by row in
-sampling, where all that needs the rows above alone is computed once a row. Kernels are 3x3, padded
-on one side.
+Two stacks of gated residual blocks at one resolution: the vertical stack sees the rows above, the
+horizontal stack also the cells to the left. Training runs on whole images. Sampling runs row by
+row, and computes what depends on the rows above only once per row. Kernels are 3x3 and causal by
+padding.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from tintype.models.logistics import PARAMETERS
 from tintype.models.weight_norm import WeightNormConv2d
 
-REACH = 2  #: rows above, and columns to the left, that a kernel sees
+REACH = 2  #: rows above, or columns to the left, that a causal kernel sees
 
 
 def concat_elu(x: Tensor) -> Tensor:
-    """Return ELU of x and of -x, twice the channels."""
+    """Return the ELU of x and of -x, concatenated to twice the channels."""
     return F.elu(torch.cat((x, -x), 1))
 
 
@@ -33,7 +33,7 @@ def gate(x: Tensor) -> Tensor:
 
 
 class VerticalBlock(nn.Module):
-    """A gated residual block over the rows above and the row itself, given the embedding."""
+    """A gated residual block of the vertical stack, conditioned on the embedding."""
 
     def __init__(self, channels: int, embedded: int, dropout: float) -> None:
         super().__init__()
@@ -43,12 +43,12 @@ class VerticalBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, above: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the next states of H rows (N, C, H, W), and the hidden layer's.
+        """Return the output and the hidden states of H rows, both (N, C, H, W).
 
         Args:
-            x: states of the rows, (N, C, H, W).
-            above: states and hidden states of the two rows above, (2, N, C, 2, W).
-            embedding: (N, K, H, W).
+            x: input, (N, C, H, W).
+            above: input and hidden states of the two rows above, (2, N, C, 2, W).
+            embedding: features of the rows, (N, K, H, W).
         """
         seen = concat_elu(torch.cat((above[0], x), 2))
         hidden = self.first(seen, (1, 1, 0, 0)) + self.aux(concat_elu(embedding), (0, 0, 0, 0))
@@ -58,7 +58,7 @@ class VerticalBlock(nn.Module):
 
 
 class HorizontalBlock(nn.Module):
-    """A gated residual block over the rows above and the cells to the left, given both others."""
+    """A gated residual block of the horizontal stack, conditioned on both others."""
 
     def __init__(self, channels: int, embedded: int, dropout: float) -> None:
         super().__init__()
@@ -68,51 +68,65 @@ class HorizontalBlock(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, aux: Tensor) -> Tensor:
-        """Return the next states (N, C, H, W) of whole pictures from the states and `aux`."""
+        """Return the output for whole images, (N, C, H, W).
+
+        Args:
+            x: input, (N, C, H, W).
+            aux: states of the vertical stack and embedding, (N, C + K, H, W).
+        """
         hidden = self.first(concat_elu(x), (REACH, 0, REACH, 0))
         hidden = hidden + self.aux(concat_elu(aux), (0, 0, 0, 0))
         y = F.dropout(concat_elu(hidden), self.dropout, self.training)
         return x + gate(self.second(y, (REACH, 0, REACH, 0)))
 
     def above(self, states: Tensor, aux: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a row's two layers take from the rows above, (N, C, 1, W), (N, 2C, 1, W).
+        """Return what the rows above add to a row's two layers, (N, C, 1, W) and (N, 2C, 1, W).
 
-        `states` are those and the hidden ones of the two rows above, (2, N, C, 2, W).
+        Args:
+            states: input and hidden states of the two rows above, (2, N, C, 2, W).
+            aux: as in `forward`, of the row.
         """
         first = _rows(self.first, states[0]) + self.aux(concat_elu(aux), (0, 0, 0, 0))
         return first, _rows(self.second, states[1])
 
     def row(self, x: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the next and the hidden states (N, C, 1, W) of a row from `above`'s."""
+        """Return output and hidden states (N, C, 1, W) of a row, given the results of `above`."""
         hidden = first + _row(self.first, x)
         return x + gate(second + _row(self.second, hidden)), hidden
 
 
 def _rows(conv: WeightNormConv2d, states: Tensor) -> Tensor:
-    """Apply the part of a causal kernel that lies on the rows above."""
+    """Apply the taps of a causal kernel on the rows above."""
     x = F.pad(concat_elu(states), (REACH, 0))
     return F.conv2d(x, conv.kernel()[:, :, :REACH], conv.bias)
 
 
 def _row(conv: WeightNormConv2d, states: Tensor) -> Tensor:
-    """Apply the part of a causal kernel that lies on the row itself."""
+    """Apply the taps of a causal kernel on the row itself."""
     return F.conv2d(F.pad(concat_elu(states), (REACH, 0)), conv.kernel()[:, :, REACH:])
 
 
 class RowContext(NamedTuple):
-    """What a row can know before any of its cells is known."""
+    """The part of a row's computation that depends on the rows above only."""
 
-    start: Tensor  # of the horizontal stack, (N, C, 1, W)
-    first: Tensor  # of each block's first layer, (blocks, N, C, 1, W)
-    second: Tensor  # of each block's second layer, (blocks, N, 2C, 1, W)
-    vertical: Tensor  # states and hidden states of the vertical stack, (blocks, 2, N, C, 1, W)
+    start: Tensor  # for the input of the horizontal stack, (N, C, 1, W)
+    first: Tensor  # for each block's first layer, (blocks, N, C, 1, W)
+    second: Tensor  # for each block's second layer, (blocks, N, 2C, 1, W)
+    vertical: Tensor  # input and hidden states of the vertical blocks, (blocks, 2, N, C, 1, W)
 
 
 class Autoregressive(nn.Module):
-    """Two stacks of gated residual blocks, and the parameters of every cell's mixture.
+    """The two stacks of gated residual blocks, and the mixture of every cell.
 
-    Where the authors' code shifts what a layer gives, zeros and all, its input is shifted here: the
-    same but for a bias at the border.
+    Where the authors' code shifts the output of a layer, here the input is shifted. The results
+    differ by the bias at the border.
+
+    Args:
+        canvas: channels of the input.
+        features: channels of the embedding.
+        channels: of both stacks.
+        blocks: number of blocks in each stack.
+        dropout: probability of dropout in every block.
     """
 
     def __init__(
@@ -128,7 +142,7 @@ class Autoregressive(nn.Module):
         self.out = WeightNormConv2d(c, PARAMETERS, (1, 1))
 
     def blocks(self) -> Iterator[tuple[int, VerticalBlock, HorizontalBlock]]:
-        """Yield the number of each pair of blocks, and the pair."""
+        """Yield the index and the two blocks of each level."""
         for k, (vertical, horizontal) in enumerate(
             zip(self.vertical, self.horizontal, strict=True)
         ):
@@ -137,11 +151,11 @@ class Autoregressive(nn.Module):
             yield k, vertical, horizontal
 
     def forward(self, seen: Tensor, embedding: Tensor) -> Tensor:
-        """Return the parameters of every cell's mixture given the cells before it, (N, 80, h, w).
+        """Return the parameters of every cell's mixture, (N, 80, h, w).
 
         Args:
-            seen: what is known of the cells, (N, A, h, w); of each those before it count.
-            embedding: (N, K, h, w).
+            seen: the cells, (N, A, h, w); each cell's mixture depends on those before it only.
+            embedding: features, (N, K, h, w).
         """
         above = F.pad(seen[:, :, :-1], (0, 0, 1, 0))
         u = self.vertical_in(above, (1, 1, 1, 0))
@@ -156,13 +170,13 @@ class Autoregressive(nn.Module):
     def row_context(
         self, canvas_rows: Tensor, vertical: Tensor, horizontal: Tensor, embedding: Tensor
     ) -> RowContext:
-        """Return what a row can know of the rows above.
+        """Return the `RowContext` of a row.
 
         Args:
-            canvas_rows: of the two rows above, (N, A, 2, W).
-            vertical, horizontal: states and hidden states of both stacks in the two rows above,
-                (blocks, 2, N, C, 2, W).
-            embedding: of the row, (N or 1, K, 1, W).
+            canvas_rows: the two rows above, (N, A, 2, W).
+            vertical, horizontal: input and hidden states of the blocks of both stacks in the two
+                rows above, (blocks, 2, N, C, 2, W).
+            embedding: features of the row, (N or 1, K, 1, W).
         """
         embedding = embedding.expand(canvas_rows.shape[0], -1, -1, -1)
         u = self.vertical_in(canvas_rows, (1, 1, 0, 0))
@@ -182,11 +196,15 @@ class Autoregressive(nn.Module):
     def row(
         self, seen: Tensor, start: Tensor, first: Tensor, second: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return a row's parameters (N, 80, 1, W), and the horizontal stack's states of it.
+        """Return the parameters of a row's mixtures, (N, 80, 1, W), and its horizontal states.
 
         Args:
-            seen: the canvas of the row, (N, A, 1, W).
-            start, first, second: of its `RowContext`.
+            seen: the row, (N, A, 1, W).
+            start, first, second: from its `RowContext`.
+
+        Returns:
+            The parameters; input and hidden states of the horizontal blocks, (blocks, 2, N, C, 1,
+            W).
         """
         left = F.pad(seen, (1, 0))[..., :-1]
         x = start + F.conv2d(left, self.left_in.kernel()[:, :, 1:])

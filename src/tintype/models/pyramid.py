@@ -1,14 +1,14 @@
-"""The feature pyramid that `tint` and `tint_sampler` share: gray to features at 1/4 or 1/8.
+"""The feature pyramid of `tint` and `tint_sampler`: gray to features at 1/4 or 1/8.
 
     gray -> encoder -> 1/32: transformer -> 1/16: transformer -> 1/8 -> 1/4
                 ^            ^ hints            ^ laterals of the encoder at each step up
                 hints at 1/4, 1/8, 1/16
 
-- encoder: an ImageNet classifier (`backbones.py`), all of it fine-tuned;
-- transformer blocks (Vaswani et al. 2017, pre-norm), so that every place sees the whole picture;
+- encoder: an ImageNet classifier (`backbones.py`), fine-tuned;
+- transformer blocks (Vaswani et al. 2017, pre-norm), for a global receptive field;
 - decoder: a feature pyramid with additive lateral connections (Lin et al. 2017, arXiv 1612.03144);
-- hints, known colors, enter as in Zhang et al. 2017 (arXiv 1705.02999), at every scale, through
-  layers that begin at zero: without hints they change nothing.
+- hints are added at every scale (after Zhang et al. 2017, arXiv 1705.02999) by layers that are
+  initialized to zero; an empty hint map changes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tintype.models.base import scaled_lr_groups
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm self-attention and a two-layer perceptron, each with a residual."""
+    """A pre-norm transformer block: self-attention and a two-layer perceptron."""
 
     def __init__(self, channels: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class TransformerBlock(nn.Module):
         n, tokens, channels = x.shape
         qkv = self.qkv(self.norm1(x)).reshape(n, tokens, 3, self.heads, channels // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (N, heads, tokens, channels / heads)
-        # Written out: at a few dozen tokens the fused kernel's backward pass is slower.
+        # Not torch's fused attention, whose backward pass is slower for a few dozen tokens.
         attention = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
         y = (attention @ v).transpose(1, 2).reshape(n, tokens, channels)
         x = x + F.dropout(self.proj(y), self.dropout, self.training)
@@ -52,7 +52,7 @@ class TransformerBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Enlarge a coarse map twice, add a lateral map, and convolve once (3x3)."""
+    """Upsample a coarse map by 2, add a lateral map, and convolve (3x3)."""
 
     def __init__(self, coarse: int, lateral: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ class UpBlock(nn.Module):
         up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="bilinear")
         x = F.relu(self.norm1(up + self.lateral(lateral)))
         x = F.relu(self.norm2(self.conv(x)))
-        # Whole maps: what a single value lacks, its neighbors would tell.
+        # Whole channels, because single values can be inferred from their neighbors.
         return F.dropout2d(x, self.dropout, self.training)
 
 
 class HintEncoder(nn.Module):
-    """Features of known colors at one scale; zero where nothing is known, and at first all zero."""
+    """Features of hints at one scale; zero without hints, and zero at initialization."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class HintEncoder(nn.Module):
 
 
 def reduce_hints(hints: Tensor, factor: int) -> Tensor:
-    """Reduce hints (N, 3, h, w) by a factor: the mean of the known ab, the largest mask."""
+    """Reduce hints (N, 3, h, w) by a factor: to the mean of the known ab, and the maximum mask."""
     mask = hints[:, 2:]
     known = F.avg_pool2d(hints[:, :2] * mask, factor)
     share = F.avg_pool2d(mask, factor).clamp_min(1e-4)
@@ -96,17 +96,20 @@ def reduce_hints(hints: Tensor, factor: int) -> Tensor:
 class PyramidConfig:
     """Sizes of the network that `tint` and `tint_sampler` share.
 
+    Raises:
+        SettingError: a value is not valid.
+
     Attributes:
         encoder: ``"efficientnet_lite0"``, ``"efficientnet_lite2"`` or ``"mobilenet_v2"``.
-        encoder_width: factor on its channels; ImageNet weights fit 1.0 only.
-        symmetric: its padding; see `Backbone`.
+        encoder_width: factor on the encoder's channels; ImageNet weights fit 1.0 only.
+        symmetric: padding of the encoder; see `Backbone`.
         attention: channels of the transformer blocks at 1/32.
-        heads: of all attention.
-        blocks: transformer blocks at 1/32 and at 1/16.
-        decoder: channels at 1/16, 1/8 and, where features are wanted at that size, 1/4.
-        dropout: share of the features at 1/32 and of the residuals added to them that a step
-            leaves out; of the decoder's maps it is half of that.
-        hints: whether the network takes known colors.
+        heads: number of attention heads.
+        blocks: number of transformer blocks at 1/32 and at 1/16.
+        decoder: channels at 1/16, 1/8 and, for features at that size, 1/4.
+        dropout: probability of dropout at 1/32 and in transformer blocks; half of it in the
+            decoder.
+        hints: whether the network takes hints.
     """
 
     encoder: str = "efficientnet_lite0"
@@ -123,16 +126,16 @@ class PyramidConfig:
         if self.encoder not in VARIANTS:
             raise SettingError(f"encoder is one of {', '.join(VARIANTS)}, not {self.encoder!r}")
         if not 0 < self.heads <= self.attention or self.attention % self.heads:
-            raise SettingError(f"heads is a number that divides attention, {self.attention}")
+            raise SettingError(f"heads must divide attention, {self.attention}")
         if not 0 <= self.dropout < 1:
-            raise SettingError("dropout is a share from 0 up to, but not, 1")
+            raise SettingError(f"dropout is a probability from 0 to below 1, not {self.dropout!r}")
 
 
 class Pyramid(nn.Module):
     """Encoder, transformer blocks and decoder: gray to features at 1/4 or 1/8.
 
     Attributes:
-        channels: of the features.
+        channels: number of channels of the features.
     """
 
     def __init__(self, config: PyramidConfig) -> None:
@@ -140,8 +143,8 @@ class Pyramid(nn.Module):
         wide, dropout, decoder = config.attention, config.dropout, config.decoder
         self.encoder = Backbone(config.encoder, config.encoder_width, symmetric=config.symmetric)
         fourth, eighth, sixteenth, last = self.encoder.channels
-        # Normalized before the projection, not after it: a batch norm there forgives a mean that
-        # grows without bound, in bfloat16 until nothing else is left, and the encoder's top died.
+        # Layer norm before the projection. With batch norm after it the mean of the features grew
+        # without bound, until bfloat16 left nothing else and the last encoder layer died.
         self.norm = nn.LayerNorm(last)
         self.project = nn.Linear(last, wide)
         self.dropout = dropout
@@ -165,16 +168,20 @@ class Pyramid(nn.Module):
         )
 
     def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
-        """Return features (N, C, H/4, W/4), or at 1/8 without a decoder for 1/4.
+        """Return features (N, C, H/4, W/4), or (N, C, H/8, W/8) without a decoder for 1/4.
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
-            hints: known colors, (N, 3, H/4, W/4): a / 110, b / 110 and a mask of 0 and 1.
+            hints: hint map, (N, 3, H/4, W/4); see `tintype.models.hints`.
         """
         return self.decode(*self.encode(gray, hints))
 
     def encode(self, gray: Tensor, hints: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Return features of the whole picture (N, C, H/32, W/32), and the encoder's finer ones."""
+        """Return features (N, C, H/32, W/32), and the encoder's at 1/4, 1/8 and 1/16.
+
+        Args:
+            gray, hints: as in `forward`.
+        """
         added: list[Tensor] = []
         if hints is not None and self.hints is not None:
             scales = [hints, *(reduce_hints(hints, factor) for factor in (2, 4, 8))]
@@ -187,7 +194,7 @@ class Pyramid(nn.Module):
         return self._attend(self.blocks32, x), levels
 
     def decode(self, x: Tensor, levels: Sequence[Tensor]) -> Tensor:
-        """Return features as `forward` does, of what `encode` gives."""
+        """Return the features of `forward` from the results of `encode`."""
         fourth, eighth, sixteenth = levels
         x = self._attend(self.blocks16, self.up16(x, sixteenth))
         x = self.up8(x, eighth)
@@ -195,7 +202,7 @@ class Pyramid(nn.Module):
 
     @staticmethod
     def _attend(blocks: nn.ModuleList, x: Tensor) -> Tensor:
-        """Pass a map (N, C, h, w) through transformer blocks as h * w tokens."""
+        """Apply transformer blocks to a map (N, C, h, w) as h * w tokens."""
         if not len(blocks):
             return x
         n, channels, height, width = x.shape
@@ -205,10 +212,13 @@ class Pyramid(nn.Module):
         return tokens.transpose(1, 2).reshape(n, channels, height, width)
 
     def load_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over the pyramid of an exported `tint`, as far as this one goes.
+        """Load the pyramid of an exported `tint`; this one may lack its last levels.
+
+        Args:
+            weights: exported weights by name.
 
         Raises:
-            CheckpointError: it has other sizes.
+            CheckpointError: the sizes differ.
         """
         own = [name for name in self.state_dict() if not name.endswith("num_batches_tracked")]
         try:
@@ -220,10 +230,19 @@ class Pyramid(nn.Module):
     def groups(
         self, rate: float, freeze: int, parameters: Sequence[nn.Parameter]
     ) -> list[tuple[list[nn.Parameter], float]]:
-        """Group parameters: first blocks that stay, the encoder at a lower rate, the rest."""
+        """Return parameter groups with learning-rate factors: frozen blocks, encoder, the rest.
+
+        Args:
+            rate: factor for the encoder.
+            freeze: number of first encoder blocks that are frozen, with the stem.
+            parameters: all parameters of the model.
+
+        Raises:
+            SettingError: there are fewer blocks than `freeze`.
+        """
         blocks = self.encoder.blocks
         if not 0 <= freeze <= len(blocks):
-            raise SettingError(f"freeze_blocks is a number from 0 to {len(blocks)}")
+            raise SettingError(f"freeze_blocks is a number from 0 to {len(blocks)}, not {freeze}")
         encoder, rest = scaled_lr_groups(self.encoder, rate, parameters)
         if not freeze:
             return [encoder, rest]

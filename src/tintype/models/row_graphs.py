@@ -1,8 +1,8 @@
-"""The graphs with which the runtime samples `tint_sampler` row by row; see `runtime.sampler`.
+"""The graphs by which the runtime samples `tint_sampler` row by row; see `runtime/sampler.py`.
 
-States: ``colors``, the embedded colors of the three rows before; ``before``, what each vertical
-layer's convolution saw of the two rows before; ``keys`` and ``vals``, the KV cache of the layers
-that attend, which grows by a row's cells each time.
+The states are ``colors``, the embedded colors of the three rows before; ``before``, the inputs of
+the vertical layers' convolutions in the two rows before; and ``keys`` and ``vals``, the KV cache of
+the layers with attention, which grows by the cells of each row.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _attentions(rows: Rows) -> list[CausalAttention]:
 
 
 def row_states(rows: Rows) -> dict[str, tuple[int | str, ...]]:
-    """Return the shapes of the states before the first row, as a card lists them."""
+    """Return the shapes of the states before the first row, in the form of a card."""
     c, layers, attending = rows.norm.normalized_shape[0], len(rows.vertical), len(_attentions(rows))
     return {
         "colors": ("samples", c, 3, "width"),
@@ -30,7 +30,7 @@ def row_states(rows: Rows) -> dict[str, tuple[int | str, ...]]:
 
 
 class ConditionRow(nn.Module):
-    """The graph ``above``: the vertical stack for the next row."""
+    """The graph ``above``: the vertical stack for one row."""
 
     def __init__(self, rows: Rows) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class ConditionRow(nn.Module):
     def forward(
         self, features: Tensor, colors: Tensor, before: Tensor, keys: Tensor, vals: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the row's states, what each convolution saw of it, and the attending states.
+        """Return the vertical states, and the inputs of each convolution and attention, of a row.
 
         Args:
-            features: of the row's luminance, (1, K, 1, W).
-            colors, before, keys, vals: states; see `row_states`.
+            features: conditioning features of the row, (1, K, 1, W).
+            colors, before, keys, vals: the states; see `row_states`.
         """
-        # Where the cells of the cache lie, seen from the row that comes next: the last cell is one
-        # row above. The width is a tensor, for the exporter knows no division by a symbolic size.
+        # Positions of the cached cells relative to this row; the last cached row is directly above.
+        # The width is a tensor, because the exporter cannot divide by a symbolic size.
         own, index = torch.arange(features.shape[3]), torch.arange(keys.shape[3])
         width = own[-1] + 1
         x = index % width - own[:, None]
@@ -65,11 +65,11 @@ class ConditionRow(nn.Module):
         return self.rows.vertical_norm(state), torch.stack(seen), torch.stack(queries)
 
 
-class SampleCell(nn.Module):
-    """The graph ``row``: a better guess of a row from a guess, and the likelihood of that guess.
+class SampleRow(nn.Module):
+    """The graph ``row``: one step of the fixed-point iteration that samples a row.
 
-    With the noise given, every value is a function of those before it in the row; a guess that
-    comes back unchanged is the sample, and each pass settles one more value at least.
+    With the noise given, every value is a function of those before it, so the fixed point is the
+    sample, and each step fixes at least one more value (Song et al. 2021, arXiv 2002.03629).
     """
 
     def __init__(self, rows: Rows, levels: Tensor) -> None:
@@ -81,16 +81,20 @@ class SampleCell(nn.Module):
     def forward(
         self, context: Tensor, guess: Tensor, noise: Tensor, temperature: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return Cb and Cr (N, 2, 1, W), and log-probabilities of the guess in nats.
+        """Return the next guess of Cb and Cr, and the log-likelihood of the guess in nats.
+
+        Both are (N, 2, 1, W); the likelihood is that at temperature 1.
 
         Args:
-            context: states from `ConditionRow`, (N, C, 1, W).
-            guess: Cb and Cr, (N, 2, 1, W); each stands for its nearest level.
-            noise: Gumbel noise, (N, 64, 1, W), that of Cr first.
+            context: vertical states from `ConditionRow`, (N, C, 1, W).
+            guess: Cb and Cr, (N, 2, 1, W), which are rounded to levels.
+            noise: standard Gumbel noise of the levels of Cr, then of Cb, (N, 64, 1, W).
             temperature: divides the logits.
         """
         levels = quantize(guess.flip(1))
-        logits = self.rows.read(levels, self.rows.embed(levels), context)  # (2, N, 32, 1, W)
+        logits = self.rows.horizontal_stack(
+            levels, self.rows.embed(levels), context
+        )  # (2, N, 32, 1, W)
         drawn = noise.unflatten(1, (2, -1)).transpose(0, 1)
         found = (logits / temperature + drawn).argmax(2).transpose(0, 1)
         chosen = levels.transpose(0, 1)[:, :, None]
@@ -99,7 +103,7 @@ class SampleCell(nn.Module):
 
 
 class UpdateCache(nn.Module):
-    """The graph ``cache``: what a finished row leaves to the rows below."""
+    """The graph ``cache``: the states for the next row, given the values of a finished row."""
 
     def __init__(self, rows: Rows) -> None:
         super().__init__()
@@ -115,12 +119,12 @@ class UpdateCache(nn.Module):
         keys: Tensor,
         vals: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the new states, as ``next_`` and the name of each (a graph has no name twice).
+        """Return the new states; in the graph their names begin with ``next_``.
 
         Args:
-            values: of the row, Cb and Cr, (N, 2, 1, W).
+            values: Cb and Cr of the row, (N, 2, 1, W).
             seen, queries: from `ConditionRow`.
-            colors, before, keys, vals: the states so far.
+            colors, before, keys, vals: the states of the row.
         """
         own = self.rows.embed(quantize(values.flip(1)))
         pairs = [part.key_value(queries[k], own) for k, part in enumerate(_attentions(self.rows))]
@@ -134,7 +138,12 @@ class UpdateCache(nn.Module):
 
 
 def row_graphs(rows: Rows, levels: Tensor) -> dict[str, Graph]:
-    """Return the graphs ``above``, ``row`` and ``cache``."""
+    """Return the graphs ``above``, ``row`` and ``cache``.
+
+    Args:
+        rows: the autoregressive network.
+        levels: centered chroma of each level, (32,).
+    """
     c, layers, attending = rows.norm.normalized_shape[0], len(rows.vertical), len(_attentions(rows))
     count = len(levels)
 
@@ -183,7 +192,7 @@ def row_graphs(rows: Rows, levels: Tensor) -> dict[str, Graph]:
     dynamic = {**of_states, **of_row, "features": {3: width}}
     return {
         "above": Graph(ConditionRow(rows), above, dynamic, ("context", "seen", "queries")),
-        "row": Graph(SampleCell(rows, levels), row, dynamic, ("values", "logp")),
+        "row": Graph(SampleRow(rows, levels), row, dynamic, ("values", "logp")),
         "cache": Graph(
             UpdateCache(rows), cache, dynamic, tuple(f"next_{name}" for name in of_states)
         ),

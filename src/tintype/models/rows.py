@@ -1,57 +1,51 @@
-"""The autoregressive network of `tint_sampler`: rows that attend to all rows above.
+"""The autoregressive network of `tint_sampler`, with attention to all rows above.
 
-Everything that depends on the rows above alone, the vertical stack, runs once a row: gated
-convolutions, and in every second layer attention to all cells above by what luminance says of both
-(Vaswani et al. 2017). One meadow, one green, at any distance. What depends on the cells to the
-left, the horizontal stack, is small: gated convolutions of three taps whose dilation doubles (van
-den Oord et al. 2016, WaveNet). Layer norms look at one cell at a time, so they keep the order.
+The vertical stack depends on the rows above only, and runs once per row: gated convolutions, and in
+every second layer causal attention to all cells above (Vaswani et al. 2017), so that distant parts
+of one object get one color. The horizontal stack depends on the cells to the left too, and is
+small: gated convolutions of three taps with doubling dilation (WaveNet, van den Oord et al. 2016,
+arXiv 1609.03499). Layer norms act on single cells, so they are causal.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.color.bins import ChromaLevels
+from tintype.models.layers import LayerNorm2d, gated_tanh
 
-#: Of Cr and of Cb: -0.30 to 0.28 in steps of 0.01875, so that neutral is one and gray stays gray.
-LEVELS = ChromaLevels(32, -16 * 0.01875, 15 * 0.01875)
+LEVELS = 32  #: levels of Cr and of Cb
+# From -0.30 to 0.28 in steps of 0.01875. Neutral is one of them, so that gray stays gray.
+_LOW, _HIGH = -16 * 0.01875, 15 * 0.01875
 
 
 def quantize(chroma: Tensor) -> Tensor:
-    """Return the nearest level of centered chroma, int64 of any shape."""
-    step = (LEVELS.high - LEVELS.low) / (LEVELS.count - 1)
-    return ((chroma - LEVELS.low) / step + 0.5).floor().clamp(0, LEVELS.count - 1).long()
+    """Return the nearest of the 32 levels of centered Cr or Cb, int64 of any shape."""
+    step = (_HIGH - _LOW) / (LEVELS - 1)
+    return ((chroma - _LOW) / step + 0.5).floor().clamp(0, LEVELS - 1).long()
 
 
-def gate(x: Tensor) -> Tensor:
-    """Return tanh of the first half of the channels times the sigmoid of the second."""
-    signal, control = x.chunk(2, 1)
-    return signal.tanh() * control.sigmoid()
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of every cell of (N, C, H, W)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+def level_centers() -> Tensor:
+    """Return the centered chroma of each level, float32 (32,)."""
+    return torch.from_numpy(np.linspace(_LOW, _HIGH, LEVELS, dtype=np.float32))
 
 
 class VerticalConv2d(nn.Conv2d):
-    """A convolution over ``rows`` rows above, and with ``own`` over the row itself."""
+    """A convolution over a number of rows above and, with ``own``, the row itself."""
 
     def __init__(self, inputs: int, outputs: int, rows: int, width: int, own: bool) -> None:
         super().__init__(inputs, outputs, (rows + own, width))
         self.rows, self.own = rows, own
 
     def forward(self, input: Tensor) -> Tensor:
-        # Without its own row the output is that of the row before, moved down by one.
+        # Without its own row, shift the input down by one row.
         cut = input if self.own else input[:, :, :-1]
         return self.last_row(F.pad(cut, (0, 0, self.rows, 0)))
 
     def last_row(self, rows: Tensor) -> Tensor:
-        """Return the output for the last of the rows it sees: (N, C, rows + own, W) to one row."""
+        """Return the output (N, C, 1, W) for the last of the rows (N, C, rows + own, W)."""
         side = self.kernel_size[1] // 2
         return super().forward(F.pad(rows, (side, side, 0, 0)))
 
@@ -59,10 +53,10 @@ class VerticalConv2d(nn.Conv2d):
 class CausalAttention(nn.Module):
     """Attention from every cell to the cells of all rows above.
 
-    Queries and keys come from states, which hold the luminance around a cell and the colors above
-    it; values from states and from the cell's own color, which rows below may know. Each head has a
-    slope by which distance, in cells, lowers a score (ALiBi: Press et al. 2022, arXiv 2108.12409):
-    nothing depends on the size of the picture. A null key stands for "nobody above".
+    Queries and keys are computed from the states of the vertical stack, values from the states and
+    the colors of the cells attended to. Each head has a learned slope, times which the distance in
+    cells is subtracted from the scores (ALiBi, Press et al. 2022, arXiv 2108.12409), so that
+    nothing depends on the size of the image. A learned null key makes the first row well defined.
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -72,12 +66,12 @@ class CausalAttention(nn.Module):
         self.key = nn.Conv2d(channels, channels, 1)
         self.value = nn.Conv2d(2 * channels, channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
-        self.null_key = nn.Parameter(torch.zeros(2, channels))  # and its value
-        # From looking anywhere to looking at the next few cells.
+        self.null_key = nn.Parameter(torch.zeros(2, channels))  # a key and its value
+        # Initial slopes from global attention to attention to the nearest cells.
         self.log_slope = nn.Parameter(torch.linspace(-5, -1, heads))
 
     def forward(self, state: Tensor, colors: Tensor) -> Tensor:
-        """Attend for states and embedded colors, both (N, C, H, W), all rows at once."""
+        """Return attention of all rows, of states and embedded colors (N, C, H, W)."""
         height, width = state.shape[2:]
         y = torch.arange(height, device=state.device).repeat_interleave(width)
         x = torch.arange(width, device=state.device).repeat(height)
@@ -86,18 +80,18 @@ class CausalAttention(nn.Module):
         return self.attend(state, *self.key_value(state, colors), distance)
 
     def key_value(self, state: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values of cells, each (N, C, cells), for rows below."""
+        """Return keys and values (N, C, cells) of states and colors (N, C, H, W)."""
         value = self.value(torch.cat((state, colors), 1))
         return self.key(state).flatten(2), value.flatten(2)
 
     def attend(self, state: Tensor, keys: Tensor, values: Tensor, distance: Tensor) -> Tensor:
-        """Return what states (N, C, H, W) find.
+        """Return the result of attention, (N, C, H, W).
 
         Args:
-            state: of the cells that attend.
+            state: states of the cells that attend, (N, C, H, W).
             keys, values: of the cells attended to, (N, C, cells).
-            distance: from every attending to every other cell, (H * W, cells); infinite where it
-                must not attend.
+            distance: from every attending cell to every cell attended to, (H * W, cells); infinite
+                where attention is masked.
         """
         n, channels, height, width = state.shape
 
@@ -111,7 +105,7 @@ class CausalAttention(nn.Module):
         scores = scores / (channels // self.heads) ** 0.5
         distance = F.pad(distance, (1, 0))
         hidden = distance.isinf()
-        # Infinity times the slope would leave the slope without a gradient.
+        # Infinity times the slope would give the slope a gradient of nan.
         bias = -self.log_slope.exp()[:, None, None] * distance.masked_fill(hidden, 0)
         scores = (scores + bias.to(scores.dtype)).masked_fill(hidden, -torch.inf)
         y = scores.softmax(-1) @ values
@@ -119,7 +113,7 @@ class CausalAttention(nn.Module):
 
 
 class VerticalLayer(nn.Module):
-    """One layer of the vertical stack: attention where it has heads, then a gated convolution."""
+    """One layer of the vertical stack: attention, if it has heads, and a gated convolution."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -132,32 +126,33 @@ class VerticalLayer(nn.Module):
     def forward(self, x: Tensor, colors: Tensor) -> Tensor:
         if self.attention_norm is not None and self.attention is not None:
             x = x + self.attention(self.attention_norm(x), colors)
-        return x + self.out(gate(self.conv(self.norm(x))))
+        return x + self.out(gated_tanh(self.conv(self.norm(x))))
 
     def step(
         self, x: Tensor, before: Tensor, cache: tuple[Tensor, ...], distance: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Do the same for one row.
+        """Compute the layer for one row.
 
         Args:
-            x: the row, (N, C, 1, W).
-            before: what the convolution saw of the two rows before, (N, C, 2, W).
-            cache: keys and values of all rows above, where the layer attends.
-            distance: from the row's cells to those in the cache.
+            x: states of the row, (N, C, 1, W).
+            before: input of the convolution in the two rows before, (N, C, 2, W).
+            cache: keys and values of all rows above, if the layer has attention.
+            distance: from the row's cells to those in the cache, (W, cells).
 
         Returns:
-            The row; what the convolution sees of it; and the state in which it attends.
+            The output, (N, C, 1, W); the row's input of the convolution; and its input of the
+            attention, None without attention.
         """
         query = None
         if self.attention_norm is not None and self.attention is not None:
             query = self.attention_norm(x)
             x = x + self.attention.attend(query, cache[0], cache[1], distance)
         own = self.norm(x)
-        return x + self.out(gate(self.conv.last_row(torch.cat((before, own), 2)))), own, query
+        return x + self.out(gated_tanh(self.conv.last_row(torch.cat((before, own), 2)))), own, query
 
 
 class HorizontalLayer(nn.Module):
-    """One layer of the horizontal stack: three taps, the cell itself and two to its left."""
+    """One layer of the horizontal stack: a gated convolution of the cell and two to its left."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
@@ -169,22 +164,22 @@ class HorizontalLayer(nn.Module):
 
     def forward(self, x: Tensor, vertical: Tensor) -> Tensor:
         y = self.conv(F.pad(self.norm(x), (self.reach, 0)))
-        return x + self.out(gate(y + self.vertical(vertical)))
+        return x + self.out(gated_tanh(y + self.vertical(vertical)))
 
 
 class Rows(nn.Module):
-    """The distributions of every cell's Cr and Cb given luminance and all cells before it.
+    """The network that predicts each cell's Cr and Cb from luminance and all cells before it.
 
     Args:
         features: channels of the conditioning features.
-        channels: of both stacks.
-        layers: of the vertical and of the horizontal stack.
-        heads: of the attention in every second vertical layer.
+        channels: channels of both stacks.
+        layers: number of layers of the vertical and of the horizontal stack.
+        heads: number of heads of the attention in every second vertical layer.
     """
 
     def __init__(self, features: int, channels: int, layers: tuple[int, int], heads: int) -> None:
         super().__init__()
-        c, levels = channels, LEVELS.count
+        c, levels = channels, LEVELS
         vertical, horizontal = layers
         self.cr = nn.Embedding(levels, c)
         self.cb = nn.Embedding(levels, c)
@@ -206,30 +201,36 @@ class Rows(nn.Module):
             nn.init.normal_(embedding.weight, std=0.5)
 
     def forward(self, levels: Tensor, features: Tensor) -> Tensor:
-        """Return logits of Cr and Cb, (2, N, levels, H, W).
+        """Return logits of Cr and Cb, (2, N, 32, H, W).
 
         Args:
-            levels: of Cr and Cb, int64 (N, 2, H, W).
-            features: of the luminance, (N, K, H, W).
+            levels: levels of Cr and Cb, int64 (N, 2, H, W).
+            features: conditioning features, (N, K, H, W).
         """
         colors = self.embed(levels)
         x = self.first_vertical(colors) + self.condition(features)
         for layer in self.vertical:
             x = layer(x, colors)
-        return self.read(levels, colors, self.vertical_norm(x))
+        return self.horizontal_stack(levels, colors, self.vertical_norm(x))
 
     def vertical_layers(self) -> list[VerticalLayer]:
         """Return the layers of the vertical stack."""
         return [layer for layer in self.vertical if isinstance(layer, VerticalLayer)]
 
     def embed(self, levels: Tensor) -> Tensor:
-        """Return levels (N, 2, H, W) as colors (N, C, H, W)."""
+        """Return the embedding (N, C, H, W) of levels (N, 2, H, W)."""
         cr, cb = levels.unbind(1)
         return (self.cr(cr) + self.cb(cb)).permute(0, 3, 1, 2)
 
-    def read(self, levels: Tensor, colors: Tensor, vertical: Tensor) -> Tensor:
-        """Return the logits of rows from the vertical stack's states and the levels in them."""
-        # Three cells to the left: the row moved right by one.
+    def horizontal_stack(self, levels: Tensor, colors: Tensor, vertical: Tensor) -> Tensor:
+        """Return logits (2, N, 32, H, W) of rows.
+
+        Args:
+            levels: levels of Cr and Cb in the rows, (N, 2, H, W).
+            colors: their embedding, (N, C, H, W).
+            vertical: states of the vertical stack, (N, C, H, W).
+        """
+        # Shifted by one, so that the first layer sees the three cells to the left.
         x = self.first_horizontal(F.pad(colors[..., :-1], (3, 0))) + vertical
         for layer in self.horizontal:
             x = layer(x, vertical)

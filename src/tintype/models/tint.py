@@ -1,8 +1,8 @@
-"""tint: our default model, made to be good and quick on a CPU, and to take hints.
+"""tint: our default model, accurate and fast on a CPU; it takes hints.
 
-Luminance and known colors in (`hints.py`), features of a pyramid (`pyramid.py`), a distribution
-over the 313 ab bins at a quarter of the size out. The loss is the rebalanced cross-entropy of Zhang
-et al. 2016 (`cic.py`); the photograph is looked at in two sizes, the distributions are averaged.
+A feature pyramid (`pyramid.py`) maps luminance and hints (`hints.py`) to a distribution over the
+313 ab bins at a quarter of the size. The loss is the rebalanced cross-entropy of Zhang et al. 2016
+(`cic.py`). The exported graph averages the distributions of two scales of the photograph.
 """
 
 from __future__ import annotations
@@ -17,29 +17,30 @@ from torch import Tensor, nn
 
 from tintype.models.backbones import Classifier
 from tintype.models.base import Batch, Graph, TrainConfig
-from tintype.models.cic import BINS, BinsModel, Decoding
+from tintype.models.cic import BINS, BinsModel, Decoding, LogProbabilities
 from tintype.models.hints import draw_hints, hint_map
 from tintype.models.pyramid import Pyramid, PyramidConfig
 from tintype.models.torch_color import linear_to_srgb
 
-_FIRST_LOOK = 0.6  # weight of the look at the full network size, in the mean of two
-# The teacher was trained at 224 px. At the size of training crops it names a quarter fewer
-# photographs rightly, at 1.5 times that hardly any.
+_FULL_SCALE_WEIGHT = 0.6  # of the distribution at the full network size, in the mean of two scales
+# Crops are enlarged for the teacher, which was trained at 224 pixels: at the size of the crops its
+# accuracy falls by a quarter, at 1.5 times that size hardly.
 _TEACHER_ZOOM = 1.5
 
 
 @dataclass(frozen=True)
 class TintConfig(PyramidConfig):
-    """Sizes of the network and constants of its loss.
+    """Sizes of the network and constants of the loss.
 
     Attributes:
-        lam, max_weight: of the rebalancing, as in `cic.BinsModel`.
-        error: weight of the squared error of the mean chroma, beside the cross-entropy.
-        distill: weight of distillation (Romero et al. 2015, arXiv 1412.6550): what an ImageNet
-            classifier sees in the colors is guessed from gray. 0 for none.
-        encoder_rate: factor on the learning rate of an encoder that starts from something.
-        freeze_blocks: how many of its first blocks then stay as they are, with its stem.
-        looks: whether the photograph is looked at again at three fifths of the size.
+        lam, max_weight: constants of the rebalancing, as in `BinsModel`.
+        error: weight of the squared error of the mean chroma in the loss.
+        distill: weight of feature distillation (Romero et al. 2015, arXiv 1412.6550): from gray the
+            network predicts the features of an ImageNet classifier on the colors. 0 for none.
+        encoder_rate: factor on the learning rate of a pretrained encoder.
+        freeze_blocks: number of first blocks of a pretrained encoder that are frozen, with the
+            stem.
+        looks: whether the exported graph averages two scales, the second three fifths of the first.
     """
 
     lam: float = 0.5
@@ -64,7 +65,7 @@ _TRAINING = TrainConfig(
 
 
 class Tint(BinsModel):
-    """The network, its loss, and how it is exported."""
+    """The network of `tint`, its loss and its export."""
 
     name: ClassVar[str] = "tint"
     training_only: ClassVar[tuple[str, ...]] = ("distill",)
@@ -89,25 +90,25 @@ class Tint(BinsModel):
         super().__init__(config)
         self.pyramid = Pyramid(config)
         self.classify = nn.Conv2d(self.pyramid.channels, BINS, 1)
-        self.teacher: tuple[Classifier, ...] = ()  # one, in a tuple: its weights are not ours
+        self.teacher: tuple[Classifier, ...] = ()  # at most one; not a submodule
         self.distill, self.needs_teacher = None, config.distill > 0
         if self.needs_teacher:
-            # Beginning at zero: at first no gradient of it reaches the network.
+            # Initialized to zero, so that its first gradients do not reach the network.
             guess = nn.Linear(config.attention, Classifier.FEATURES)
             nn.init.zeros_(guess.weight)
             self.distill = nn.Sequential(nn.LayerNorm(config.attention), guess)
 
     def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
-        """Return logits over the ab bins, (N, 313, H/4, W/4); arguments as of `Pyramid`."""
+        """Return logits over the ab bins, (N, 313, H/4, W/4); arguments as in `Pyramid.forward`."""
         return self.classify(self.pyramid(gray, hints))
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return the rebalanced cross-entropy (``loss``) and what is logged beside it.
+        """Return the loss (``loss``) and its terms.
 
-        ``ce`` is the plain cross-entropy in nats per pixel, ``kl`` it without the entropy of the
-        soft targets. ``error``, where it has a weight, is the squared error of the mean chroma with
-        the rebalancing taken out, relative to that of gray; ``distill`` what a linear guess from
-        gray misses of the teacher's features, relative to their variance.
+        The loss is the rebalanced cross-entropy plus the weighted ``error`` and ``distill``, where
+        they have a weight. ``ce`` and ``kl`` are those of `CrossEntropy`. ``error`` is the squared
+        error of the mean chroma, corrected for the prior, relative to that of gray; ``distill`` is
+        the squared error of the predicted teacher features, relative to their variance.
         """
         target = self.target(batch)
         hints = draw_hints(target) if self.config.hints and self.training else None
@@ -127,7 +128,7 @@ class Tint(BinsModel):
         return terms
 
     def _distillation(self, whole: Tensor, rgb: Tensor) -> Tensor:
-        """0 is all seen, 1 no better than the mean of the teacher's features."""
+        """Return the squared error of predicted teacher features, relative to their variance."""
         assert self.distill is not None
         with torch.no_grad():
             srgb = linear_to_srgb(rgb.clamp(0, 1))
@@ -140,14 +141,14 @@ class Tint(BinsModel):
         return (guess - seen).square().mean() / variance.clamp_min(1e-6)
 
     def set_teacher(self, teacher: Classifier) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Learn to see in gray what this classifier sees in color."""
+        """Set the classifier whose features are distilled."""
         self.teacher = (teacher,)
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms of the loss without hints, and the error that is left of gray's.
+        """Return the terms of the loss without hints, and errors of the mean chroma.
 
-        ``safe`` is the RMSE of the mean chroma over that of gray, the rebalancing taken out;
-        ``safe_hinted`` the same with about ten known cells a photograph.
+        ``safe`` is the RMSE of the mean chroma, corrected for the prior, relative to that of gray;
+        ``safe_hinted`` is the same with about ten hints per photograph.
         """
         terms = self.loss(batch)
         target = self.target(batch)
@@ -164,16 +165,16 @@ class Tint(BinsModel):
         return terms
 
     def load_backbone(self, path: Path) -> str:
-        """Start the encoder from ImageNet weights; see `Backbone.load_imagenet`."""
+        """Load ImageNet weights into the encoder; see `Backbone.load_imagenet`."""
         return self.pyramid.encoder.load_imagenet(path)
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the encoder, which starts from something worth keeping, at a lower rate."""
+        """Return frozen blocks, the encoder at a lower learning rate, and the rest."""
         config, own = self.config, list(self.parameters())
         return self.pyramid.groups(config.encoder_rate, config.freeze_blocks, own)
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the classifier of two looks, with hints, and its decoding."""
+        """Return the classifier and the graph ``decode``."""
 
         def example(size: int) -> dict[str, Tensor]:
             height, width = 32 * (2 + size), 32 * (3 + size)
@@ -187,11 +188,11 @@ class Tint(BinsModel):
             "gray": {2: ("rows", 32), 3: ("columns", 32)},
             "hints": {2: ("rows", 8), 3: ("columns", 8)},
         }
-        looks = Looks(self) if self.config.looks else Look(self)
-        return {"": Graph(looks, example, dynamic, ("bins",)), "decode": self.decode_graph()}
+        classifier = TwoScaleLogProbabilities(self) if self.config.looks else LogProbabilities(self)
+        return {"": Graph(classifier, example, dynamic, ("bins",)), "decode": self.decode_graph()}
 
     def card(self) -> dict[str, Any]:
-        """Return input rule, output and options."""
+        """Return the fields of the card."""
         options: dict[str, Any] = {"vividness": self.decoding.vividness}
         return {
             "description": "Our default model: an ImageNet encoder, attention, a light decoder.",
@@ -204,22 +205,15 @@ class Tint(BinsModel):
         }
 
 
-class Look(nn.Module):
-    """The graph of a classifier that looks once: log-probabilities of the bins."""
+class TwoScaleLogProbabilities(nn.Module):
+    """The graph of a classifier at two scales: log-probabilities of the mean distribution.
+
+    The second scale is three fifths of the first. Probabilities are averaged, not logits.
+    """
 
     def __init__(self, model: Tint) -> None:
         super().__init__()
         self.model = model
-
-    def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
-        return self.model(gray, hints).log_softmax(1)
-
-
-class Looks(Look):
-    """The graph of a classifier that looks twice, the second time at three fifths of the size.
-
-    The distributions are averaged, not the logits.
-    """
 
     def forward(self, gray: Tensor, hints: Tensor | None = None) -> Tensor:
         height, width = gray.shape[2:]
@@ -234,11 +228,16 @@ class Looks(Look):
         first = self.model(gray, hints).softmax(1)
         second = self.model(seen, known).softmax(1)
         second = F.interpolate(second, size=first.shape[2:], mode="bilinear")
-        return (_FIRST_LOOK * first + (1 - _FIRST_LOOK) * second).clamp_min(1e-30).log()
+        return (
+            (_FULL_SCALE_WEIGHT * first + (1 - _FULL_SCALE_WEIGHT) * second).clamp_min(1e-30).log()
+        )
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
-    """Reduce (N, C, H, W) by a triangle filter, antialiased, as Pillow's does; it exports."""
+    """Reduce (N, C, H, W) by an antialiased triangle filter, like Pillow's bilinear filter.
+
+    Two matrix products, because the exporter does not know torch's antialiased interpolation.
+    """
     return _triangle(height, x.shape[2]) @ x @ _triangle(width, x.shape[3]).T
 
 

@@ -1,9 +1,9 @@
-"""tint_sampler: many colorings of one photograph, by our own autoregressive model.
+"""tint_sampler: our autoregressive model, which samples many colorings of a photograph.
 
-As PixColor (Guadarrama et al. 2017) it draws full-range Cr and Cb of cells of 8x8 pixels in raster
-order, Cr before Cb, 32 levels each, and refines the result along the edges of the luminance. What
-ten small convolutions lack is a view of the whole picture: hue drifts across it. So the features
-come from the pyramid of `tint`, and the rows attend to all rows above (`rows.py`).
+Like PixColor (Guadarrama et al. 2017) it draws full-range Cr and Cb of cells of 8x8 pixels in
+raster order, Cr before Cb, in 32 levels each, and refines the result along the edges of the
+luminance. In PixColor hue drifts across the image, because its convolutions see a small part of it.
+Here the features come from the pyramid of `tint`, and rows attend to all rows above (`rows.py`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.color.bins import level_centers
 from tintype.errors import CheckpointError
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
+from tintype.models.layers import conv_bn_relu, resize_like
 from tintype.models.pyramid import Pyramid, PyramidConfig
 from tintype.models.row_graphs import row_graphs, row_states
-from tintype.models.rows import LEVELS, Rows, quantize
+from tintype.models.rows import LEVELS, Rows, level_centers, quantize
 from tintype.models.torch_color import cbcr_to_ab, linear_to_cbcr
 
-CELL = 8  #: pixels of luminance to a cell of chroma, each way
+CELL = 8  #: pixels per cell, each way
 
-_TEMPERATURE = 0.9  # calmer than the model itself, chosen by eye
+_TEMPERATURE = 0.9  # chosen by eye
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,10 @@ class TintSamplerConfig(PyramidConfig):
 
     Attributes:
         features: channels of the conditioning features.
-        channels: of both stacks.
-        layers: of the vertical and of the horizontal stack.
-        refinement: maps of the refinement's first layer.
-        encoder_rate: factor on the learning rate of a conditioning network that starts from
-            something.
+        channels: channels of both stacks.
+        layers: number of layers of the vertical and of the horizontal stack.
+        refinement: channels of the refinement's first layer.
+        encoder_rate: factor on the learning rate of a pretrained conditioning network.
     """
 
     blocks: tuple[int, int] = (2, 1)
@@ -54,8 +53,8 @@ class TintSamplerConfig(PyramidConfig):
     encoder_rate: float = 0.25
 
 
-class Condition(nn.Module):
-    """The main graph: gray to the features that every row is conditioned on."""
+class Conditioning(nn.Module):
+    """The main graph: gray to conditioning features."""
 
     def __init__(self, config: TintSamplerConfig) -> None:
         super().__init__()
@@ -68,29 +67,24 @@ class Condition(nn.Module):
         return F.relu(self.adapt(x))
 
 
-def _convs(inputs: int, *layers: tuple[int, int]) -> nn.Sequential:
-    """3x3 convolutions with batch norm and ReLU; a layer is its maps and its stride."""
-    parts: list[nn.Module] = []
-    for outputs, stride in layers:
-        parts += [nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)]
-        parts += [nn.BatchNorm2d(outputs), nn.ReLU()]
-        inputs = outputs
-    return nn.Sequential(*parts)
+class Refinement(nn.Module):
+    """The graph ``refine``: chroma of cells to chroma at half the size of the luma.
 
-
-class Refine(nn.Module):
-    """The graph ``refine``: what to add to the enlarged chroma of cells, at half the size."""
+    It adds a predicted residual to the bilinearly upsampled chroma.
+    """
 
     def __init__(self, maps: int) -> None:
         super().__init__()
         w = maps
-        self.low = _convs(3, (w, 2), (2 * w, 1), (2 * w, 2), (4 * w, 1), (4 * w, 2), (8 * w, 1))
-        self.middle = _convs(8 * w, (8 * w, 1), (4 * w, 1))
-        self.whole = _convs(8 * w, (8 * w, 2), (8 * w, 1), (8 * w, 2), (8 * w, 1))
+        self.low = conv_bn_relu(
+            3, (w, 2), (2 * w, 1), (2 * w, 2), (4 * w, 1), (4 * w, 2), (8 * w, 1)
+        )
+        self.middle = conv_bn_relu(8 * w, (8 * w, 1), (4 * w, 1))
+        self.whole = conv_bn_relu(8 * w, (8 * w, 2), (8 * w, 1), (8 * w, 2), (8 * w, 1))
         self.vector = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8 * w, 8 * w, 1))
-        self.at8 = _convs(12 * w, (2 * w, 1), (2 * w, 1))
-        self.at4 = _convs(2 * w, (w, 1), (w, 1))
-        self.at2 = _convs(w, (w // 2, 1), (w // 2, 1))
+        self.at8 = conv_bn_relu(12 * w, (2 * w, 1), (2 * w, 1))
+        self.at4 = conv_bn_relu(2 * w, (w, 1), (w, 1))
+        self.at2 = conv_bn_relu(w, (w // 2, 1), (w // 2, 1))
         self.output = nn.Conv2d(w // 2, 2, 1)
         for parameter in self.output.parameters():
             nn.init.zeros_(parameter)
@@ -102,23 +96,19 @@ class Refine(nn.Module):
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 8.
             chroma: Cb and Cr of cells, neutral at 0, (N, 2, H/8, W/8).
         """
-        chroma = chroma.flip(1)  # the network was made for Cr and Cb
-        low = self.low(torch.cat((gray, _enlarge(chroma, gray)), 1))
+        chroma = chroma.flip(1)  # weights are for the order Cr, Cb
+        low = self.low(torch.cat((gray, resize_like(chroma, gray)), 1))
         vector = self.vector(self.whole(low))
         x = self.middle(low)
         x = self.at8(torch.cat((vector.expand(-1, -1, *x.shape[2:]), x), 1))
         x = self.at4(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
         x = self.at2(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
         x = self.output(x)
-        return (x + _enlarge(chroma, x)).flip(1)
-
-
-def _enlarge(chroma: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(chroma, size=like.shape[2:], mode="bilinear")
+        return (x + resize_like(chroma, x)).flip(1)
 
 
 class TintSampler(ColorModel):
-    """Conditioning network, rows and refinement, their losses, and what is exported."""
+    """The three networks of `tint_sampler`, their losses and their export."""
 
     name: ClassVar[str] = "tint_sampler"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
@@ -142,33 +132,33 @@ class TintSampler(ColorModel):
 
     def __init__(self, config: TintSamplerConfig) -> None:
         super().__init__(config)
-        self.condition = Condition(config)
+        self.condition = Conditioning(config)
         self.rows = Rows(config.features, config.channels, config.layers, config.heads)
-        self.refine = Refine(config.refinement)
+        self.refine = Refinement(config.refinement)
         self.levels: Tensor
-        levels = torch.from_numpy(level_centers(LEVELS).copy())
-        self.register_buffer("levels", levels, persistent=False)
+        self.register_buffer("levels", level_centers(), persistent=False)
 
     def quantize_cells(self, rgb: Tensor) -> Tensor:
         """Return levels of Cr and Cb, int64 (N, 2, H/8, W/8), of linear RGB (N, 3, H, W)."""
         return quantize(F.avg_pool2d(linear_to_cbcr(rgb).flip(1), CELL))
 
     def forward(self, gray: Tensor, levels: Tensor) -> Tensor:
-        """Return logits of Cr and of Cb, (2, N, 32, H/8, W/8), teacher forcing.
+        """Return logits of Cr and of Cb, (2, N, 32, H/8, W/8), with teacher forcing.
 
         Args:
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
-            levels: of Cr and Cb, (N, 2, H/8, W/8); every cell's logits depend on those before it
-                alone, and those of Cb on its Cr.
+            levels: true levels of Cr and Cb, (N, 2, H/8, W/8); a cell's logits depend on the cells
+                before it only, and those of Cb on its Cr too.
         """
         return self.rows(levels, self.condition(gray))
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Return the cross-entropy in nats per value plus the refinement's squared error.
+        """Return the loss (``loss``) and its terms.
 
-        The two have no parameter in common. The refinement is given true chroma, reduced and
-        quantized, so that it keeps trusting what it is given; ``coarse`` is the squared error of
-        that, enlarged, and ``refined`` what the network leaves of it.
+        The loss is the cross-entropy in nats per value plus 1000 times the squared error of the
+        refinement; the two share no parameter. The refinement is given true chroma, averaged and
+        quantized, so that it learns to keep its input. ``bits_cr`` and ``bits_cb`` are per value;
+        ``refined`` is the squared error of the refinement, ``coarse`` of bilinear upsampling.
         """
         levels = self.quantize_cells(batch.rgb)
         logits = self(batch.gray, levels)
@@ -176,30 +166,28 @@ class TintSampler(ColorModel):
         bits = [value.detach() / math.log(2) for value in nats]
         truth = linear_to_cbcr(batch.rgb)
         given = self.levels[levels].flip(1)
-        refined = _enlarge(self.refine(batch.gray, given).float(), truth)
+        refined = resize_like(self.refine(batch.gray, given).float(), truth)
         error = (refined - truth).square().mean()
-        coarse = (_enlarge(given, truth) - truth).square().mean().detach()
-        # Adam does not feel the scale of the second term; 1000 is for the clipping of gradients.
+        coarse = (resize_like(given, truth) - truth).square().mean().detach()
+        # Adam is invariant to the factor 1000, but gradient clipping is not.
         loss = (nats[0] + nats[1]) / 2 + 1000 * error
         bits_terms = {"bits_cr": bits[0], "bits_cb": bits[1]}
         return {"loss": loss, **bits_terms, "refined": error.detach(), "coarse": coarse}
 
     @torch.no_grad()
     def sample(self, gray: Tensor, noise: Tensor, temperature: float = 1.0) -> Tensor:
-        """Return one coloring of each luma: levels of Cr and Cb, int64 (N, 2, H/8, W/8).
+        """Return a sample for each photograph: levels of Cr and Cb, int64 (N, 2, H/8, W/8).
 
-        Exact, by fixed-point iteration (Song et al. 2021, arXiv 2002.03629): with the noise drawn
-        beforehand every value is a function of those before it, so a guess that reproduces itself
-        is the sample.
+        Sampling is exact, by fixed-point iteration (Song et al. 2021, arXiv 2002.03629).
 
         Args:
-            gray: (N, 1, H, W) in [0, 1].
-            noise: standard Gumbel noise, (2, N, 32, H/8, W/8), that of Cr first.
-            temperature: divides the logits; below 1 likelier and calmer.
+            gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
+            noise: standard Gumbel noise of Cr and Cb, (2, N, 32, H/8, W/8).
+            temperature: divides the logits.
         """
         features = self.condition(gray)
         n, _, height, width = features.shape
-        levels = torch.full((n, 2, height, width), LEVELS.count // 2, device=gray.device)
+        levels = torch.full((n, 2, height, width), LEVELS // 2, device=gray.device)
         for _ in range(2 * height * width + 1):
             logits = self.rows(levels, features).float()
             found = (logits / temperature + noise).argmax(2).transpose(0, 1)
@@ -209,32 +197,32 @@ class TintSampler(ColorModel):
         return levels
 
     def predict(self, gray: Tensor) -> Tensor:
-        """Return one sample as ab (N, 2, H/8, W/8), with the same noise every time."""
+        """Return a sample of fixed noise as ab (N, 2, H/8, W/8) in Lab units."""
         cells = [side // CELL for side in gray.shape[2:]]
         random = torch.Generator().manual_seed(0)
-        uniform = torch.rand((2, len(gray), LEVELS.count, *cells), generator=random)
+        uniform = torch.rand((2, len(gray), LEVELS, *cells), generator=random)
         noise = -(-uniform.clamp_min(1e-20).log()).log().to(gray.device)
         levels = self.sample(gray, noise, _TEMPERATURE)
         return cbcr_to_ab(F.avg_pool2d(gray, CELL), self.levels[levels].flip(1))
 
     def load_backbone(self, path: Path) -> str:
-        """Start the encoder from ImageNet weights; see `Backbone.load_imagenet`."""
+        """Load ImageNet weights into the encoder; see `Backbone.load_imagenet`."""
         return self.condition.pyramid.encoder.load_imagenet(path)
 
     def load_from(self, system: str, weights: Mapping[str, Tensor]) -> str:
-        """Take over the pyramid of an exported `tint`."""
+        """Load the pyramid of an exported `tint`; see `Pyramid.load_from`."""
         if system != "tint":
-            raise CheckpointError(f"{self.name} starts from a tint, not from {system}.")
+            raise CheckpointError(f"{self.name} cannot start from {system}: give a tint.")
         self.condition.pyramid.load_from(weights)
         return "conditioning network from tint"
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Return the pyramid, which starts from something, at a lower rate, and the rest."""
+        """Return the encoder at a lower learning rate, and the rest."""
         pyramid = self.condition.pyramid
         return pyramid.groups(self.config.encoder_rate, 0, list(self.parameters()))
 
     def graphs(self) -> dict[str, Graph]:
-        """Return the five graphs of a sampler; see `row_graphs.py`."""
+        """Return the main graph, ``above``, ``row``, ``cache`` and ``refine``."""
         return {
             "": luma_graph(self.condition, 32, "features"),
             **row_graphs(self.rows, self.levels),
@@ -242,7 +230,7 @@ class TintSampler(ColorModel):
         }
 
     def card(self) -> dict[str, Any]:
-        """Return input rule, states and options."""
+        """Return the fields of the card."""
         return {
             "description": "Our sampler: many different colorings of one photograph.",
             "space": "ycbcr",

@@ -1,7 +1,7 @@
-"""Color conversions on torch tensors, (N, C, H, W): what losses and targets need of `color`.
+"""Color conversions on torch tensors (N, C, H, W), for losses and training targets.
 
-They agree with `tintype.color.spaces` to float32 rounding; the tests compare the two. ``linear`` is
-linear-light sRGB, ``srgb`` gamma-encoded, ``gray`` gamma-encoded luma, all in [0, 1].
+They agree with `tintype.color.spaces` to float32 rounding. ``linear`` is linear-light sRGB,
+``srgb`` is gamma-encoded sRGB and ``gray`` is gamma-encoded luma, all in [0, 1].
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# IEC 61966-2-1 primaries to CIE XYZ divided by the D65 white of scikit-image (0.95047, 1, 1.08883),
-# so that neutral colors give equal X, Y, Z.
+# Linear sRGB (IEC 61966-2-1) to CIE XYZ, divided by the D65 white point of scikit-image (0.95047,
+# 1, 1.08883), so that neutral colors give equal X, Y and Z.
 _XYZ_OVER_WHITE = (
     (0.412453 / 0.95047, 0.357580 / 0.95047, 0.180423 / 0.95047),
     (0.212671, 0.715160, 0.072169),
@@ -41,28 +41,28 @@ def srgb_to_gray(srgb: Tensor) -> Tensor:
 
 
 def y_to_f(y: Tensor) -> Tensor:
-    """Convert Y relative to white to CIE's f(Y) = (L* + 16) / 116, any shape."""
+    """Convert Y relative to white to f(Y) = (L* + 16) / 116 of CIE 1976, any shape."""
     return torch.where(y > _EPSILON, y.clamp_min(_EPSILON).pow(1 / 3), 7.787 * y + 16 / 116)
 
 
 def f_to_y(f: Tensor) -> Tensor:
-    """Convert CIE's f(Y) back to Y relative to white, any shape."""
+    """Convert f(Y) of CIE 1976 to Y relative to white, any shape; the inverse of `y_to_f`."""
     return torch.where(f > _EPSILON ** (1 / 3), f**3, (f - 16 / 116) / 7.787)
 
 
 def gray_to_f(gray: Tensor) -> Tensor:
-    """Convert a gamma-encoded gray value to CIE's f(Y), any shape."""
+    """Convert gamma-encoded gray in [0, 1] to f(Y) of CIE 1976, any shape."""
     return y_to_f(srgb_to_linear(gray))
 
 
 def gray_to_lightness(gray: Tensor) -> Tensor:
-    """Convert a gamma-encoded gray value to L* from 0 to 100, any shape."""
+    """Convert gamma-encoded gray in [0, 1] to L* in [0, 100], any shape."""
     return 116 * gray_to_f(gray) - 16
 
 
 def linear_to_ab(linear: Tensor) -> Tensor:
-    """Convert linear-light RGB (N, 3, H, W) to CIE a, b (N, 2, H, W), D65."""
-    # a and b are small differences of large numbers: in bfloat16 they would be off by units.
+    """Convert linear-light RGB (N, 3, H, W) to a, b of CIE Lab, D65, (N, 2, H, W)."""
+    # a and b are small differences of large numbers; in bfloat16 their errors would be whole units.
     with torch.autocast(linear.device.type, enabled=False):
         matrix = linear.new_tensor(_XYZ_OVER_WHITE)
         fx, fy, fz = y_to_f(torch.einsum("kc,nchw->nkhw", matrix, linear)).unbind(1)
@@ -70,7 +70,7 @@ def linear_to_ab(linear: Tensor) -> Tensor:
 
 
 def lab_to_srgb(lab: Tensor) -> Tensor:
-    """Convert CIE Lab (N, 3, H, W), D65, to gamma-encoded RGB; out of gamut beyond [0, 1]."""
+    """Convert CIE Lab (N, 3, H, W), D65, to sRGB, outside [0, 1] for colors out of gamut."""
     with torch.autocast(lab.device.type, enabled=False):
         lightness, a, b = lab.float().unbind(1)
         fy = (lightness + 16) / 116
@@ -88,7 +88,7 @@ def linear_to_uv(linear: Tensor) -> Tensor:
 
 
 def srgb_to_uv(srgb: Tensor) -> Tensor:
-    """Convert gamma-encoded RGB (N, 3, H, W) to analogue U, V (N, 2, H, W)."""
+    """Convert sRGB (N, 3, H, W) to analogue U, V (N, 2, H, W)."""
     blue_luma, red_luma = _differences(srgb)
     return torch.stack((_U_GAIN * blue_luma, _V_GAIN * red_luma), 1)
 
@@ -100,18 +100,18 @@ def linear_to_cbcr(linear: Tensor) -> Tensor:
 
 
 def _differences(srgb: Tensor) -> tuple[Tensor, Tensor]:
-    """B - Y and R - Y of gamma-encoded colors."""
+    """Return B - Y and R - Y of sRGB (N, 3, H, W), each (N, H, W)."""
     luma = srgb_to_gray(srgb)[:, 0]
     return srgb[:, 2] - luma, srgb[:, 0] - luma
 
 
 def uv_to_ab(gray: Tensor, uv: Tensor) -> Tensor:
-    """Convert luma (N, 1, H, W) and analogue U, V (N, 2, H, W) to CIE a, b (N, 2, H, W)."""
+    """Convert luma (N, 1, H, W) and analogue U, V (N, 2, H, W) to a, b of CIE Lab (N, 2, H, W)."""
     return _differences_to_ab(gray, uv[:, 0] / _U_GAIN, uv[:, 1] / _V_GAIN)
 
 
 def cbcr_to_ab(gray: Tensor, cbcr: Tensor) -> Tensor:
-    """Convert luma (N, 1, H, W) and centered Cb, Cr (N, 2, H, W) to CIE a, b (N, 2, H, W)."""
+    """Convert luma (N, 1, H, W) and centered Cb, Cr (N, 2, H, W) to a, b of CIE Lab."""
     return _differences_to_ab(gray, cbcr[:, 0] / _CB_GAIN, cbcr[:, 1] / _CR_GAIN)
 
 

@@ -1,4 +1,4 @@
-"""Weight normalization (Salimans and Kingma 2016, arXiv 1602.07868) of convolutions."""
+"""A convolution with weight normalization (Salimans and Kingma 2016, arXiv 1602.07868)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from torch import Tensor, nn
 
 
 class WeightNormConv2d(nn.Module):
-    """A convolution whose kernel is a direction and a length of each output (weight norm).
+    """A weight-normalized convolution: the kernel of each output is a direction times a length.
 
-    The first batch in training sets length and bias so that outputs have mean 0 and the standard
-    deviation `scale` (Salimans and Kingma 2016, arXiv 1602.07868).
+    Initialization depends on the data (section 3): the first training batch sets length and bias so
+    that outputs have mean 0 and standard deviation `scale`.
+
+    Args:
+        inputs, outputs: numbers of channels.
+        kernel: height and width of the kernel.
+        scale: standard deviation of the outputs for the first batch.
     """
 
     def __init__(
@@ -26,20 +31,26 @@ class WeightNormConv2d(nn.Module):
         self.register_buffer("started", torch.tensor(False))
 
     def kernel(self) -> Tensor:
-        """Return the weights of the convolution."""
+        """Return the normalized kernel, (outputs, inputs, height, width)."""
         if self.fixed:
             return self.direction
         norm = self.direction.square().sum((1, 2, 3), keepdim=True).sqrt()
         return self.direction * (self.length[:, None, None, None] / norm)
 
     def fix(self) -> None:
-        """Keep the kernel in place of its parts, for export."""
+        """Replace direction and length by the normalized kernel, for export."""
         self.direction.data, self.fixed = self.kernel().detach(), True
 
     def forward(
         self, x: Tensor, pad: tuple[int, int, int, int], stride: int = 1, dilation: int = 1
     ) -> Tensor:
-        """Convolve x (N, C, H, W), padded to the left, right, top and bottom by zeros."""
+        """Return the convolution of x (N, C, H, W).
+
+        Args:
+            x: input.
+            pad: zeros added to the left, right, top and bottom.
+            stride, dilation: as in torch's convolution.
+        """
         x = F.pad(x, pad)
         y = F.conv2d(x, self.kernel(), self.bias, stride, 0, dilation)
         if self.training and not self.started:

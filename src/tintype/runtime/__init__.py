@@ -1,1 +1,1 @@
-"""From a model's files to colors: registry, sessions, colorizer, sampler. Never imports torch."""
+"""Inference: registry, ONNX Runtime sessions, colorizer and sampler; does not import torch."""

@@ -1,9 +1,10 @@
-"""A photograph in, the same photograph in color out.
+"""Color photographs with a model.
 
-    luminance -> the network's size -> chroma, low resolution -> enlarged -> joined with the
-              luminance, gamut-mapped -> the photograph, everything restored
+    luminance -> reduced to the network's size -> chroma at low resolution -> upsampled -> joined
+    with
+              the luminance and gamut-mapped -> the photograph with its metadata
 
-What is done at full size is in `joining`.
+The steps at full size are in `joining.py`.
 """
 
 from __future__ import annotations
@@ -36,26 +37,26 @@ from tintype.runtime.seen import Seen, check_takes_hints, see
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: What a `Photo` can be made of.
+#: What a `Photo` can be made from.
 Source: TypeAlias = "str | os.PathLike[str] | bytes | NDArray[Any] | Image.Image"
 
 
 class Colorizer:
-    """A model, loaded once and used for any number of photographs.
+    """A loaded model that colors any number of photographs.
 
     Args:
-        model: a name (``"tint"``, ``"tint.small"``), the path of a card or weights file, or a model
-            that is loaded, with its threads.
-        threads: for the work at full size and for samples; by default, and at most, every core
-            there is. The colors are the same whatever the number.
+        model: a name (``"tint"``, ``"tint.small"``), the path of a card or weights file, or a
+            loaded `Model`, whose threads are then used.
+        threads: number of threads for work at full size and for samples; by default, and at most,
+            the number of cores. The colors do not depend on it.
 
     Attributes:
-        card: of the model.
-        threads: how many there are.
-        predictor: its graphs.
+        card: card of the model.
+        threads: number of threads.
+        predictor: runs the graphs of the model.
 
     Raises:
-        UnknownModelError: no such model.
+        UnknownModelError: there is no such model.
         CorruptModelError: its card or weights are damaged.
         ValueError: threads is below 1.
 
@@ -73,26 +74,26 @@ class Colorizer:
         self.predictor = Predictor(loaded)
 
     def options(self, /, **asked: Unpack[Asked]) -> Options:
-        """Return the options that hold when these are asked for.
+        """Return all options of the model, with those given and defaults for the others.
 
         Raises:
-            SettingError: one is out of range, or not for this model.
+            SettingError: an option is out of range, or the model does not take it.
         """
         return Options.resolve(self.card, **asked)
 
     def check_hints(self) -> None:
-        """Refuse hints where the model takes none.
+        """Raise an error if the model takes no hints.
 
         Raises:
-            SettingError: it does not; the message names installed models that do.
+            SettingError: it takes none; the message names installed models that do.
         """
         check_takes_hints(self.card)
 
     def check_samples(self) -> None:
-        """Refuse a model that does not sample.
+        """Raise an error if the model is not a sampler.
 
         Raises:
-            SettingError: it does not.
+            SettingError: it is not.
         """
         self._sampling()
 
@@ -104,25 +105,24 @@ class Colorizer:
         hints: Sequence[Hint] = (),
         **asked: Unpack[Asked],
     ) -> Photo:
-        """Return the photograph in color: same size, depth, metadata and lightness.
+        """Return the photograph in color, with its size, bit depth, metadata and lightness.
 
         Args:
-            photo: a photograph, or what one can be made of: a path, the bytes of an image file, an
-                array (`Photo.from_array`), a Pillow image. Of one in color or toned only the
-                luminance is looked at.
-            options: from `options`, resolved once for many photographs; or by keyword:
-            hints: colors that are known; the notes of the result say where one could not be taken
-                as it is.
-            asked: vividness, saturation, ... : see `tintype.runtime.options.Options`.
+            photo: a photograph, a path, the bytes of an image file, an array (`Photo.from_array`)
+                or a Pillow image. Only its luminance is used.
+            options: options from `options`, to resolve them once for many photographs; else give
+                `asked`.
+            hints: known colors; the notes of the result name those that were changed.
+            asked: vividness, saturation, ...; see `tintype.runtime.options.Options`.
 
         Raises:
-            PhotoError: it cannot be read, or a hint lies outside.
-            SettingError: an option is out of range, or it or hints are not for this model.
+            PhotoError: the photograph cannot be read, or a hint lies outside it.
+            SettingError: an option is out of range, or the model takes no such option or no hints.
         """
         options = options or self.options(**asked)
         photo = _photo(photo)
         seen = see(self.card, photo.gray, hints, options.normalise)
-        return self._painted(photo, seen, self._chroma(seen, options), options)
+        return self._with_chroma(photo, seen, self._chroma(seen, options), options)
 
     def suggest(
         self,
@@ -133,18 +133,18 @@ class Colorizer:
         *,
         hints: Sequence[Hint] = (),
     ) -> list[Suggestion]:
-        """Return the colors that the model holds possible at a place, the likeliest first.
+        """Return probable colors of a pixel, the most probable first.
 
-        They are the peaks of its distribution there, of which the rebalancing of its training is
-        taken out as far as at its default vividness.
+        They are the peaks of the predicted distribution, with the prior correction of the default
+        vividness.
 
         Args:
             photo, hints: as in `colorize`.
-            x, y: the pixel, of the upright photograph, from 0, top left.
-            count: how many at most; there may be fewer peaks.
+            x, y: column and row of a pixel of the upright photograph, from 0, top left.
+            count: largest number of colors.
 
         Raises:
-            PhotoError: the photograph cannot be read, or the place or a hint lies outside.
+            PhotoError: the photograph cannot be read, or the pixel or a hint lies outside it.
             SettingError: the model predicts no distribution, or takes no hints.
         """
         if type(count) is not int or count < 1:
@@ -166,18 +166,17 @@ class Colorizer:
         hints: Sequence[Hint] = (),
         **asked: Unpack[Asked],
     ) -> Iterator[Sample]:
-        """Return several colorings of one photograph, the likeliest first.
+        """Return samples: several colorings of one photograph, the most probable first.
 
-        All are drawn before this returns; the photographs are made one by one as they are asked
-        for, so that many large ones need not be in memory at once.
+        Samples are drawn before this method returns. Full-size photographs are made one by one, by
+        the iterator, to save memory.
 
         Args:
-            photo, options, hints, asked: as in `colorize`; sample k of a seed is the same whatever
-                the count.
-            count: how many, from 1.
+            photo, options, hints, asked: as in `colorize`.
+            count: number of samples, from 1. Sample k of a seed does not depend on it.
 
         Raises:
-            PhotoError: it cannot be read, or a hint lies outside.
+            PhotoError: the photograph cannot be read, or a hint lies outside it.
             SettingError: an option is out of range, or the model takes no hints or does not sample.
         """
         self._sampling()
@@ -192,16 +191,19 @@ class Colorizer:
         def made() -> Iterator[Sample]:
             for k in np.argsort(bits, kind="stable"):
                 chroma = self.predictor.finished(seen, samples.chroma[k : k + 1], options)
-                colored = self._painted(photo, seen, chroma, options)
+                colored = self._with_chroma(photo, seen, chroma, options)
                 yield Sample(colored, int(k) + 1, float(samples.nats[k]), float(bits[k]))
 
         return made()
 
     def score(self, photo: Photo | Source) -> Score:
-        """Return how likely a sampler holds a photograph's colors to be, given its luminance.
+        """Return the likelihood of a photograph's own colors, given its luminance.
+
+        Args:
+            photo: as in `colorize`, but in color.
 
         Raises:
-            PhotoError: it cannot be read, or has no colors.
+            PhotoError: the photograph cannot be read, or has no colors.
             SettingError: the model does not sample.
         """
         sampler = self._sampling()
@@ -221,30 +223,34 @@ class Colorizer:
         hints: Sequence[Hint] = (),
         **asked: Unpack[Asked],
     ) -> NDArray[np.float32]:
-        """Return the chroma that the model predicts, at its own resolution.
+        """Return the chroma that the model predicts, at the resolution of the model.
 
         Args:
             gray: luminance (H, W), uint8 or uint16.
-            options, hints, asked: as in `colorize`; saturation, warmth, enlargement and filter
-                belong to `join`.
+            options, hints, asked: as in `colorize`; saturation, warmth, enlarge and filter are
+                applied by `join`.
 
         Returns:
-            Two planes in the space of the model's card, neutral at 0, (2, h, w): a and b in CIE Lab
-            units, analogue U and V, or full-range Cb and Cr.
+            Chroma in the color space of the card, neutral at 0, (2, h, w): a and b in Lab units,
+            analogue U and V, or full-range Cb and Cr.
 
         Raises:
-            HintError: a hint lies outside.
-            SettingError: an option is out of range, or it or hints are not for this model.
-            CorruptModelError: the model gives what is no chroma.
+            HintError: a hint lies outside the photograph.
+            SettingError: an option is out of range, or the model takes no such option or no hints.
+            CorruptModelError: the output of the model is not valid chroma.
         """
         options = options or self.options(**asked)
         return self._chroma(see(self.card, gray, hints, options.normalise), options)
 
     def true_chroma(self, photo: Photo, cells: tuple[int, int]) -> NDArray[np.float32]:
-        """Return a photograph's own mean chroma over each of (h, w) cells, (2, h, w).
+        """Return a photograph's own chroma as means over cells, (2, h, w), in `chroma`'s units.
+
+        Args:
+            photo: a photograph in color.
+            cells: number of rows and columns of cells, (h, w).
 
         Raises:
-            PhotoError: it has no colors.
+            PhotoError: the photograph has no colors.
         """
         if photo.kind != "color":
             named = photo.path or "the photograph"
@@ -263,11 +269,12 @@ class Colorizer:
         options: Options | None = None,
         **asked: Unpack[Asked],
     ) -> ImageArray:
-        """Return full-size colors (H, W, 3) from luminance (H, W) and chroma (2, h, w).
+        """Return sRGB (H, W, 3) of luminance and chroma, in the type of `gray`.
 
         Args:
-            gray, chroma: in the units of the model's card.
-            options, asked: as in `colorize`.
+            gray: luminance (H, W), uint8 or uint16.
+            chroma: chroma (2, h, w) as from `chroma`.
+            options, asked: as in `colorize`; saturation, warmth, enlarge and filter are used.
         """
         options = options or self.options(**asked)
         return join(self.card, gray, chroma, options, self.threads)
@@ -275,19 +282,19 @@ class Colorizer:
     def _sampling(self) -> Sampler:
         if self.predictor.sampler is None:
             raise SettingError(
-                f"{self.card.name} gives one coloring and no likelihood; name a model that "
-                "samples, as tint_sampler does"
+                f"{self.card.name} gives one coloring and no likelihood; name a sampler, such as "
+                "tint_sampler"
             )
         return self.predictor.sampler
 
     def _chroma(self, seen: Seen, options: Options) -> NDArray[np.float32]:
-        """Chroma (2, h, w) of what the network is given."""
+        """Return the chroma (2, h, w) that the model predicts."""
         return self.predictor.decode(self.predictor.look(seen, options), options)
 
-    def _painted(
+    def _with_chroma(
         self, photo: Photo, seen: Seen, chroma: NDArray[np.float32], options: Options
     ) -> Photo:
-        """The photograph in these colors, with what there is to say of what was seen."""
+        """Return the photograph in color, with the notes about its input."""
         colored = photo.with_rgb(self.join(photo.gray, chroma, options))
         if options.mark:
             maker = f"tintype {__version__}, {self.card.name}"
@@ -313,7 +320,7 @@ def colorize(
     hints: Sequence[Hint] = (),
     **asked: Unpack[Asked],
 ) -> Photo:
-    """Color one photograph; for more than one, make a `Colorizer` and keep it.
+    """Return one photograph in color; for several, use one `Colorizer`.
 
     Args:
         photo, hints, asked: as in `Colorizer.colorize`.
@@ -321,7 +328,7 @@ def colorize(
 
     Raises:
         TintypeError: the photograph or the model cannot be used, or an option is out of range or
-            not for this model.
+            not one of the model's.
     """
     return Colorizer(model).colorize(photo, hints=hints, **asked)
 
@@ -334,17 +341,17 @@ def sample(
     hints: Sequence[Hint] = (),
     **asked: Unpack[Asked],
 ) -> list[Sample]:
-    """Return several colorings of one photograph, the likeliest first.
+    """Return several colorings of one photograph, the most probable first.
 
         for one in tintype.sample("grandmother.jpg", 4):
             one.photo.save(f"grandmother-{one.number}.jpg")
 
     Args:
         photo, count, hints, asked: as in `Colorizer.sample`.
-        model: one that samples.
+        model: a sampler; as in `Colorizer`.
 
     Raises:
         TintypeError: the photograph or the model cannot be used, or an option is out of range or
-            not for this model.
+            not one of the model's.
     """
     return list(Colorizer(model).sample(photo, count, hints=hints, **asked))

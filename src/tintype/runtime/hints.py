@@ -1,7 +1,7 @@
-"""Hints: colors that are known at places of a photograph.
+"""Hints: colors that the user gives at pixels of a photograph, and their hint map.
 
-A network takes hints as a map at the resolution of its output, (1, 3, h, w): a / 110, b / 110 and a
-mask of 0 and 1, all zero where nothing is known (Zhang et al. 2017, arXiv 1705.02999).
+A network takes a hint map at the resolution of its output, (1, 3, h, w): a / 110, b / 110 and a
+mask of 0 and 1, all zero where no color is given (Zhang et al. 2017, arXiv 1705.02999).
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from tintype.color.spaces import rgb_to_lab
 from tintype.errors import HintError, SettingError
 from tintype.runtime.resize import ImageArray
 
-#: Pixels of a network's input to a cell of its map, along each side.
+#: Pixels of a network's input per cell of the hint map, each way.
 CELL = 4
 
-_UNITS = 110  # of a and b, by which the map divides them
-_RADIUS = 1 / 80  # of the shorter side: that of a hint which has none
-_POINTS = 8  # along each side of a cell, at which a disc is looked for
-_NOTED = 2.0  # units of ab that a color may lose to the gamut without a note
+_UNITS = 110  # ab is divided by it in the hint map
+_RADIUS = 1 / 80  # default radius of a hint, relative to the shorter side
+_POINTS = 8  # sample points per cell, each way, for the share that a disc covers
+_NOTED = 2.0  # units of ab that gamut mapping may change a hint without a note
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A color that is known at a place of the photograph. Its lightness is not looked at.
+    """A color given at a pixel of the photograph; its lightness is not used.
 
     Attributes:
-        x, y: the pixel, of the upright photograph, from 0, top left.
+        x, y: column and row of the pixel in the upright photograph, from 0, top left.
         color: ``"#8a3324"``, or r, g, b from 0 to 255, in sRGB.
-        radius: of the disc that has the color, in pixels; by default 1/80 of the shorter side.
+        radius: radius of a disc of that color, in pixels; by default 1/80 of the shorter side.
 
     Raises:
-        SettingError: one of these is no such thing.
+        SettingError: a value is not valid.
     """
 
     x: float
@@ -58,21 +58,21 @@ class Hint:
 
     @property
     def rgb(self) -> tuple[int, int, int]:
-        """The color as r, g, b from 0 to 255."""
+        """Return the color as r, g, b from 0 to 255."""
         return _rgb(self.color)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `hint_from_json` reads."""
-        # Numbers of numpy are numbers, but none of JSON's.
+        """Return the hint as `hint_from_json` reads it."""
+        # JSON cannot hold numbers of numpy.
         place = {"x": _plain(self.x), "y": _plain(self.y), "color": to_hex(self.rgb)}
         return place if self.radius is None else {**place, "radius": _plain(self.radius)}
 
 
 def hint_from_json(record: object) -> Hint:
-    """Return the hint of ``{"x": 1, "y": 2, "color": "#8a3324", "radius": 5}``.
+    """Return the hint in ``{"x": 1, "y": 2, "color": "#8a3324", "radius": 5}``.
 
     Raises:
-        SettingError: it is none.
+        SettingError: the record is not a valid hint.
     """
     if not isinstance(record, dict) or not {"x", "y", "color"} <= record.keys():
         raise SettingError("a hint is a table with x, y and color, e.g. " + _EXAMPLE)
@@ -93,22 +93,19 @@ def to_hex(rgb: Sequence[int]) -> str:
 def draw_hints(
     hints: Sequence[Hint], gray: ImageArray, cells: tuple[int, int]
 ) -> tuple[NDArray[np.float32], list[str]]:
-    """Draw hints as a network takes them; of two at one place the later holds.
+    """Return the hint map of hints, (1, 3, h, w), and notes about hints that were changed.
 
-    A hint covers the cells that its disc covers at least half of, and the one that it lies in. A
-    color that does not exist at the lightness of the photograph in the disc becomes the nearest of
-    the same hue.
+    A hint sets the cells of which its disc covers at least half, and the cell that it lies in;
+    later hints replace earlier ones. A color that is out of gamut at the mean lightness in the disc
+    becomes the nearest of the same hue.
 
     Args:
-        hints: any number.
+        hints: any number of hints.
         gray: luminance of the photograph, (H, W).
         cells: size of the map, (h, w).
 
-    Returns:
-        The map, (1, 3, h, w), and what there is to say of the hints.
-
     Raises:
-        HintError: one lies outside the photograph.
+        HintError: a hint lies outside the photograph.
     """
     drawn, weaker = np.zeros((1, 3, *cells), np.float32), []
     for hint in hints:
@@ -126,11 +123,11 @@ def draw_hints(
 
 
 def pixel(gray: ImageArray, x: float, y: float) -> tuple[int, int]:
-    """Return the row and column of a place in a photograph.
+    """Return the row and column of the pixel at x, y.
 
     Raises:
-        HintError: it lies outside.
-        SettingError: it is no place.
+        HintError: it lies outside the photograph.
+        SettingError: x or y is not a finite number.
     """
     if not (is_number(x) and is_number(y)):
         raise SettingError(f"x and y are numbers, not {x!r:.40}, {y!r:.40}")
@@ -144,7 +141,7 @@ def pixel(gray: ImageArray, x: float, y: float) -> tuple[int, int]:
 
 
 def _notes(weaker: Sequence[Hint]) -> list[str]:
-    """What to say of hints whose colors are not there at the lightness of the photograph."""
+    """Return a note about hints whose colors are out of gamut."""
     if not weaker:
         return []
     first = f"{to_hex(weaker[0].rgb)} at {weaker[0].x:g},{weaker[0].y:g}"
@@ -168,7 +165,7 @@ def is_number(value: Any) -> bool:
 def _covered(
     full: tuple[int, ...], cells: tuple[int, int], hint: Hint, radius: float
 ) -> tuple[slice, slice, NDArray[np.bool_]]:
-    """The rows and columns that a hint may cover, and which cells of them it does."""
+    """Return the rows and columns around a hint, and a mask of the cells that it sets."""
     parts, squares = [], []
     for place, length, count in zip((hint.y, hint.x), full, cells, strict=True):
         cell = length / count  # in pixels
@@ -188,7 +185,7 @@ def _covered(
 
 
 def _mean_gray(gray: ImageArray, y: int, x: int, radius: float) -> float:
-    """Mean luminance of a disc, in [0, 1], looked at in a few hundred of its pixels."""
+    """Return the mean luminance in a disc, in [0, 1], of at most a few hundred pixels."""
     reach = int(min(radius, max(gray.shape)))
     step = max(1, reach // 8)
     rows, columns = (

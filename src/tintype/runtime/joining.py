@@ -1,7 +1,7 @@
-"""Joining luminance at full size with chroma at the model's, in the ways the options name.
+"""Join luminance at full size with low-resolution chroma, as the options say.
 
-Work at full size goes by strips of rows, in parts where they are very long, several at once on as
-many threads: beyond the gray plane and the result, memory does not grow with the photograph.
+Full-size work is done in strips of rows, in parallel threads; apart from the gray plane and the
+result, memory does not grow with the photograph.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from tintype.color.spaces import (
 from tintype.runtime.options import Options
 from tintype.runtime.resize import ImageArray
 
-_STRIP_PIXELS = 1 << 19  # per strip: ten megabytes for each thread
-_WARMEST = 10.0  # what a warmth of 1 adds to b
-# Chroma up to which a color counts as gray and keeps its b, and from which it moves by all of it.
+_STRIP_PIXELS = 1 << 19  # per strip: ten megabytes per thread
+_WARMEST = 10.0  # shift of b at a warmth of 1
+# Lab chroma up to which b is not shifted, and from which it is shifted fully.
 _GRAY, _COLORED = 4.0, 8.0
 
 
@@ -47,13 +47,14 @@ def join(
     options: Options,
     threads: int,
 ) -> ImageArray:
-    """Return full-size colors (H, W, 3) from luminance (H, W) and chroma (2, h, w).
+    """Return sRGB (H, W, 3) of luminance and chroma, in the type of `gray`.
 
     Args:
-        card: of the model that predicted the chroma.
-        gray, chroma: in the units of the card.
-        options: saturation, warmth, enlargement and filter are applied here.
-        threads: how many work at once; the result is the same.
+        card: card of the model that predicted the chroma.
+        gray: luminance (H, W), uint8 or uint16.
+        chroma: chroma (2, h, w) in the color space of the card, neutral at 0.
+        options: saturation, warmth, enlarge and filter are used.
+        threads: number of threads; the result does not depend on it.
     """
     return lay(card, fit(card, gray, chroma, options), gray, threads)
 
@@ -61,7 +62,7 @@ def join(
 def fit(
     card: Card, gray: ImageArray, chroma: NDArray[np.float32], options: Options
 ) -> GuidedCoefficients:
-    """Return chroma as lines in the luminance, saturation and warmth applied.
+    """Apply saturation and warmth, and fit chroma as a linear function of the luminance.
 
     Args:
         card, gray, chroma, options: as in `join`.
@@ -69,7 +70,7 @@ def fit(
     neutral = np.float32(0.5 if card.space == "ycbcr" else 0)
     chroma = chroma * np.float32(options.saturation)
     if options.warmth:
-        chroma = warmed(chroma, gray, card.space, options.warmth)
+        chroma = shift_warmth(chroma, gray, card.space, options.warmth)
     return _fit(card, np.moveaxis(chroma + neutral, 0, -1), gray, options)
 
 
@@ -81,15 +82,15 @@ def lay(
     full: tuple[int, int] | None = None,
     at: tuple[int, int] = (0, 0),
 ) -> ImageArray:
-    """Return full-size colors (H, W, 3) from luminance (H, W) and what `fit` gave.
+    """Return sRGB (H, W, 3) of luminance and the coefficients of `fit`, in the type of `gray`.
 
     Args:
-        card: of the model.
-        fitted: from `fit`, of the same picture at any size.
-        gray: luminance, of the whole picture or a part.
-        threads: how many work at once; the result is the same.
-        full: size of the picture that `gray` is a part of, (height, width).
-        at: row and column of the part in it.
+        card: card of the model.
+        fitted: coefficients from `fit`, of the same photograph at any size.
+        gray: luminance (H, W) of the photograph or a part of it, uint8 or uint16.
+        threads: number of threads; the result does not depend on it.
+        full: size of the photograph, (height, width); by default that of `gray`.
+        at: row and column of the part in the photograph.
     """
     height, width = gray.shape
     full = full or (height, width)
@@ -114,19 +115,18 @@ def lay(
     return rgb
 
 
-def warmed(
+def shift_warmth(
     chroma: NDArray[np.float32], gray: ImageArray, space: str, warmth: float
 ) -> NDArray[np.float32]:
-    """Return chroma (2, h, w) whose b is shifted where it is colored, neutral at 0.
+    """Return chroma (2, h, w) with b of CIE Lab shifted, except in gray.
 
-    By 10 times the warmth in CIE Lab where the chroma in Lab is above 8, by nothing where it is
-    below 4, and smoothly in between. Of a luma space, chroma is converted at the photograph's mean
-    luminance in each cell.
+    The shift is 10 times the warmth where Lab chroma is above 8, nothing where it is below 4, and
+    smooth in between. YUV and YCbCr are converted to Lab at the mean luminance of each cell.
 
     Args:
-        chroma: in the space, neutral at 0.
+        chroma: chroma (2, h, w), neutral at 0.
         gray: luminance of the photograph, (H, W).
-        space: ``"lab"``, ``"yuv"`` or ``"ycbcr"``.
+        space: color space of the chroma: ``"lab"``, ``"yuv"`` or ``"ycbcr"``.
         warmth: from -1 (colder) to 1 (warmer).
     """
     if space == "lab":
@@ -145,7 +145,7 @@ def warmed(
 
 
 def _shift(ab: NDArray[np.float32], warmth: float) -> NDArray[np.float32]:
-    """What is added to b, (h, w), of ab (2, h, w)."""
+    """Return the shift of b, (h, w), for ab (2, h, w)."""
     share = np.clip((np.hypot(*ab) - _GRAY) / (_COLORED - _GRAY), 0, 1)
     return (_WARMEST * warmth * share * share * (3 - 2 * share)).astype(np.float32)
 
@@ -153,10 +153,10 @@ def _shift(ab: NDArray[np.float32], warmth: float) -> NDArray[np.float32]:
 def _fit(
     card: Card, chroma: NDArray[np.float32], gray: ImageArray, options: Options
 ) -> GuidedCoefficients:
-    """Chroma (h, w, 2) as lines in the luminance, by the model's own filter where it has one.
+    """Fit chroma (h, w, 2) linearly in the luminance, with the model's guided filter if it has one.
 
-    The filter is linear in what it filters: on the colored picture it does the same as on the
-    chroma, but for colors that had to be brought into gamut before it.
+    The filter is linear, so filtering the color image differs from filtering the chroma only by the
+    gamut mapping before it.
     """
     filtered = card.filter is not None and options.filter != "none"
     if options.enlarge == "bilinear" and not filtered:
@@ -176,7 +176,7 @@ def _fit(
 
 
 def _flat(chroma: NDArray[np.float32]) -> GuidedCoefficients:
-    """Chroma (h, w, 2) that follows no edge: what `enlarge` then interpolates bilinearly."""
+    """Return coefficients with which `enlarge` interpolates chroma (h, w, 2) bilinearly."""
     offset = np.ascontiguousarray(np.moveaxis(chroma, -1, 0))
     nowhere = np.zeros(chroma.shape[:2], np.float32)
     return GuidedCoefficients(slope=np.zeros_like(offset), offset=offset, low=nowhere, high=nowhere)

@@ -1,6 +1,6 @@
-"""A model, loaded: its card and the sessions of its graphs.
+"""A loaded model: its card and the sessions of its graphs.
 
-It is apart from the colorizer, so that a command can load it while it imports the rest.
+In a module of its own, so that a command can load a model while it imports the rest.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A model of any kind, loaded.
+    """A loaded model of any kind.
 
     Args:
         model: a name (``"tint"``, ``"tint.small"``), or the path of a card or weights file.
-        threads: by default, and at most, every core there is.
+        threads: number of threads; by default, and at most, the number of cores.
 
     Attributes:
-        card: of the model.
-        threads: how many there are.
-        sampler: of a model that samples; None of others.
-        network: of a model that does not.
-        decoder: of one that predicts a distribution.
+        card: card of the model.
+        threads: number of threads.
+        sampler: sampler; None for other models.
+        network: session of the main graph; None for a sampler.
+        decoder: session of the graph ``decode``; None without one.
 
     Raises:
-        UnknownModelError: no such model.
+        UnknownModelError: there is no such model.
         CorruptModelError: its card or weights are damaged.
         ValueError: threads is below 1.
     """
@@ -40,7 +40,7 @@ class Model:
         if threads is not None and threads < 1:
             raise ValueError(f"threads is a number from 1, not {threads}")
         self.card: Card = find_model(model)
-        self.threads = min(threads or cores(), cores())  # more would only be in each other's way
+        self.threads = min(threads or cores(), cores())  # more would slow each other down
         self.sampler: Sampler | None = None
         self.network: Session | None = None
         self.decoder: Session | None = None

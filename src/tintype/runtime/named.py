@@ -1,4 +1,4 @@
-"""A model under the name that the benchmark and the study take: NAME, or NAME@OPTION."""
+"""Load a model by the names of the benchmark and the study: NAME, or NAME@OPTION."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tintype.runtime.registry import parse_model_option
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A loaded model, and the options that hold for it.
+    """A loaded model with its options.
 
     Attributes:
-        name: as `load` took it.
-        model: the model's name, without an option.
+        name: the name that was given to `load`.
+        model: name of the model, without the option.
         colorizer: the model.
-        options: the options that hold.
-        asked: the option behind the @, if there is one, by name.
+        options: all options.
+        asked: the option after the @, if any, by name.
     """
 
     name: str
@@ -31,11 +31,16 @@ class NamedModel:
 
     @classmethod
     def load(cls, name: str, threads: int | None = None) -> NamedModel:
-        """Load a model by a name that `parse_model_option` splits; `threads` as in `Colorizer`.
+        """Load a model by a name that `parse_model_option` splits.
+
+        Args:
+            name: ``NAME`` or ``NAME@OPTION``.
+            threads: as in `Colorizer`.
 
         Raises:
-            UnknownModelError, CorruptModelError: it cannot be found or trusted.
-            DataError: it does not take the option behind the @.
+            UnknownModelError: there is no such model.
+            CorruptModelError: its card or weights are damaged.
+            DataError: it does not take the option after the @.
         """
         model, asked = parse_model_option(name)
         colorizer = Colorizer(model, threads=threads)
@@ -43,6 +48,6 @@ class NamedModel:
             return cls(name, model, colorizer, colorizer.options(**asked), asked)
         except SettingError as error:
             raise DataError(
-                f"{name!r}: {error}; behind @ stands a vividness as in tint@0.5, a filter as in "
+                f"{name!r}: {error}; after @ give a vividness as in tint@0.5, a filter as in "
                 "patchwise@none, or no-refine as in tint_sampler@no-refine."
             ) from error

@@ -1,4 +1,4 @@
-"""The options of a coloring, resolved once: from what was asked for to what holds."""
+"""The options of coloring: resolve and check those given, and add defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Enlarge: TypeAlias = Literal["guided", "bilinear"]
 
 
 class Asked(TypedDict, total=False):
-    """What may be asked for, as keywords; see `Options`. None is as if not asked."""
+    """The options that may be given, as keywords; see `Options`. None means not given."""
 
     saturation: float | None
     warmth: float | None
@@ -34,26 +34,27 @@ class Asked(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """How a photograph is colored; an option that the model does not take is None.
+    """All options of coloring a photograph; those that the model does not take are None.
 
     Attributes:
         saturation: factor on the chroma, from 0 (gray) to 10; 1 leaves it as predicted.
-        warmth: from -1 (colder) to 1 (warmer): shifts b of CIE Lab by up to 10 where the picture is
-            colored; 0 leaves it.
-        enlarge: how chroma is brought to the photograph's size: ``"guided"`` along the edges of
+        warmth: from -1 (colder) to 1 (warmer): shifts b of CIE Lab by up to 10, except in gray; 0
+            does nothing.
+        enlarge: how chroma is upsampled to the photograph's size: ``"guided"``, along the edges of
             the luminance, or ``"bilinear"``.
-        vividness: from 0 (safe: muted where unsure) to 1 (vivid: a likely color, sometimes a wrong
-            one); of models that predict a distribution.
-        temperature: of samplers, from 0.001 to 10: below 1 likelier and calmer colors.
-        seed: of samplers, from 0: the same seed gives the same colors again.
-        sample: of samplers, from 1: the number of the one that `Colorizer.colorize` makes.
-        filter: what the model's own guided filter is applied to: ``"chroma"``, the colored
-            ``"image"``, or ``"none"``; of models that have one.
-        refine: whether a sampler's second stage is used; of samplers that have one.
-        mark: whether the result says in its XMP that its colors are made, and by which model.
-        normalise: whether the network sees a faded photograph with its tones stretched, and a
-            printed one without its dots, the result having its own lightness all the same; of
-            models that were made for it.
+        vividness: from 0 (safe: muted where unsure) to 1 (vivid: a probable color, sometimes a
+            wrong one); for models that predict a distribution.
+        temperature: from 0.001 to 10; below 1 colors are more probable and more muted; for
+            samplers.
+        seed: seed of the noise, from 0; for samplers.
+        sample: number, from 1, of the sample that `Colorizer.colorize` returns; for samplers.
+        filter: input of the model's guided filter: ``"chroma"``, the colored ``"image"``, or
+            ``"none"``; for models that have one.
+        refine: use the second stage of a sampler; for samplers that have one.
+        mark: state in the XMP metadata that the colors are generated, and by which model.
+        normalise: stretch the tones of faded photographs, and descreen printed ones, in the input
+            of the network; the lightness of the result does not change; for models that were
+            trained for it.
     """
 
     saturation: float = 1.0
@@ -70,15 +71,19 @@ class Options:
 
     @classmethod
     def resolve(cls, card: Card, /, **asked: Unpack[Asked]) -> Options:
-        """Return the options that hold for a model when these are asked for.
+        """Return all options of a model, with those given and defaults for the others.
+
+        Args:
+            card: card of the model.
+            asked: options that are given, by name.
 
         Raises:
-            SettingError: there is none of that name, one is out of range, or not for this model.
+            SettingError: an option does not exist, is out of range, or is not one of the model's.
         """
         own, samples = card.options, (card.kind == "sampler", "does not sample")
         everything: Mapping[str, Any] = asked
         given = {option: value for option, value in everything.items() if value is not None}
-        # Option -> its default where the model takes it, and why it may not.
+        # Option -> default, whether the model takes it, and the reason if it does not.
         defaults: dict[str, tuple[Any, bool, str]] = {
             "saturation": (1.0, True, ""),
             "warmth": (0.0, True, ""),
@@ -94,7 +99,7 @@ class Options:
         }
         if unknown := sorted(everything.keys() - defaults.keys()):
             raise SettingError(
-                f"there is no option {unknown[0]!r:.40}; there are {', '.join(defaults)}"
+                f"there is no option {unknown[0]!r:.40}; the options are {', '.join(defaults)}"
             )
         held = {}
         for option, (default, taken, reason) in defaults.items():
@@ -107,7 +112,7 @@ class Options:
 
 
 def _check(held: dict[str, Any]) -> None:
-    """Refuse values out of range, and what is no such value at all."""
+    """Refuse values that are out of range or of another type."""
     for option, choices in {"enlarge": get_args(Enlarge), "filter": get_args(Filter)}.items():
         if option in held and held[option] not in choices:
             raise SettingError(f"{option} is one of {', '.join(choices)}, not {held[option]!r:.40}")

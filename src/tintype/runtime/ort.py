@@ -1,4 +1,4 @@
-"""ONNX Runtime, kept from its maker's reports and from all of the machine's memory."""
+"""Load ONNX Runtime without telemetry, and bound its memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from functools import cache
 from typing import Any
 
-_MOST = 4 << 30  # bytes of all graphs together; the largest of ours take a few hundred megabytes
+_MOST = 4 << 30  # bytes for all graphs together; our largest take a few hundred megabytes
 
 
 def load_onnxruntime() -> Any:
-    """Import ONNX Runtime with its reports to its maker switched off.
+    """Import ONNX Runtime with its telemetry switched off.
 
-    From 1.29 it writes a device id into the home folder and looks up its maker. It reads the
-    variables once, when it is loaded: nothing here imports it another way.
+    From 1.29 it writes a device id into the home folder and connects to its maker. It reads these
+    variables when it is loaded, so all imports go through this function.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("ORT_TELEMETRY_DISABLED", "1")  # the older name
@@ -23,10 +23,10 @@ def load_onnxruntime() -> Any:
 
 @cache
 def bounded_memory() -> tuple[str, str]:
-    """Return the entry of a session's settings by which its tensors take no more than `_MOST`.
+    """Register an allocator limited to `_MOST`; return the session setting that uses it.
 
-    Without it a graph whose inner tensors are large gets whatever the machine has. The limit is on
-    what all such sessions of the process hold together.
+    Otherwise a graph with large inner tensors could take all memory. The limit is on all such
+    sessions of the process together.
     """
     ort = load_onnxruntime()
     kind, use = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT

@@ -1,6 +1,6 @@
-"""What a model predicts: from what it sees to bins, to chroma, to suggestions.
+"""Run the graphs of a model: from its input to bins, chroma and suggestions.
 
-What the network itself gives can be kept: choosing another vividness then runs the decoding alone.
+The output of the network can be kept, so that another vividness needs the decoding only.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from tintype.runtime.results import Suggestion
 from tintype.runtime.sampler import Samples
 from tintype.runtime.seen import Seen
 from tintype.runtime.session import checked_chroma
-from tintype.runtime.suggest import correction, peaks
+from tintype.runtime.suggest import peaks, prior_correction
 from tintype.runtime.windows import Tensors, in_windows, is_long
 
 
 class Predictor:
-    """What a model predicts.
+    """The prediction of a model.
 
     Args:
-        model: loaded.
+        model: a loaded model.
 
     Attributes:
-        card: of the model.
-        sampler: where it is one.
+        card: card of the model.
+        sampler: its sampler, or None.
     """
 
     def __init__(self, model: Model) -> None:
@@ -39,17 +39,17 @@ class Predictor:
         self._corrections: dict[float, NDArray[np.float32]] = {}  # by vividness
 
     def gives_bins(self, seen: Seen) -> bool:
-        """Tell whether `look` gives bins, which hold for every vividness.
+        """Tell whether `look` returns bins, which can be decoded at any vividness.
 
-        Of a long photograph windows are blended once they are decoded, and it gives chroma.
+        For a long photograph it returns chroma, because windows are blended after decoding.
         """
         return self._decoder is not None and not is_long(seen.gray)
 
     def look(self, seen: Seen, options: Options) -> NDArray[np.float32]:
-        """Return what the network gives: bins (1, 313, h, w), or chroma (1, 2, h, w).
+        """Return the output of the network: bins (1, 313, h, w), or chroma (1, 2, h, w).
 
         Raises:
-            CorruptModelError: the model gives something else.
+            CorruptModelError: the output is neither.
         """
         if self.sampler is not None:
             drawn = self.draw(seen, options, 1, (options.sample or 1) - 1)
@@ -67,10 +67,10 @@ class Predictor:
         return in_windows(run, seen.tensors())["chroma"]
 
     def decode(self, looked: NDArray[np.float32], options: Options) -> NDArray[np.float32]:
-        """Return the chroma (2, h, w) of what `look` gave.
+        """Return the chroma (2, h, w) of the output of `look`.
 
         Raises:
-            CorruptModelError: the model gives none.
+            CorruptModelError: the output is not valid chroma.
         """
         if looked.shape[1] != 2 and self._decoder is not None:
             vividness = np.array(options.vividness or 0.0, np.float32)
@@ -82,7 +82,7 @@ class Predictor:
 
         Raises:
             SettingError: the model predicts no distribution.
-            CorruptModelError: it gives something else.
+            CorruptModelError: the output is not a distribution over the bins.
         """
         if self._decoder is None or self._network is None:
             able = names_of_models(lambda card: card.has("decode")) or "no installed model"
@@ -103,25 +103,25 @@ class Predictor:
         count: int,
         vividness: float,
     ) -> list[Suggestion]:
-        """Return the peaks of bins at a place, the likeliest first.
+        """Return the peaks of the distribution at a pixel, the most probable first.
 
         Args:
-            bins: (1, 313, h, w).
-            place: row and column of the photograph.
+            bins: log-probabilities, (1, 313, h, w).
+            place: row and column of the pixel in the photograph.
             gray: luminance of the photograph, (H, W).
-            count: how many at most.
-            vividness: whose rebalancing is taken out of the bins.
+            count: largest number of peaks.
+            vividness: its prior correction is applied.
         """
         assert self._decoder is not None
         (row, column), (height, width) = place, gray.shape
         at = (row * bins.shape[2] // height, column * bins.shape[3] // width)
         if vividness not in self._corrections:
-            self._corrections[vividness] = correction(self._decoder, vividness)
+            self._corrections[vividness] = prior_correction(self._decoder, vividness)
         found = bins[0, :, at[0], at[1]] - self._corrections[vividness]
         return peaks(found, gray[row : row + 1, column : column + 1], count)
 
     def draw(self, seen: Seen, options: Options, count: int, first: int = 0) -> Samples:
-        """Return samples by the options that hold; number `first` + 1 is the first of them."""
+        """Return samples `first` + 1 to `first` + `count` of the seed."""
         assert self.sampler is not None
         assert options.seed is not None
         assert options.temperature is not None
@@ -136,7 +136,7 @@ class Predictor:
     def finished(
         self, seen: Seen, chroma: NDArray[np.float32], options: Options
     ) -> NDArray[np.float32]:
-        """Return the chroma (2, h, w) of a sample (1, 2, h, w), refined where that is wanted."""
+        """Return the chroma (2, h, w) of a sample (1, 2, h, w), refined if the options say so."""
         if self.sampler is not None and options.refine:
             chroma = self.sampler.refine(seen.gray, chroma)
         return checked_chroma(self.card, chroma)

@@ -1,4 +1,4 @@
-"""Which models there are: the folders they lie in, and the card of a name."""
+"""Find installed models: their folders, and the card of a name."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tintype.card import Card, read_card
 from tintype.errors import CorruptModelError, SettingError, UnknownModelError
 from tintype.runtime.options import Options
 
-#: Folders searched before the package's own, separated as in PATH.
+#: Environment variable of folders that are searched before the package's own, separated as in PATH.
 WEIGHTS_VARIABLE = "TINTYPE_WEIGHTS"
 _SHIPPED = Path(__file__).parent.parent / "weights"
 
 
 class Untrained(NamedTuple):
-    """A paper's system whose code is here and whose weights are not.
+    """A published system that can be trained but whose weights are not shipped.
 
     Attributes:
-        name: of the system.
+        name: name of the system.
         description: one sentence.
-        instead: a model that ships and does what it is for; empty where there is none.
+        instead: a shipped model for the same purpose, or empty.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Untrained(NamedTuple):
 
     @property
     def command(self) -> str:
-        """The commands that make a model of it."""
+        """Return the commands that train and export it."""
         return (
             f"tintype train {self.name} --data FOLDER --out RUN; "
             f"then tintype export RUN --name {self.name}.mine"
@@ -40,9 +40,9 @@ class Untrained(NamedTuple):
 
 
 _PAPERS = (
-    Untrained("adversarial", "Lal et al. 2017: a game against a critic, and labels."),
+    Untrained("adversarial", "Lal et al. 2017: trained with a Wasserstein critic and labels."),
     Untrained("cic", "Zhang et al. 2016: classification over bins of color."),
-    Untrained("letcolor", "Iizuka et al. 2016: what the whole shows, beside every place."),
+    Untrained("letcolor", "Iizuka et al. 2016: global and local features."),
     Untrained("pic", "Royer et al. 2017: many colorings of one photograph.", "tint_sampler"),
     Untrained(
         "pixcolor", "Guadarrama et al. 2017: many colorings of one photograph.", "tint_sampler"
@@ -51,15 +51,15 @@ _PAPERS = (
 
 
 def folders() -> list[Path]:
-    """Return where models are looked for, in order: TINTYPE_WEIGHTS, then the package's own."""
+    """Return the folders that are searched, in order: TINTYPE_WEIGHTS, then the package's own."""
     named = os.environ.get(WEIGHTS_VARIABLE, "")
     return [Path(part) for part in named.split(os.pathsep) if part] + [_SHIPPED]
 
 
 def list_cards() -> tuple[list[Card], list[CorruptModelError]]:
-    """Return the card of every model, by name, and what is wrong with those that cannot be read.
+    """Return the cards of all models, sorted by name, and the errors of those that cannot be read.
 
-    An earlier folder hides a later one's model of the same name.
+    A model hides models of the same name in later folders.
     """
     cards: dict[str, Card] = {}
     damaged: list[CorruptModelError] = []
@@ -74,30 +74,30 @@ def list_cards() -> tuple[list[Card], list[CorruptModelError]]:
 
 
 def list_models() -> list[Card]:
-    """Return the cards of every model that can be named, by name."""
+    """Return the cards of all installed models, sorted by name."""
     return list_cards()[0]
 
 
 def names_of_models(test: Callable[[Card], bool]) -> str:
-    """Return which installed models pass a test, as words: ``"tint.small or cic.small"``, or ""."""
+    """Return the names of installed models that pass a test, e.g. ``"tint.small or cic.small"``."""
     return " or ".join(card.name for card in list_models() if test(card))
 
 
 def list_untrained() -> list[Untrained]:
-    """Return the papers' systems of which there is no model yet, by name."""
+    """Return the published systems of which no model is installed, sorted by name."""
     present = {name.partition(".")[0] for name, _ in _files()}
     return [paper for paper in _PAPERS if paper.name not in present]
 
 
 def find_model(model: str | os.PathLike[str]) -> Card:
-    """Return the card of a model, by name or by the path of its card or weights.
+    """Return the card of a model by its name or the path of its card or weights.
 
     Args:
-        model: ``"system.tag"``, ``"system"`` (its tag ``small``, or its first where it has no
-            such), or a path that ends in ``.json`` or ``.onnx``.
+        model: ``"system.tag"``; ``"system"``, for the tag ``small`` or else the first tag; or a
+            path that ends in ``.json`` or ``.onnx``.
 
     Raises:
-        UnknownModelError: no such model; the message names near ones, or how to train it.
+        UnknownModelError: there is no such model; the message suggests names or how to train it.
         CorruptModelError: its card cannot be read.
     """
     name = os.fspath(model)
@@ -119,7 +119,7 @@ def find_model(model: str | os.PathLike[str]) -> Card:
 
 
 def parse_model_option(name: str) -> tuple[str, dict[str, Any]]:
-    """Split ``NAME@OPTION`` into the model and the option it names; ``NAME`` has none.
+    """Split ``NAME@OPTION`` into the name of a model and its option; ``NAME`` has none.
 
     The option is a vividness (``tint@0.5``), a filter (``patchwise@none``), ``refine`` or
     ``no-refine`` (``tint_sampler@no-refine``), or an enlargement (``tint@bilinear``).
@@ -137,7 +137,7 @@ def parse_model_option(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """Each model's name and card, folder by folder; a card is a JSON file with its weights."""
+    """Yield the name and the card's path of each model, folder by folder."""
     for folder in folders():
         for path in sorted(folder.glob("[!.]*.json")):
             if path.with_suffix(".onnx").exists():
@@ -158,7 +158,7 @@ def _read(path: Path) -> Card:
 
 
 def _unknown(name: str, names: list[str]) -> str:
-    """What to say of a name that no model has."""
+    """Return the error message for a name that no model has."""
     system = name.partition(".")[0]
     for paper in list_untrained():
         if paper.name == system:

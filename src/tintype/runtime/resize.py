@@ -1,4 +1,4 @@
-"""Bringing a photograph to the size at which a network sees it."""
+"""Reduce a photograph to the input size of a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from tintype.card import Size
 
-#: Luminance (H, W) or colors (H, W, 3), of eight or of sixteen bits.
+#: Luminance (H, W) or sRGB (H, W, 3), of 8 or 16 bits.
 ImageArray: TypeAlias = NDArray[np.uint8 | np.uint16]
 
 _RESAMPLES = {
@@ -20,17 +20,22 @@ _RESAMPLES = {
 }
 
 
-#: Times its shorter side up to which a photograph that is seen in windows keeps its full height.
+# Longest aspect ratio at which a photograph in windows keeps the full length of its shorter side.
 _LONGEST = 32
 
 
 def network_size(height: int, width: int, size: Size, windows: bool = False) -> tuple[int, int]:
-    """Return the height and width in pixels at which a network sees a photograph of this size.
+    """Return the height and width in pixels of the network's input for a photograph.
 
-    Of shape ``"aspect"`` the shorter side is brought to the card's, unless that made the longer one
-    too long; both are then rounded to the card's multiple, so that the aspect ratio is kept to
-    within half of that. Of shape ``"square"`` both sides are the card's short side. What is seen in
-    windows (`tintype.runtime.windows`) may be far longer.
+    With the shape ``"aspect"`` the shorter side becomes ``short_side``, or less where the longer
+    side would exceed ``longest``; both are rounded to ``multiple``. With ``"square"`` both sides
+    are ``short_side``.
+
+    Args:
+        height, width: size of the photograph.
+        size: input size of the card.
+        windows: the photograph is processed in windows (`tintype.runtime.windows`) and may be far
+            longer.
     """
     if size.shape == "square":
         return size.short_side, size.short_side
@@ -44,15 +49,20 @@ def network_size(height: int, width: int, size: Size, windows: bool = False) -> 
 
 
 def reduce(plane: ImageArray, size: Size, windows: bool = False) -> NDArray[np.float32]:
-    """Return luminance, or another channel, at the network's size, in [0, 1]: (H, W) to (h, w)."""
+    """Return a channel (H, W), uint8 or uint16, at the network's input size, (h, w) in [0, 1].
+
+    Args:
+        plane: luminance or another channel.
+        size, windows: as in `network_size`.
+    """
     height, width = network_size(plane.shape[0], plane.shape[1], size, windows)
-    if plane.dtype == np.uint16:  # eight bits are enough to be looked at
+    if plane.dtype == np.uint16:  # 8 bits are enough for the network
         eight = np.empty(plane.shape, np.uint8)
         plane = np.right_shift(plane, 8, out=eight, casting="unsafe")
     if size.resample == "bilinear":
         return _bilinear(plane, height, width) / np.float32(255)
-    # First whole-pixel averages down to about three times the size, then a proper filter; not of
-    # the bicubic one, which published networks are used with as it is.
+    # Faster: box averages down to about three times the size, then the filter. Not with bicubic,
+    # which must agree with the code of published networks.
     gap = None if size.resample == "bicubic" else 3.0
     resample = _RESAMPLES[size.resample]
     small = Image.fromarray(plane).resize((width, height), resample, reducing_gap=gap)
@@ -60,7 +70,7 @@ def reduce(plane: ImageArray, size: Size, windows: bool = False) -> NDArray[np.f
 
 
 def _bilinear(plane: ImageArray, height: int, width: int) -> NDArray[np.float32]:
-    """A channel at another size without antialiasing, as tensors are resized by default."""
+    """Resize a channel bilinearly without antialiasing, as torch does by default."""
     top, bottom, down = _between(height, plane.shape[0])
     left, right, across = _between(width, plane.shape[1])
     upper, lower = (
@@ -73,7 +83,7 @@ def _bilinear(plane: ImageArray, height: int, width: int) -> NDArray[np.float32]
 def _between(
     count: int, length: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """For each of `count` places on a side of `length` pixels: those beside it, and how far on."""
+    """Return the two nearest pixels of each new pixel along a side, and the fraction between."""
     place = np.clip((np.arange(count) + 0.5) * length / count - 0.5, 0, length - 1)
     before = place.astype(np.intp)
     return before, np.minimum(before + 1, length - 1), (place - before).astype(np.float32)

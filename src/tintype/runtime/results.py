@@ -1,4 +1,4 @@
-"""What a model says of a photograph beside its coloring."""
+"""Results of a model: samples, scores and suggestions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tintype.photo import Photo
 
 @dataclass(frozen=True)
 class Sample:
-    """One of several colorings of a photograph.
+    """A sample: one of several colorings of a photograph.
 
     Attributes:
         photo: the photograph in color.
-        number: which sample of the seed it is, from 1.
-        nats: its log-likelihood under the model.
-        bits: the same as bits per chroma value: the lower, the likelier.
+        number: number of the sample for its seed, from 1.
+        nats: log-likelihood under the model, in nats.
+        bits: negative log-likelihood in bits per chroma value; lower is more probable.
     """
 
     photo: Photo
@@ -26,14 +26,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Score:
-    """How likely a model holds the colors of a photograph to be.
+    """The likelihood of a photograph's own colors under a model.
 
     Attributes:
-        bits: mean bits per chroma value; 0 is certain, and 5 what 32 levels cost without any
-            knowledge.
-        bits_by_channel: the same for each channel of the model's space, e.g. Cb and Cr.
-        nats: log-likelihood of all values.
-        values: how many there are, two to a cell of the model's grid.
+        bits: negative log-likelihood in bits per chroma value; 0 is certain, 5 is a uniform guess
+            among 32 levels.
+        bits_by_channel: the same for each channel of the model's color space, e.g. Cb and Cr.
+        nats: log-likelihood of all values, in nats.
+        values: number of chroma values, two per cell.
     """
 
     bits: float
@@ -44,11 +44,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A color that a model holds possible at a place.
+    """A probable color of a pixel.
 
     Attributes:
-        color: ``"#8a3324"``, at the photograph's own lightness there.
-        probability: of it and the colors around it, from 0 to 1.
+        color: color in sRGB, e.g. ``"#8a3324"``, at the lightness of the photograph.
+        probability: probability of this and similar colors, from 0 to 1.
     """
 
     color: str

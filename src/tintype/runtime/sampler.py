@@ -1,18 +1,18 @@
-"""Drawing chroma from an autoregressive model, exactly and in little time.
+"""Sample chroma from an autoregressive model, exactly and fast.
 
-Naively every chroma value costs a pass of the network, as it depends on all before it. Here a
-picture goes row by row through three small graphs beside the main one, which makes features of the
-luminance (docs/reference/model-files.md):
+In a naive implementation every chroma value takes a pass of the network, because it depends on all
+values before it. Here the main graph computes features of the luminance once, and three small
+graphs run per row (docs/reference/model-files.md):
 
-- ``above``: what the row can know of the rows above it, once;
-- ``row``: one pass over the row for a guess of its values. The noise is drawn beforehand, so every
-  value is a function of those before it: a guess that reproduces itself is the sample, exactly
-  (Song et al. 2021, arXiv 2002.03629). Every pass settles one more value at least, most many;
-- ``cache``: what the finished row leaves to those below.
+- ``above``: the part of the row's computation that depends on the rows above only;
+- ``row``: one step of a fixed-point iteration on the row's values. The noise is drawn beforehand,
+  so every value is a function of those before it, and the fixed point is the sample, exactly (Song
+  et al. 2021, arXiv 2002.03629). Every step fixes at least one more value, usually many;
+- ``cache``: the states for the next row.
 
-What they hand each other is a dict of named tensors that nothing here looks into. Samples are drawn
-one by one on as many threads as there are: several in one pass take as long, and each comes out the
-same however many there are.
+The graphs pass a dict of named tensors, which the code here does not interpret. Samples are drawn
+one by one in parallel threads; a batch would take as long, and so a sample does not depend on the
+count.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Chroma: TypeAlias = NDArray[np.float32]  # (n, 2, h, w), or its log-likelihood i
 
 @dataclass(frozen=True)
 class Samples:
-    """Colorings of one picture.
+    """Samples of one photograph.
 
     Attributes:
-        chroma: in the space of the card, (n, 2, h, w).
-        nats: log-likelihood of each, under the model itself and not at the temperature, (n,).
+        chroma: chroma in the color space of the card, (n, 2, h, w).
+        nats: log-likelihood of each sample at temperature 1, in nats, (n,).
     """
 
     chroma: Chroma
@@ -45,19 +45,19 @@ class Samples:
 
     @property
     def bits(self) -> NDArray[np.float64]:
-        """Bits per chroma value of each, (n,): the lower, the likelier."""
+        """Return the negative log-likelihood of each in bits per chroma value, (n,)."""
         return -self.nats / (np.log(2) * self.chroma[0].size)
 
 
 class Sampler:
-    """An autoregressive model, loaded once, its second stage with it.
+    """A loaded autoregressive model, with its second stage if it has one.
 
     Args:
-        card: of a sampler.
-        threads: how many share the samples of a picture.
+        card: card of a sampler.
+        threads: number of threads for the samples of a photograph.
 
     Raises:
-        CorruptModelError: a file is missing, damaged or not what the card promises.
+        CorruptModelError: a file is missing, damaged, or does not fit the card.
     """
 
     def __init__(self, card: Card, threads: int = 1) -> None:
@@ -78,21 +78,23 @@ class Sampler:
         self._refine = None
         if card.has("refine"):
             self._refine = Session(card, "refine", {"gray": 4, "chroma": 4}, {"refined": 4})
-        self._choices = self._row.inputs["noise"][1]  # values that noise is drawn for, per cell
+        self._choices = self._row.inputs["noise"][1]  # noise variables per cell
         if not (isinstance(self._choices, int) and 0 < self._choices <= 1 << 12):
             raise CorruptModelError(
-                f"{self._row.path} takes noise of no fixed number of choices; export it again."
+                f"{self._row.path} has no fixed number of noise variables; export it again."
             )
 
     def features(
         self, gray: NDArray[np.float32], hints: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """Return what the network makes of a photograph: (1, K, h, w).
+        """Return conditioning features of a photograph, (1, K, h, w).
 
         Args:
             gray: luminance (H, W) in [0, 1].
-            hints: known colors, (1, 3, H / 4, W / 4), where the model takes them: every value is
-                conditioned on them.
+            hints: hint map, (1, 3, H / 4, W / 4), if the model takes hints.
+
+        Raises:
+            CorruptModelError: the graph fails, or its output is not valid.
         """
         seen = {"gray": gray[None, None]} | ({} if hints is None else {"hints": hints})
         features = self._features.run(seen)["features"]
@@ -113,17 +115,17 @@ class Sampler:
         temperature: float = 1.0,
         first: int = 0,
     ) -> Samples:
-        """Draw several colorings of one picture.
+        """Draw samples for one photograph.
 
         Args:
             features: from `features`.
-            count: how many, from 1.
-            seed: of the noise; sample k of a seed is the same whatever others are drawn.
-            temperature: divides the logits; below 1 likelier and calmer.
-            first: number of the first, from 0.
+            count: number of samples, from 1.
+            seed: seed of the noise; sample k of a seed does not depend on the others.
+            temperature: divides the logits.
+            first: index of the first sample, from 0.
 
         Raises:
-            CorruptModelError: the graphs do not keep the order of the values.
+            CorruptModelError: a graph fails, or values depend on later ones.
         """
 
         def draw(k: int) -> tuple[Chroma, Chroma]:
@@ -137,16 +139,16 @@ class Sampler:
         return Samples(chroma, logp.sum((1, 2, 3), dtype=np.float64))
 
     def score(self, features: NDArray[np.float32], chroma: Chroma) -> NDArray[np.float32]:
-        """Return log-likelihoods in nats of given chroma, both (1, 2, h, w)."""
+        """Return the log-likelihoods in nats of chroma values, both (1, 2, h, w)."""
         noise = np.zeros((self._choices, *features.shape[2:]), np.float32)
         return self._by_row(features, noise, 1.0, chroma)[1]
 
     def refine(self, gray: NDArray[np.float32], chroma: Chroma) -> Chroma:
-        """Return finer chroma (1, 2, H', W') of a sample; without a second stage the sample.
+        """Return the refined chroma (1, 2, h', w') of a sample, if there is a second stage.
 
         Args:
-            gray: the luminance that the features were made of, (H, W) in [0, 1].
-            chroma: of the sample, (1, 2, h, w), in the space of the card.
+            gray: luminance from which the features were computed, (H, W) in [0, 1].
+            chroma: chroma of the sample, (1, 2, h, w), in the color space of the card.
         """
         if self._refine is None:
             return chroma
@@ -159,7 +161,7 @@ class Sampler:
         temperature: float,
         given: Chroma | None,
     ) -> tuple[Chroma, Chroma]:
-        """Chroma and its log-likelihood, (1, 2, h, w): given, or drawn from the noise (K, h, w)."""
+        """Return chroma, given or sampled from noise (K, h, w), and log-likelihoods."""
         height, width = features.shape[2:]
         sizes: dict[int | str, int] = {"samples": 1, "width": width}
         state = {
@@ -181,31 +183,31 @@ class Sampler:
                 logp = self._values(values, tensors)[1]
             rows.append((values, logp))
             left = self._cache.run({**tensors, "values": values})
-            # A state that the graph also takes cannot be given under the same name.
+            # A graph cannot have an output with the name of an input.
             state = {name: left[name if name in left else f"next_{name}"] for name in state}
         chroma, nats = (np.concatenate(part, axis=2) for part in zip(*rows, strict=True))
         if not np.isfinite(nats).all():
             raise CorruptModelError(
-                f"{self._row.path} gives likelihoods that are no numbers; export the model again."
+                f"{self._row.path} gives likelihoods that are not finite; export the model again."
             )
         return chroma, nats
 
     def _settle(self, guess: Chroma, tensors: dict[str, NDArray[Any]]) -> tuple[Chroma, Chroma]:
-        """A row's values (1, 2, 1, w) and their log-likelihood, from a first guess."""
+        """Return a row's values (1, 2, 1, w) and their log-likelihood, from a first guess."""
         for _ in range(2 * guess.shape[-1] + 2):
             values, logp = self._values(guess, tensors)
             if np.array_equal(values, guess):
                 return guess, logp
             guess = values
         raise CorruptModelError(
-            f"{self.card.name} does not keep the order of its values; export it again."
+            f"{self.card.name} has values that depend on later ones; export it again."
         )
 
     def _values(self, guess: Chroma, tensors: dict[str, NDArray[Any]]) -> tuple[Chroma, Chroma]:
-        """What a row (1, 2, 1, w) becomes by a guess of it, and the log-likelihood of the guess."""
+        """Return the next guess of a row (1, 2, 1, w), and the log-likelihood of the guess."""
         found = self._row.run({**tensors, "guess": guess})
         if not found["values"].shape == found["logp"].shape == guess.shape:
             raise CorruptModelError(
-                f"{self._row.path} gives other values than those of a row; export it again."
+                f"{self._row.path} gives values of another shape than the row's; export it again."
             )
         return found["values"], found["logp"]

@@ -1,4 +1,4 @@
-"""The dots of a printed picture smoothed away: a network that sees dots sees no scene."""
+"""Descreen printed pictures, whose halftone dots would mislead the network."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Chosen on photographs screened at 40 to 160 dots across their shorter side, and on 500 that are
-# not, of which none has more than 0.044 of its variance in one such peak (the pipes of an organ).
-_LEAST, _SURE = 0.05, 0.1  # share of the variance in the screen's peak: none of it, all of it
-_FINE = 1 / 6  # cycles a pixel from which on a peak is a screen's
-_WIDE = 2  # bins around the peak that are its own
-_DOTS = 0.75  # cells of the smoothed picture for each dot
+# Chosen on photographs with halftone screens of 40 to 160 dots across the shorter side, and on 500
+# without, of which none has more than 0.044 of its variance in such a peak (organ pipes).
+# Share of the variance in the screen's peak below which nothing is smoothed, and above which all
+# is.
+_LEAST, _SURE = 0.05, 0.1
+_FINE = 1 / 6  # least frequency of a screen, in cycles per pixel
+_WIDE = 2  # frequency bins on each side that belong to the peak
+_DOTS = 0.75  # pixels of the smoothed picture per dot, each way
 
 
-def descreened(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return gray (H, W) in [0, 1] without the regular dots of a printing screen.
+def descreen(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return gray (H, W) in [0, 1] with the dots of a halftone screen smoothed.
 
-    The clearer they are, the more of them is smoothed away; where there are none, the result is
-    the same array.
+    The stronger the screen, the more is smoothed. Without a screen the same array is returned.
     """
     strength, frequency = _screen(gray)
     share = min(1.0, max(0.0, (strength - _LEAST) / (_SURE - _LEAST)))
@@ -32,7 +33,7 @@ def descreened(gray: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _screen(gray: NDArray[np.float32]) -> tuple[float, float]:
-    """The share of the variance that the strongest fine pattern has, and its cycles a pixel."""
+    """Return the share of the variance of the strongest fine pattern, and its cycles per pixel."""
     height, width = gray.shape
     window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
     power = np.abs(np.fft.rfft2((gray - gray.mean()) * window)) ** 2

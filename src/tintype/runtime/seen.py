@@ -1,4 +1,4 @@
-"""What a network is given of a photograph: its luminance, and hints where it takes them."""
+"""Prepare the input of a network: reduced luminance, and the hint map."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tintype.card import Card
-from tintype.color.tones import stretched
+from tintype.color.tones import stretch_tones
 from tintype.errors import SettingError
 from tintype.runtime.hints import CELL, Hint, draw_hints
 from tintype.runtime.registry import names_of_models
 from tintype.runtime.resize import ImageArray, reduce
-from tintype.runtime.screens import descreened
+from tintype.runtime.screens import descreen
 
-_TOO_LONG = 4  # times its shorter side: beyond it a network that sees a photograph whole errs
-_PURE = 0.97  # share of black and white pixels, beside which there is nothing to color
-_LOOKED_AT = 1 << 20  # pixels, at most about so many
+_TOO_LONG = 4  # aspect ratio above which a network that is given the whole photograph fails
+_PURE = 0.97  # share of black and white pixels above which there is nothing to color
+_LOOKED_AT = 1 << 20  # pixels that are counted, about, at most
 
 
 class Seen(NamedTuple):
@@ -27,8 +27,8 @@ class Seen(NamedTuple):
 
     Attributes:
         gray: luminance (H, W) in [0, 1].
-        hints: (1, 3, H / 4, W / 4), all zero where there are none; None where the model takes none.
-        notes: what there is to say of the photograph and the hints.
+        hints: hint map (1, 3, H / 4, W / 4), all zero without hints; None if the model takes none.
+        notes: notes about the photograph and the hints, for the user.
     """
 
     gray: NDArray[np.float32]
@@ -42,7 +42,7 @@ class Seen(NamedTuple):
 
 
 def reduced(card: Card, gray: ImageArray) -> NDArray[np.float32]:
-    """Return luminance (H, W) at the size at which a model sees it, in [0, 1]."""
+    """Return luminance (H, W) at the model's input size, (h, w) in [0, 1]."""
     return reduce(gray, card.size, _windows(card))
 
 
@@ -53,25 +53,24 @@ def see(
     normalise: bool | None = False,
     small: NDArray[np.float32] | None = None,
 ) -> Seen:
-    """Return what a model is given of a photograph.
+    """Return the input of a model for a photograph.
 
     Args:
-        card: of the model.
-        gray: luminance at full size, (H, W).
-        hints: of the photograph.
-        normalise: whether the tones of a faded one are stretched, and the dots of a printed one
-            smoothed away.
-        small: what `reduced` gave of it, where that was kept.
+        card: card of the model.
+        gray: luminance at full size, (H, W), uint8 or uint16.
+        hints: hints of the photograph.
+        normalise: stretch the tones of a faded photograph, and descreen a printed one.
+        small: the result of `reduced`, if it was kept.
 
     Raises:
-        HintError: a hint lies outside.
-        SettingError: the model takes no hints, and there are some.
+        HintError: a hint lies outside the photograph.
+        SettingError: there are hints, and the model takes none.
     """
     if hints:
         check_takes_hints(card)
     seen = reduced(card, gray) if small is None else small
     if normalise:
-        seen = stretched(descreened(seen))
+        seen = stretch_tones(descreen(seen))
     notes = _notes(card, gray)
     if not card.takes_hints:
         return Seen(seen, notes=notes)
@@ -84,7 +83,7 @@ def _windows(card: Card) -> bool:
 
 
 def _notes(card: Card, gray: ImageArray) -> list[str]:
-    """What there is to say of a photograph in which a model sees little, or that takes no color."""
+    """Return notes about a photograph that is too long or hardly has gray."""
     notes = []
     if not _windows(card) and max(gray.shape) > _TOO_LONG * min(gray.shape):
         notes.append(
@@ -103,10 +102,10 @@ def _notes(card: Card, gray: ImageArray) -> list[str]:
 
 
 def check_takes_hints(card: Card) -> None:
-    """Refuse hints for a model that takes none.
+    """Raise an error if a model takes no hints.
 
     Raises:
-        SettingError: it does not; the message names installed models that do.
+        SettingError: it takes none; the message names installed models that do.
     """
     if not card.takes_hints:
         if able := names_of_models(lambda card: card.takes_hints):

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: files that are the card's, inputs that are the contract's."""
+"""ONNX Runtime sessions, with checks of files, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from tintype.runtime.watch import watched
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-_LARGEST_FILE = 2 << 30  # bytes: no ONNX file is larger
-_LARGEST_CHROMA = 1e4  # in any space, and far beyond every color
+_LARGEST_FILE = 2 << 30  # bytes; the limit of the ONNX format
+_LARGEST_CHROMA = 1e4  # far beyond the chroma of every color in any space
 
-# The key under which a tensor names a file outside the model, with the last byte of its length.
+# The key by which a tensor refers to an external file, with the byte before it.
 _EXTERNAL = re.compile(rb"[\x00\x08]location")
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def verify(card: Card) -> None:
-    """Check that the model's files are there and are the ones the card was written for.
+    """Check the files of a model against the checksums of its card.
 
     Raises:
-        CorruptModelError: a file is missing, or differs from its checksum.
+        CorruptModelError: a file is missing, or its checksum differs.
     """
     for name in (card.file().name, *card.files):
         _verified(card, name)
 
 
 def network_inputs(card: Card) -> dict[str, int]:
-    """Return names and ranks of what a model's main graph takes."""
+    """Return the names and ranks of the inputs of a model's main graph."""
     return {"gray": 4, "hints": 4} if card.takes_hints else {"gray": 4}
 
 
 class Session:
-    """One loaded graph of a model.
+    """A loaded graph of a model.
 
-    It runs on one thread: how many there are would change the order of its sums, and the same
-    photograph is to give the same bytes on any machine. Several threads may run it at once.
+    Its number of threads is fixed, because it changes the order of sums, and a photograph has to
+    give the same bytes on every machine. Several threads may run the session at once.
 
     Args:
-        card: the model; the file's checksum is verified first.
-        part: which graph, of ``NAME.part.onnx``; the main one has no part.
-        needs: names and ranks of inputs that the graph must have.
-        may: names and ranks of those it may have besides.
-        gives: names and ranks of outputs that it must have; it may have others.
+        card: card of the model; the checksum of the file is verified first.
+        part: part of the graph in ``NAME.part.onnx``; ``""`` for the main graph.
+        needs: names and ranks of required inputs.
+        may: names and ranks of optional inputs.
+        gives: names and ranks of required outputs; there may be others.
 
     Attributes:
-        inputs, outputs: shapes by name; a size that may be any is a word or None.
+        inputs, outputs: shapes by name; dynamic sizes are a string or None.
 
     Raises:
-        CorruptModelError: the file is missing, damaged, not what ONNX Runtime can load, or not
-            what the contract says (docs/reference/model-files.md).
+        CorruptModelError: the file is missing or damaged, ONNX Runtime cannot load it, or its
+            inputs and outputs are not those of docs/reference/model-files.md.
     """
 
     def __init__(
@@ -81,24 +81,23 @@ class Session:
     ) -> None:
         self.path = card.file(part)
         if _verified(card, self.path.name, _names_other_files):
-            raise self._error("names files outside itself, for which no checksum answers")
+            raise self._error("refers to external files, which have no checksum")
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: warnings are for whoever exports
+        options.log_severity_level = 3  # errors only
         options.add_session_config_entry(*bounded_memory())
-        options.enable_mem_pattern = False  # it keeps as much memory again for a second run
+        options.enable_mem_pattern = False  # it doubles the memory for a second run
         levels = onnxruntime.GraphOptimizationLevel
         by_row = part in ("above", "row", "cache")
-        # A graph that runs once a photograph starts in half the time as it is, and keeps no memory
-        # for a next run; those of a sampler's rows run hundreds of times. Their numbers of threads
-        # are fixed: sums depend on them, and the colors must not.
+        # A graph that runs once per photograph loads in half the time without optimization, and
+        # need not keep memory; those of a sampler's rows run hundreds of times.
         options.graph_optimization_level = (
             levels.ORT_ENABLE_ALL if by_row else levels.ORT_DISABLE_ALL
         )
         options.enable_cpu_mem_arena = by_row
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = 1 if by_row else 2
-        # Threads that wait by spinning take the cores that decode and join the photograph.
+        # Spinning threads would take the cores that decode and join the photograph.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session: InferenceSession = onnxruntime.InferenceSession(
@@ -120,11 +119,14 @@ class Session:
                 raise self._error(f"has {node.name} of {node.type} where a model has tensor(float)")
 
     def run(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return all outputs by name, for the inputs that the graph names among those given.
+        """Return all outputs by name.
+
+        Args:
+            tensors: inputs by name; those that the graph does not have are ignored.
 
         Raises:
-            CorruptModelError: ONNX Runtime cannot run the graph on them, or does not come to an
-                end, or what comes out is not what the graph promises.
+            CorruptModelError: ONNX Runtime fails or takes too long, or an output has another rank
+                than declared.
         """
         inputs = {name: tensors[name] for name in self.inputs}
         options = load_onnxruntime().RunOptions()
@@ -136,7 +138,7 @@ class Session:
                 raise self._error(f"was stopped after {watch.LONGEST:.0f} seconds") from error
             raise self._error(f"fails when it is run ({_line(error)})") from error
         found = dict(zip(self.outputs, map(np.asarray, outputs), strict=True))
-        # ONNX Runtime itself only warns of another rank than the graph declares.
+        # ONNX Runtime only warns when a rank differs from the declared one.
         for name, declared in self.outputs.items():
             if found[name].ndim != len(declared):
                 raise self._error(f"gives {name} of rank {found[name].ndim}, not {len(declared)}")
@@ -145,7 +147,7 @@ class Session:
     def _check(
         self, verb: str, found: Mapping[str, Any], needs: Mapping[str, int], may: Mapping[str, int]
     ) -> None:
-        """Compare names and ranks with the contract's."""
+        """Compare names and ranks with the required and optional ones."""
         ranks = {name: len(shape) for name, shape in found.items()}
         if needs.keys() <= ranks.keys() and all(may.get(n) == rank for n, rank in ranks.items()):
             return
@@ -160,13 +162,13 @@ class Session:
 
 
 def checked_chroma(card: Card, chroma: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the planes (2, h, w) of a model's output (1, 2, h, w); nothing else is ever written.
+    """Return the chroma (2, h, w) of a model's output (1, 2, h, w) after checking it.
 
     Raises:
-        CorruptModelError: it is no such thing, or its values are not those of colors.
+        CorruptModelError: the shape is another, or a value is not finite or too large.
     """
     shape = chroma.shape
-    # What is not a number is not within the limit either.
+    # The comparison is false for nan too.
     colors = chroma.size > 0 and bool((np.abs(chroma) <= _LARGEST_CHROMA).all())
     if len(shape) != 4 or shape[:2] != (1, 2) or not colors:
         raise CorruptModelError(
@@ -177,22 +179,22 @@ def checked_chroma(card: Card, chroma: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _line(error: Exception) -> str:
-    """What ONNX Runtime says, which may be many lines."""
+    """Return an error message of ONNX Runtime as one line of at most 300 characters."""
     words = " ".join(str(error).split())
     return words if len(words) <= 300 else f"{words[:299]}…"
 
 
 def _verified(card: Card, name: str, look: Callable[[mmap.mmap], bool] | None = None) -> bool:
-    """Check that a file of a model is the one the card was written for; return what `look` says."""
+    """Check a file against its checksum; return the result of `look` on its content."""
     path = card.path.parent / name
     if name not in card.files:
         raise CorruptModelError(f"{card.path} has no checksum of {name}; export the model again.")
     try:
-        if path.exists() and not path.is_file():  # a pipe would keep its reader waiting
-            raise OSError(0, "it is no file")
+        if path.exists() and not path.is_file():  # reading a pipe would block
+            raise OSError(0, "it is not a regular file")
         if path.exists() and path.stat().st_size > _LARGEST_FILE:
             raise OSError(0, f"it is larger than {_LARGEST_FILE >> 30} GiB")
-        # Mapped, not read: its pages are the cache's, and gone before the model takes its memory.
+        # Mapped, so that its memory belongs to the system's cache.
         with (
             open(path, "rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
@@ -215,6 +217,6 @@ def _verified(card: Card, name: str, look: Callable[[mmap.mmap], bool] | None = 
 
 
 def _names_other_files(content: mmap.mmap) -> bool:
-    """Whether a tensor of an ONNX file lies in another file."""
-    # The word alone is found ten times as fast as the expression, and mostly is not there.
+    """Tell whether a tensor of an ONNX file is stored in another file."""
+    # Searching the word first is ten times as fast, and mostly finds nothing.
     return content.find(b"location") >= 0 and _EXTERNAL.search(content) is not None

@@ -1,6 +1,6 @@
-"""Files that say how photographs are to be colored, and how a result was made.
+"""Read and write settings of results and files of hints, as JSON.
 
-They come from anywhere: what is wrong with one is said in a line, whatever it holds.
+The files may come from anywhere; every fault is a one-line error.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from tintype.errors import SettingError
 from tintype.runtime.hints import Hint, hint_from_json
 from tintype.runtime.options import Options
 
-_LARGEST = 16 << 20  # bytes
-_MOST_HINTS = 100_000  # of one photograph
+_LARGEST = 16 << 20  # bytes of a file
+_MOST_HINTS = 100_000  # per photograph
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What made a result: with the same photograph they make it again, byte for byte.
+    """The settings of a result; with them the same photograph gives the same bytes again.
 
     Attributes:
-        version: of tintype.
-        model: name of the card.
-        files: of the model, with their checksums; empty if any will do.
-        options: those that held, by name, without those that the model does not take.
-        hints: of the photograph.
-        scan: SHA-256 of the photograph's file; empty if not known.
-        libraries: versions of what else computes the result.
+        version: version of tintype.
+        model: name of the model.
+        files: file of the model -> SHA-256; empty to accept any.
+        options: all options that the model takes, by name.
+        hints: hints of the photograph.
+        scan: SHA-256 of the photograph's file; empty if it is not known.
+        libraries: library -> version, of those that compute the result.
     """
 
     version: str
@@ -45,12 +45,12 @@ class Settings:
 
     @classmethod
     def of(cls, card: Card, options: Options, hints: tuple[Hint, ...]) -> Settings:
-        """Return those of a result."""
+        """Return the settings of a result."""
         held = {name: value for name, value in asdict(options).items() if value is not None}
         return cls(__version__, card.name, card.files, held, hints)
 
     def to_json(self) -> str:
-        """Return what `read_settings` reads."""
+        """Return the settings as JSON for `read_settings`."""
         options = dict(self.options)
         record = {
             "tintype": self.version,
@@ -65,7 +65,7 @@ class Settings:
         return json.dumps(record, indent=1) + "\n"
 
     def check_model(self, card: Card) -> None:
-        """Refuse another model of the same name.
+        """Raise an error if the model is another one of the same name.
 
         Raises:
             SettingError: a checksum differs.
@@ -80,10 +80,10 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """Read the settings of a result, NAME.tintype.json.
+    """Read the settings of a result from NAME.tintype.json.
 
     Raises:
-        SettingError: the file cannot be read, or holds none.
+        SettingError: the file cannot be read, or is not valid.
     """
     record = _read_table(path)
     try:
@@ -93,10 +93,10 @@ def read_settings(path: Path) -> Settings:
 
 
 def settings_from_json(record: Mapping[str, Any]) -> Settings:
-    """Return the settings of a table as `Settings.to_json` writes it.
+    """Return the settings in a record as written by `Settings.to_json`.
 
     Raises:
-        SettingError: it holds none.
+        SettingError: the record is not valid.
     """
     if surplus := sorted(record.keys() - _KEYS.keys()):
         raise SettingError(f"there is nothing called {printable(surplus[0])} in settings")
@@ -132,10 +132,10 @@ _KEYS: dict[str, tuple[Any, str]] = {
 
 
 def read_hints(path: Path) -> dict[str, tuple[Hint, ...]]:
-    """Read hints by the photograph's name: ``{"a.jpg": [{"x": 1, "y": 2, "color": "#8a3324"}]}``.
+    """Read hints by photograph: ``{"a.jpg": [{"x": 1, "y": 2, "color": "#8a3324"}]}``.
 
     Raises:
-        SettingError: the file cannot be read, or holds none.
+        SettingError: the file cannot be read, or is not valid.
     """
     table = _read_table(path)
     try:
@@ -145,7 +145,7 @@ def read_hints(path: Path) -> dict[str, tuple[Hint, ...]]:
 
 
 def printable(text: str) -> str:
-    """Return words of a file for a line of text: short, and none of its control characters."""
+    """Return text from a file in at most 80 printable characters, for a message."""
     short = text if len(text) <= 80 else f"{text[:79]}…"
     return short if short.isprintable() else ascii(short)
 

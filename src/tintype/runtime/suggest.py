@@ -1,4 +1,4 @@
-"""What colors a model holds possible at a place: the peaks of its distribution over the ab bins."""
+"""Suggest colors of a pixel: the peaks of the predicted distribution over the ab bins."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tintype.runtime.resize import ImageArray
 from tintype.runtime.results import Suggestion
 from tintype.runtime.session import Session
 
-_LEAST = 1e-5  # probability of a peak that is worth a suggestion
-_NONE = -1e4  # the logarithm of no probability; finite, as a graph may divide it
+_LEAST = 1e-5  # least probability of a peak
+_NONE = -1e4  # log-probability of 0; finite, because a graph may divide it
 
 
 def peaks(
     log_probabilities: NDArray[np.float32], lightness: ImageArray, count: int
 ) -> list[Suggestion]:
-    """Return the peaks of a distribution over the ab bins, the likeliest first.
+    """Return the peaks of a distribution over the ab bins, the most probable first.
 
-    A bin belongs to the peak that is reached from it by steps to the likeliest neighbor; a peak's
-    color is the mean of itself and its neighbors, its probability that of all bins that belong to
-    it. Peaks of next to no probability are left out.
+    A bin belongs to the peak that is reached by steps to its most probable neighbor. A peak's color
+    is the mean of its bin and neighboring bins, its probability that of all bins that belong to it.
+    Peaks with a probability below 1e-5 are left out.
 
     Args:
-        log_probabilities: of the 313 bins, (313,), up to a constant.
-        lightness: gray of the place, (1, 1).
-        count: how many at most.
+        log_probabilities: log-probabilities of the bins, (313,), up to a constant.
+        lightness: gray of the pixel, (1, 1), uint8 or uint16.
+        count: largest number of peaks.
     """
     probability = np.exp(log_probabilities - log_probabilities.max()).astype(np.float64)
     probability /= probability.sum()
@@ -49,22 +49,25 @@ def peaks(
     return suggestions
 
 
-def correction(decoder: Session, vividness: float) -> NDArray[np.float32]:
-    """Return what decoding takes off the log-probability of each bin, (313,), up to a constant.
+def prior_correction(decoder: Session, vividness: float) -> NDArray[np.float32]:
+    """Return what decoding subtracts from the log-probabilities, (313,), up to a constant.
 
-    The graph alone knows its prior correction and temperature, and is asked for them: a mixture of
-    two bins is decoded to a color on the line between theirs, and how far along says how much more
-    the one is worth than the other.
+    Prior correction and temperature are inside the graph, so they are measured: a mixture of two
+    bins is decoded to a color on the line between them, and its position gives their corrected
+    odds.
 
     Args:
-        decoder: the graph ``decode``, its chroma the annealed mean of corrected bins.
+        decoder: session of the graph ``decode``, which computes an annealed mean.
         vividness: from 0 to 1.
+
+    Raises:
+        CorruptModelError: the graph does not decode every pixel by itself.
     """
     count = len(ab_bins())
     each = np.arange(count)
 
     def decoded(bins: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Chroma (n, 2) of n distributions (n, 313)."""
+        """Return the chroma (n, 2) of n distributions (n, 313)."""
         tensors = {"bins": bins.T[None, :, None], "vividness": np.array(vividness, np.float32)}
         chroma = decoder.run(tensors)["chroma"]
         if chroma.shape != (1, 2, 1, bins.shape[0]) or not np.isfinite(chroma).all():
@@ -78,7 +81,7 @@ def correction(decoder: Session, vividness: float) -> NDArray[np.float32]:
     ends = decoded(single)
 
     def first_share(first: float) -> NDArray[np.float64]:
-        """Log-odds of the first bin in its mixtures with each other, given so much of it."""
+        """Return the decoded log-odds of the first bin in its mixture with each other bin."""
         mixed = np.full((count, count), _NONE, np.float32)
         mixed[each, each] = np.log(1 - first)
         mixed[:, 0] = np.log(first)

@@ -1,7 +1,7 @@
-"""Long photographs seen in overlapping windows, and what a graph gives of them blended.
+"""Run a graph on long photographs in overlapping windows, and blend its outputs.
 
-A network that saw a panorama whole would see it small: what is a face in a photograph would be a
-pixel. In windows of twice their height it sees what it was trained on, at any length.
+A whole panorama would be reduced so much that a face is a pixel. Windows have an aspect ratio of 2,
+which is like the photographs in training.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 
 Tensors: TypeAlias = Mapping[str, NDArray[Any]]  # by name, each (1, K, h, w)
 
-#: Times its shorter side, from which on a photograph is seen in windows.
+#: Aspect ratio above which a photograph is processed in windows.
 LONG = 2.5
-_WINDOW = 2  # times the shorter side
+_WINDOW = 2  # aspect ratio of a window
 
 
 def is_long(plane: NDArray[Any]) -> bool:
-    """Tell whether a picture (H, W) is seen in windows."""
+    """Tell whether an image (H, W) is processed in windows."""
     return max(plane.shape) > LONG * min(plane.shape)
 
 
 def in_windows(run: Callable[[Tensors], Tensors], tensors: Tensors) -> Tensors:
-    """Return what a graph gives of its inputs: of long ones window by window, blended.
+    """Return the outputs of a graph, for long inputs blended from windows.
 
-    Windows overlap by half, and in the middle of each it is alone: there it counts most.
+    Windows overlap by half, with weights that are largest in their middle.
 
     Args:
-        run: the graph.
-        tensors: ``gray`` and others, (1, K, h, w), that cover the same picture.
+        run: runs the graph on tensors by name.
+        tensors: ``gray`` and other inputs, (1, K, h, w), that cover the same image.
     """
     height, width = tensors["gray"].shape[2:]
     length, window = max(height, width), _WINDOW * min(height, width)
@@ -65,7 +65,7 @@ def in_windows(run: Callable[[Tensors], Tensors], tensors: Tensors) -> Tensors:
 
 
 def _part(tensor: NDArray[Any], axis: int, start: int, window: int, length: int) -> NDArray[Any]:
-    """What lies in a window of a tensor that covers the picture in cells of its own."""
+    """Return the part of a tensor, which has cells of its own size, in a window of the image."""
     cells = tensor.shape[axis] / length
     part = slice(round(start * cells), round((start + window) * cells))
     return tensor[:, :, part] if axis == 2 else tensor[..., part]

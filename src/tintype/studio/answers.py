@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tintype.errors import PhotoTooLargeError, TintypeError
+from tintype.studio.folder import FullDiskError
 from tintype.studio.session import NoPhotoError, SessionFullError
 from tintype.web.workers import QueueFullError, Work, WorkError, named
 
@@ -22,6 +23,7 @@ _STATUS = {
     "bug": 500,
     "CorruptModelError": 500,
     QueueFullError.__name__: 503,
+    FullDiskError.__name__: 503,
     SessionFullError.__name__: 429,
     NoPhotoError.__name__: 404,
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import python_multipart as _reads_forms  # noqa: F401  # starlette needs it, and says so late
 from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
@@ -224,6 +225,7 @@ class Api:
         if self._pool.waiting >= self._limits.waiting:
             busy = f"{self._limits.waiting} photographs wait already; try again in a minute"
             raise HTTPException(503, busy, {"Retry-After": "10"})
+        self._folder.check_space()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
             raise HTTPException(415, "send multipart/form-data, with the file in its field photo")

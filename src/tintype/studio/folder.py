@@ -21,6 +21,11 @@ except ImportError:  # Windows
 
 _PREFIX = "tintype-studio-"
 _LOCK = "lock"
+_LEAST_FREE = 1 << 30  # bytes of the disk
+
+
+class FullDiskError(TintypeError):
+    """There is no room for another photograph."""
 
 
 class WorkFolder:
@@ -61,6 +66,17 @@ class WorkFolder:
             raise TintypeError(
                 f"{error.filename or keep} cannot be written: {error.strerror or error}"
             ) from error
+
+    def check_space(self) -> None:
+        """Refuse another photograph while the disk is nearly full.
+
+        Raises:
+            FullDiskError: it is.
+        """
+        if shutil.disk_usage(self.path).free < _LEAST_FREE:
+            raise FullDiskError(
+                "the disk of the studio is nearly full: remove photographs or jobs, or make room"
+            )
 
     def new(self) -> Path:
         """Return a new empty folder, for one request."""

@@ -128,6 +128,7 @@ class Pages:
 
     async def add(self, request: Request, name: str = "photograph") -> Response:
         """Take a photograph, whose file is the body."""
+        self._folder.check_space()
         with self._session.added(name) as (picture, path):
             file = await asyncio.to_thread(path.open, "wb")
             with file:

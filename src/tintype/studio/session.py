@@ -52,6 +52,7 @@ class Picture:
         history: settings that were chosen, as tables, the first of them the beginning.
         at: which of these holds.
         version: goes up when its picture changes.
+        revision: goes up with every change, so that an answer which comes late is known to be old.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Picture:
     history: list[dict[str, Any]] = field(default_factory=list)
     at: int = 0
     version: int = 0
+    revision: int = 0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -278,10 +280,12 @@ class Session:
         with self._lock:
             for name, value in values.items():
                 setattr(picture, name, value)
-            if picture.id in self._pictures and picture.state not in ("waiting", "working"):
+            picture.revision += 1
+            if picture.id in self._pictures and picture.state != "working":
                 with suppress(OSError), atomic(self.folder(picture) / _RECORD) as file:
                     file.write(json.dumps(asdict(picture)).encode())
-        self._tell({"photo": picture.to_json(), "colors": self._colors})
+            event = {"photo": picture.to_json(), "colors": self._colors}
+        self._tell(event)
 
     def _tell(self, event: dict[str, Any] | None) -> None:
         for queue, loop in list(self._listeners.items()):
@@ -290,15 +294,23 @@ class Session:
 
     def _load(self) -> None:
         """Take up what an earlier studio left; what it was working on begins anew."""
+        unfinished = []
         for folder in self._folder.iterdir():
             if not folder.is_dir():
                 continue
+            for pattern in ("show-*", "result-*", "*.tmp"):
+                for left in folder.glob(pattern):
+                    left.unlink(missing_ok=True)
             try:
                 picture = Picture(**json.loads((folder / _RECORD).read_bytes()))
                 settings_of(picture.settings)
             except (OSError, ValueError, TypeError, LookupError, TintypeError):
                 continue
             self._pictures[picture.id] = picture
+            if picture.state == "waiting":
+                unfinished.append(picture)
+        for picture in unfinished:
+            self.start(picture)
         with suppress(OSError, ValueError):
             self._colors = list(json.loads((self._folder / _COLORS).read_bytes()))
 

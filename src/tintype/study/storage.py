@@ -225,8 +225,8 @@ class AnswerStore:
             return False
         if found.get("source") != self.source:
             raise DataError(
-                f"{self.url} holds {found.get('source')} answers, and {self.source} ones are never "
-                "mixed with them: give another database."
+                f"{self.url} holds {found.get('source')} answers, not {self.source} ones: "
+                "they are never mixed, so give another database."
             )
         if found.get("study") != self.study.digest:
             raise DataError(

@@ -1,1 +1,1 @@
-"""Training: photographs in, weights out, with torch, numpy, pillow and safetensors alone."""
+"""Training of color models; needs torch, numpy, Pillow and safetensors only."""

@@ -1,6 +1,6 @@
-"""``python -m tintype.training``: training with torch, numpy, pillow and safetensors alone.
+"""Train a model, like ``tintype train``, with torch, numpy, Pillow and safetensors only.
 
-The same as ``tintype train``, for machines on which the command line's packages are not installed.
+For machines on which the packages of the command line are not installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from tintype.training.train import train
 
 
 def main() -> int:
-    """Parse the command line and train; exit status 0, 1 with a message on stderr, or 130."""
+    """Parse the command line and train; return the exit status.
+
+    It is 0, 1 after an error (with a message on standard error), or 130 after Ctrl-C.
+    """
     parser = argparse.ArgumentParser(prog="python -m tintype.training", description=__doc__)
     parser.add_argument("name")
     parser.add_argument("--data", type=Path, nargs="+", required=True)
@@ -44,7 +47,7 @@ def main() -> int:
     changes = {k: v for k, v in changes.items() if v is not None}
 
     def show(line: str) -> None:
-        with contextlib.suppress(OSError):  # the terminal may be closed: the run is to be saved yet
+        with contextlib.suppress(OSError):  # a closed terminal must not end the run
             print(line, file=sys.stderr, flush=True)
 
     try:

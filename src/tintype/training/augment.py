@@ -1,7 +1,8 @@
-"""Make batches: crops, flips, and the look of old film, with targets that stay true.
+"""Make training batches: crops, flips, and the look of old film with matching true colors.
 
 Every random choice of step k is drawn from a generator seeded by (seed, k), so a resumed run sees
-exactly the batches an uninterrupted one would have seen, and so do the processes of a parallel run.
+exactly the batches that an uninterrupted run would have seen, as do the processes of a parallel
+run.
 """
 
 from __future__ import annotations
@@ -18,31 +19,34 @@ from tintype.training.data import PhotoStore
 
 _BT601 = (0.299, 0.587, 0.114)
 _FILM = 0.2  # share of the photographs that get the look of old film
-_SHARPNESS = 0.8  # how much fine detail is taken away or added at most, relative to what there is
+_SHARPNESS = 0.8  # largest change of fine detail, relative to the detail there is
 
 
 class Batches:
-    """The batch of every step.
+    """The training batches of a run, by step.
 
     Args:
-        store: the photographs, on the device that trains.
-        config: how squares are cut and augmented.
-        seed: of every random choice.
-        rank, world: this process's part of each batch: it gets ``batch / world`` photographs.
+        store: photographs, on the device used for training.
+        config: training configuration.
+        seed: seed of every random choice.
+        rank, world_size: index of this process and number of processes; each gets
+            ``batch / world_size`` photographs of a batch.
     """
 
     def __init__(
-        self, store: PhotoStore, config: TrainConfig, seed: int, rank: int = 0, world: int = 1
+        self, store: PhotoStore, config: TrainConfig, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         self.store = store
         self.config = config
         self.seed = seed
-        self.mine = slice(rank * config.batch // world, (rank + 1) * config.batch // world)
+        self.mine = slice(
+            rank * config.batch // world_size, (rank + 1) * config.batch // world_size
+        )
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.long)
 
     def _photographs(self, step: int) -> Tensor:
-        """Return indices of the step's photographs: each pass is one random order of its draw."""
+        """Return the indices of a step's photographs; each epoch has a random order of its own."""
         chosen = []
         for position in range(step * self.config.batch, (step + 1) * self.config.batch):
             epoch, place = divmod(position, len(self.store))
@@ -55,9 +59,9 @@ class Batches:
         return torch.stack(chosen)
 
     def __call__(self, step: int) -> Batch:
-        """Return one step's gray (n, 1, S, S), true colors (n, 3, S, S), and labels if any.
+        """Return the batch of a step: crops of side S, and labels if there are any.
 
-        S is the configuration's `crop`, or the one of its `crop_sizes` that the step draws.
+        S is `TrainConfig.crop`, or the one of `TrainConfig.crop_sizes` that is drawn for the step.
         """
         config, index = self.config, self._photographs(step)
         random = torch.Generator().manual_seed(_mix(self.seed, step))
@@ -89,9 +93,9 @@ class Batches:
 
 
 def _draw_epoch(store: PhotoStore, random: torch.Generator) -> Tensor:
-    """Draw the photographs of one pass: as many as there are, each once or by its frequency.
+    """Draw the photographs of an epoch: each once, or in proportion to its frequency.
 
-    By systematic sampling: each is drawn its expected number of times, rounded down or up.
+    Systematic sampling: each is drawn its expected number of times, rounded down or up.
     """
     count = torch.arange(len(store))
     if store.frequency is None:
@@ -102,36 +106,35 @@ def _draw_epoch(store: PhotoStore, random: torch.Generator) -> Tensor:
 
 
 def _mix(seed: int, step: int) -> int:
-    """Return one seed for two numbers, distinct for every pair in use."""
+    """Combine a seed and a step into one seed, distinct for all pairs in use."""
     return (seed * 1_000_003 + step) % (1 << 62)
 
 
 def augment(rgb: Tensor, draw: Tensor, grain: Sequence[int], faded: float = 0.0) -> Batch:
-    """Photograph scenes in black and white: all with jittered tones, some on old film.
+    """Turn color photographs into black-and-white ones, some of them as on old film.
 
-    Old film sees colors in other shares than BT.601 (orthochromatic emulsions hardly see red; a
-    color cast of the light or a filter before the lens is the same to gray film), is
-    exposed and printed with another contrast, fades, is softer, and has grain. The true colors are
-    rescaled to the new luminance at constant chromaticity (in Lab, but for the darkest, ab times
-    the ratio of L* + 16): a darker print asks for darker colors, not for more saturated ones.
+    Old film has a spectral response other than BT.601 (orthochromatic emulsions hardly respond to
+    red; a color cast or a lens filter has a similar effect), another contrast, fading, less
+    sharpness and grain. The true colors are rescaled to the new luminance at constant chromaticity
+    (in Lab, except for the darkest, ab is scaled by the ratio of L* + 16).
 
     Args:
-        rgb: gamma-encoded scenes in [0, 1], (N, 3, H, W).
-        draw: uniform numbers in [0, 1), (N, 13).
+        rgb: gamma-encoded photographs in [0, 1], (N, 3, H, W).
+        draw: uniform random numbers in [0, 1), (N, 13).
         grain: seed of each photograph's grain.
-        faded: share of the photographs whose tonal range is narrowed; their colors stay.
+        faded: share of the photographs whose tonal range is narrowed; true colors do not change.
     """
     column = [d[:, None, None, None] for d in draw.unbind(1)]
     film = column[0] < _FILM
     bt601 = rgb.new_tensor(_BT601).view(1, 3, 1, 1)
     luma = srgb_to_gray(rgb)
 
-    # Response: from BT.601 toward a random blue-to-green-to-red balance, less red than the eye.
+    # Spectral response: BT.601, or random weights with less red than the eye's.
     share = torch.cat((0.5 * column[1], 0.3 + 0.7 * column[2], 0.1 + 0.7 * column[3]), 1)
     response = torch.where(film, share / share.sum(1, keepdim=True), bt601)
     gray = (rgb * response).sum(1, keepdim=True)
 
-    # Tone: a mild gamma for all (log-normal, sigma 0.12), a stronger one and a fade for film.
+    # Tone: a log-normal gamma, of sigma 0.12, for film 0.3 with fading.
     sigma = torch.where(film, 0.3, 0.12)
     normal = torch.erfinv((2 * column[4] - 1).clamp(-0.999, 0.999)) * 2**0.5
     gray = gray.clamp_min(1e-4).pow(torch.exp(sigma * normal))
@@ -141,12 +144,12 @@ def augment(rgb: Tensor, draw: Tensor, grain: Sequence[int], faded: float = 0.0)
     f = gray_to_f(luma)
     ratio = (gray_to_f(gray) / f).clamp(0.6, 1.6)
     scale = f_to_y(f * ratio) / f_to_y(f).clamp_min(1e-5)
-    linear = srgb_to_linear(rgb) * scale.clamp(0, 4.1)  # 1.6 cubed: as far as bright colors go
+    linear = srgb_to_linear(rgb) * scale.clamp(0, 4.1)  # 1.6 cubed, the limit for bright colors
 
-    # Sharpness: whoever reduced the photograph chose a filter, softer or harder.
+    # Sharpness: photographs are reduced by filters that are softer or sharper than ours.
     gray = gray + _SHARPNESS * (2 * column[9] - 1) * (gray - _softened(gray))
 
-    # A faded print keeps as little as a sixth of the range, anywhere between black and white.
+    # A faded print keeps down to 15 % of the range, anywhere between black and white.
     left = 1 - 0.85 * column[11]
     gray = torch.where(column[10] < faded, gray * left + column[12] * (1 - left), gray)
     gray = torch.where(film, gray + column[7] * (_softened(gray) - gray), gray)
@@ -155,7 +158,7 @@ def augment(rgb: Tensor, draw: Tensor, grain: Sequence[int], faded: float = 0.0)
 
 
 def _grain(gray: Tensor, film: Tensor, strength: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Draw the grain of those on film; every photograph has a seed of its own."""
+    """Return grain for the photographs on film, each from a seed of its own."""
     noise = torch.zeros_like(gray)
     for k in film.flatten().nonzero().flatten().tolist():
         random = torch.Generator(gray.device).manual_seed(seeds[k])
@@ -164,10 +167,10 @@ def _grain(gray: Tensor, film: Tensor, strength: Tensor, seeds: Sequence[int]) -
 
 
 def _softened(gray: Tensor) -> Tensor:
-    """The mean over 3x3 pixels, same size."""
+    """Return the mean over 3x3 pixels, of the same size."""
     return F.avg_pool2d(F.pad(gray, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
 def to_batch(rgb: Tensor) -> Batch:
-    """Make a batch without augmentation: BT.601 luma and the true colors."""
+    """Return a batch without augmentation of gamma-encoded RGB (N, 3, H, W) in [0, 1]."""
     return Batch(srgb_to_gray(rgb), srgb_to_linear(rgb))

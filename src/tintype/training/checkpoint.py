@@ -1,4 +1,4 @@
-"""Save and load checkpoints: one safetensors file holds a whole run."""
+"""Save and load checkpoints; a run is one safetensors file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tintype.models.base import ColorModel
 
 FILE = "checkpoint.safetensors"
 
-# What those who read a checkpoint rely on.
+# Facts that every checkpoint must have, with their types.
 _FACTS: dict[str, Any] = {
     **dict.fromkeys(("name", "start"), str),
     **dict.fromkeys(("config", "train_config", "data"), dict),
@@ -39,19 +39,19 @@ def save_checkpoint(
 
     Args:
         run: folder of the run.
-        facts: everything that is no tensor (step, configuration, name...), as JSON can hold it.
+        facts: metadata of the run (step, configuration, name, ...) that JSON can hold.
         parts: state dicts by name, e.g. ``{"model": ..., "ema": ...}``.
-        optimizers: by name; their per-parameter tensors are saved, and their settings follow from
-            the configuration.
+        optimizers: optimizers by name; their state is saved, not their hyperparameters, which
+            follow from the configuration.
     """
     tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
-    # Saved from the CPU and unshared: safetensors refuses memory that two tensors share.
+    # Cloned on the CPU, because safetensors refuses tensors that share memory.
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    # One name for all: what a kill leaves behind, the next save replaces.
+    # A fixed name, so that the next save replaces what a killed run leaves behind.
     temporary = run / f".{FILE}"
     try:
         text = json.dumps(facts)
@@ -73,10 +73,12 @@ def read_facts(run: Path) -> dict[str, Any]:
 
 
 def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """Read the facts and the state dicts of a run; those of optimizers under their names, flat.
+    """Read a checkpoint; return its facts, and its state dicts by name.
+
+    The states of optimizers are flat dicts under the names of the optimizers.
 
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: there is no checkpoint, or it is damaged.
     """
     path = run / FILE
     if not path.exists():
@@ -115,14 +117,14 @@ def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    """Put tensors saved by `save_checkpoint` back into a freshly made optimizer."""
+    """Load the flat state of an optimizer, as from `load_checkpoint`, into a new optimizer."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in flat.items():
         index, key = name.split(".", 1)
         like = parameters[int(index)]
         if value.shape == like.shape:
-            # The fused kernels walk parameter and state in memory order: strides must agree.
+            # Fused optimizers need the same strides in parameter and state.
             value = torch.empty_like(like).copy_(value)
         state.setdefault(int(index), {})[key] = value
     whole = optimizer.state_dict()
@@ -131,7 +133,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor])
 
 
 def fingerprint(model: ColorModel) -> str:
-    """Return a checksum of the weights that would be exported, to tell networks apart."""
+    """Return the SHA-256 of the weights that are exported, to identify initial weights."""
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         if model.is_exported(name):

@@ -1,4 +1,4 @@
-"""Draw fixed photographs as a run colors them: gray, predicted and true."""
+"""Draw the contact sheet of a run: validation photographs in gray, predicted and true colors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tintype.training.augment import to_batch
 
 
 def contact_sheet(model: ColorModel, rgb: Tensor, path: Path) -> None:
-    """Write gray, predicted and true colors of photographs, one column each.
+    """Write a PNG with one column per photograph: gray, predicted and true colors.
 
     Args:
-        model: in evaluation mode.
+        model: a model in evaluation mode.
         rgb: gamma-encoded photographs in [0, 1], (N, 3, H, W).
-        path: where the PNG goes; replaced atomically.
+        path: path of the PNG, which is replaced atomically.
     """
     gray = to_batch(rgb).gray
     with torch.no_grad():
@@ -46,6 +46,6 @@ def contact_sheet(model: ColorModel, rgb: Tensor, path: Path) -> None:
 
 
 def fixed_photos(crops: Tensor, columns: int = 12) -> Tensor:
-    """Pick evenly spaced photographs of those held back, (n, 3, H, W)."""
+    """Return evenly spaced validation crops in [0, 1], (n, 3, H, W), of uint8 (N, 3, H, W)."""
     step = max(1, len(crops) // columns)
     return crops[::step][:columns].float() / 255

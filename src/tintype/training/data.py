@@ -1,4 +1,4 @@
-"""Load training photographs: decoded once into one flat array of bytes, in memory or in a file."""
+"""Load training photographs, decoded once into one flat array in memory or in a mapped file."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from tintype.photo import read_reduced
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
 _SHARDS = (".tar", ".tar.gz", ".tgz")
-_THUMB = 16  # side of the copy on which the amount of colour is judged
+_THUMB = 16  # side in pixels of the thumbnail on which color is measured
 
 
 @dataclass
 class PhotoStore:
-    """Photographs as bytes, RGB, in one tensor on one device.
+    """Gamma-encoded RGB photographs of any sizes, in one tensor on one device.
 
     Attributes:
-        pixels: uint8, all photographs one after the other, (total pixels, 3).
+        pixels: all photographs one after the other, uint8 (total pixels, 3).
         start: index of each photograph's first pixel, int64 (N,).
-        height, width: int64 (N,).
-        dropped: how many photographs were left out, by reason.
-        names: of each photograph, e.g. ``source/label/id.jpg``.
-        labels: probabilities of the classes each photograph shows, float16 (N, classes), or None.
-        frequency: how often each is drawn relative to the others, float64 (N,) on the CPU; None
-            for all alike.
+        height, width: size of each photograph in pixels, int64 (N,).
+        dropped: number of photographs that were left out, by reason.
+        names: name of each photograph, e.g. ``source/label/id.jpg``.
+        labels: class probabilities of each photograph, float16 (N, classes), or None.
+        frequency: relative frequency at which each is drawn, float64 (N,) on the CPU; None for
+            equal frequencies.
     """
 
     pixels: Tensor
@@ -61,7 +61,7 @@ class PhotoStore:
         return len(self.start)
 
     def to(self, device: torch.device) -> PhotoStore:
-        """Return the same photographs on another device."""
+        """Return the photographs on another device."""
         return replace(
             self,
             pixels=self.pixels.to(device),
@@ -72,7 +72,7 @@ class PhotoStore:
         )
 
     def split(self, val_size: int) -> tuple[PhotoStore, PhotoStore]:
-        """Return all but the last ``val_size`` photographs, and those; the pixels are shared."""
+        """Split off the last ``val_size`` photographs, for validation; pixels are shared."""
         at = len(self) - val_size
 
         def part(cut: slice) -> PhotoStore:
@@ -89,12 +89,12 @@ class PhotoStore:
         return part(slice(0, at)), part(slice(at, None))
 
     def crops(self, index: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-        """Cut squares from photographs: uint8 (N, 3, side, side).
+        """Return square crops, uint8 (N, 3, side, side).
 
         Args:
-            index: which photographs, (N,).
-            top, left: fractions in [0, 1] of the room there is to shift the square, (N,).
-            side: in pixels, at most the photographs' shorter side.
+            index: indices of the photographs, (N,).
+            top, left: positions in [0, 1], from the first to the last possible one, (N,).
+            side: in pixels, at most the shorter side of every photograph.
         """
         device = self.pixels.device
         index = index.to(device)
@@ -109,7 +109,7 @@ class PhotoStore:
         return self.pixels[pixel].permute(0, 3, 1, 2)
 
     def sample_ab(self, count: int, seed: int) -> Tensor:
-        """Return chroma of random pixels, (count, 2) in Lab units: what a prior is counted on."""
+        """Return ab of random pixels in Lab units, (count, 2), from which a prior is computed."""
         random = torch.Generator().manual_seed(seed)
         if self.frequency is None:
             photo = torch.randint(len(self), (count,), generator=random)
@@ -125,25 +125,25 @@ class PhotoStore:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Read the images behind one path (a shard, a folder, a manifest, a file), with their names."""
+    """Yield names and bytes of the images in a shard, folder, manifest or image file."""
     try:
         if path.suffix in (".txt", ".json") and path.is_file():
             for listed in _manifest(path):
                 listed = Path(listed).as_posix()
                 for name, data in _images(path.parent / listed):
-                    if not listed.endswith(_SHARDS):  # else the names inside the shard are enough
+                    if not listed.endswith(_SHARDS):  # names in a shard need no prefix
                         name = listed if name == Path(listed).name else f"{listed}/{name}"
                     yield name, data
         else:
             yield from _images(path)
     except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}); make it again or leave this data out."
+            f"{path} cannot be read ({error}); make it again, or leave it out of the data."
         ) from error
 
 
 def _manifest(path: Path) -> list[str]:
-    """Read the paths a manifest lists, relative to its folder."""
+    """Return the paths in a manifest, relative to its folder."""
     text = path.read_text()
     if path.suffix == ".txt":
         return [line.strip() for line in text.splitlines() if line.strip()]
@@ -152,7 +152,7 @@ def _manifest(path: Path) -> list[str]:
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path} is no manifest: a .json one holds a list of paths.")
+        raise DataError(f"{path} is not a manifest: a .json manifest is a list of paths.")
     return names
 
 
@@ -168,7 +168,7 @@ def _images(path: Path) -> Iterator[tuple[str, bytes]]:
                     continue
                 try:
                     file = tar.extractfile(member)
-                except KeyError:  # a link to what is not in the shard
+                except KeyError:  # a link to a file outside the shard
                     file = None
                 if file is not None:
                     yield member.name, file.read()
@@ -176,20 +176,20 @@ def _images(path: Path) -> Iterator[tuple[str, bytes]]:
         yield path.name, path.read_bytes()
     else:
         raise DataError(
-            f"{path} is no training data: give tar shards, folders of images, "
-            "or a manifest (.txt with a path a line, .json with a list of paths)."
+            f"{path} is not training data: give tar shards, folders of images, or a manifest (.txt "
+            "with one path per line, .json with a list of paths)."
         )
 
 
 def _frequencies(names: Sequence[str], weights: Mapping[str, float]) -> Tensor | None:
-    """Return how often each photograph is drawn, by its name; see `load_photos`."""
+    """Return the frequency of each photograph by its name, or None; see `load_photos`."""
     if not weights:
         return None
     folders = {PurePosixPath(folder): factor for folder, factor in weights.items()}
     missed = set(folders)
     frequency = torch.ones(len(names), dtype=torch.float64)
     for k, name in enumerate(names):
-        # The innermost folder that is named decides.
+        # The innermost folder that has a weight decides.
         inside = next((f for f in PurePosixPath(name).parents if f in folders), None)
         if inside is not None:
             frequency[k] = folders[inside]
@@ -197,15 +197,15 @@ def _frequencies(names: Sequence[str], weights: Mapping[str, float]) -> Tensor |
     if missed:
         there = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
         raise DataError(
-            f"None of the photographs used lies in {', '.join(sorted(map(str, missed)))}: a "
-            "sampling weight names a folder as seen from the --data path it is in. There are "
+            f"No photograph lies in {', '.join(sorted(map(str, missed)))}: a sampling weight names "
+            "a folder relative to the --data path that it is in. The folders are "
             f"{', '.join(there[:20]) or 'none'}{', and more' if len(there) > 20 else ''}."
         )
     return frequency
 
 
 def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
-    """Decode one photograph to uint8 (H, W, 3) with its thumbnail, or say why it is left out."""
+    """Return a photograph, uint8 (H, W, 3), and its thumbnail, or the reason to leave it out."""
     try:
         rgb = read_reduced(data, short_side)
     except GrayPhotoError:
@@ -225,21 +225,21 @@ def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str
     return np.array(photo), np.array(thumb)
 
 
-def color_left(thumbs: Tensor) -> Tensor:
-    """Measure how much color photographs have beyond a tone, in Lab units, (N,).
+def color_beyond_tone(thumbs: Tensor) -> Tensor:
+    """Return how colorful photographs are, not counting a uniform tone, in Lab units, (N,).
 
-    A toned print's chroma is a function of its lightness. What a quadratic in lightness leaves
-    unexplained (root mean square over a and b) is color of things.
+    In a toned print ab is a function of lightness. The result is the root mean square residual of
+    ab after a quadratic fit in lightness.
 
     Args:
-        thumbs: uint8 copies, (N, h, w, 3).
+        thumbs: thumbnails, uint8 (N, h, w, 3).
     """
     left = []
     for part in thumbs.split(4096):
         rgb = part.float().permute(0, 3, 1, 2) / 255
         ab = linear_to_ab(srgb_to_linear(rgb)).flatten(2).transpose(1, 2)  # (N, h * w, 2)
         light = gray_to_f(srgb_to_gray(rgb)).flatten(1)
-        # Orthonormal basis of 1, L, L^2 per photograph; the residual is what it cannot reach.
+        # Project ab on an orthonormal basis of 1, L and L^2 of each photograph.
         basis = torch.linalg.qr(torch.stack((light**0, light, light**2), -1).double())[0].float()
         residual = ab - basis @ (basis.transpose(1, 2) @ ab)
         left.append(residual.square().mean((1, 2)).sqrt())
@@ -247,7 +247,7 @@ def color_left(thumbs: Tensor) -> Tensor:
 
 
 def mean_chroma(thumbs: Tensor) -> Tensor:
-    """Measure the mean of |Cb| + |Cr| of uint8 copies (N, h, w, 3), each in [-0.5, 0.5], (N,)."""
+    """Return the mean of |Cb| + |Cr|, each in [-0.5, 0.5], of thumbnails, uint8 (N, h, w, 3)."""
     linear = srgb_to_linear(thumbs.float().permute(0, 3, 1, 2) / 255)
     return linear_to_cbcr(linear).abs().sum(1).mean((1, 2))
 
@@ -262,25 +262,25 @@ def load_photos(
     sampling_weights: Mapping[str, float] | None = None,
     store: Path | None = None,
 ) -> PhotoStore:
-    """Read every photograph behind the paths.
+    """Load all color photographs of the paths.
 
     Args:
-        paths: tar shards of images (WebDataset naming, gzipped or not), folders, manifests, single
-            images.
-        short_side: every photograph is brought to this shorter side in pixels; those with less
-            than half of it are dropped, the others below it are enlarged.
-        min_color: photographs with less color (`color_left`, Lab units) are dropped: gray, sepia
-            and otherwise toned pictures teach nothing but gray.
-        min_chroma: photographs whose mean |Cb| + |Cr| is less are dropped.
-        limit: stop after this many.
-        sampling_weights: folder inside a path -> how often its photographs are drawn, relative to
-            those of folders that are not named; ``"cats"`` and ``"cats/black"`` are such folders.
-        store: file for the decoded photographs. Where it exists, they are taken from it, mapped
-            into memory; else it is made.
+        paths: tar shards of images (WebDataset naming, gzipped or not), folders, manifests, or
+            single images.
+        short_side: shorter side in pixels to which photographs are resized; those with less than
+            half of it are left out.
+        min_color: photographs with a smaller `color_beyond_tone`, in Lab units, are left out: gray,
+            sepia and otherwise toned ones.
+        min_chroma: photographs with a smaller `mean_chroma` are left out.
+        limit: stop after this many photographs.
+        sampling_weights: folder inside a path, e.g. ``"cats"`` or ``"cats/black"`` -> frequency at
+            which its photographs are drawn, relative to those of folders without a weight.
+        store: file for the decoded photographs. If it exists, it is mapped into memory, else it is
+            written first.
 
     Raises:
-        DataError: a path is no training data, nothing usable is left, no photograph lies in a
-            folder with a weight, a weight is not above 0, or the file holds other photographs.
+        DataError: a path is not training data, no usable photograph is left, no photograph lies in
+            a folder with a weight, a weight is not above 0, or `store` holds other photographs.
     """
     for folder, weight in (sampling_weights or {}).items():
         if not (math.isfinite(weight) and weight > 0):
@@ -304,10 +304,10 @@ def load_photos(
         for k, block in enumerate(blocks):
             pixels[filled : filled + len(block)] = torch.from_numpy(block)
             filled += len(block)
-            blocks[k] = block[:0].copy()  # freed at once
+            blocks[k] = block[:0].copy()  # frees the block
     if not index["names"]:
         raise DataError(
-            f"No usable color photograph behind {', '.join(map(str, paths))} (left out: "
+            f"No usable color photograph in {', '.join(map(str, paths))} (left out: "
             f"{index['dropped']}); give tar shards or folders of color photographs."
         )
     height, width = torch.tensor(index["sizes"]).unbind(1)
@@ -322,7 +322,7 @@ def _write_file(
     asked: Mapping[str, Any],
     decode: Callable[[Callable[[np.ndarray], Any]], dict[str, Any]],
 ) -> None:
-    """Write decoded photographs one after the other, then their index and its length."""
+    """Write decoded photographs one after the other, then their index (JSON) and its length."""
     partial = path.with_name(f".{path.name}.partial")
     with open(partial, "wb") as file:
         text = json.dumps({**decode(lambda pixels: file.write(pixels.data)), **asked}).encode()
@@ -331,7 +331,7 @@ def _write_file(
 
 
 def _map_file(path: Path, asked: Mapping[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """Map a file of `_write_file` into memory."""
+    """Map a file of `_write_file` into memory; return its pixels and its index."""
     try:
         with open(path, "rb") as file:
             end = file.seek(-8, os.SEEK_END)
@@ -339,11 +339,11 @@ def _map_file(path: Path, asked: Mapping[str, Any]) -> tuple[Tensor, dict[str, A
             file.seek(end - length)
             index = json.loads(file.read(length))
         if any(index[key] != value for key, value in asked.items()):
-            raise ValueError("it was made of other data")
+            raise ValueError("it was made from other data")
         pixels = np.memmap(path, np.uint8, "c", shape=((end - length) // 3, 3))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} does not hold these photographs, decoded ({error}): remove it, or name "
+            f"{path} does not hold these photographs ({error}): remove it, or name "
             "another file with --store."
         ) from error
     return torch.from_numpy(pixels), index
@@ -358,7 +358,7 @@ def _decode_all(
     min_color: float,
     min_chroma: float,
 ) -> dict[str, Any]:
-    """Hand on the pixels of all usable photographs, (n, 3) a chunk; return names and sizes."""
+    """Call `keep` with the pixels (n, 3) of usable photographs; return their names and sizes."""
     names: list[str] = []
     sizes: list[tuple[int, int]] = []
     dropped: dict[str, int] = {}
@@ -380,10 +380,10 @@ def _decode_all(
             if not decoded:
                 continue
             thumbs = torch.from_numpy(np.stack([thumb for _, _, thumb in decoded]))
-            colored = (color_left(thumbs) >= min_color) & (mean_chroma(thumbs) >= min_chroma)
+            colored = (color_beyond_tone(thumbs) >= min_color) & (mean_chroma(thumbs) >= min_chroma)
             kept = [photo for photo, good in zip(decoded, colored.tolist(), strict=True) if good]
             drop("without color", len(decoded) - len(kept))
-            # One block a chunk: small arrays freed one by one would stay in the allocator.
+            # One block per chunk: the allocator would not return many small arrays to the system.
             if kept:
                 keep(np.concatenate([pixels.reshape(-1, 3) for _, pixels, _ in kept]))
                 sizes += [pixels.shape[:2] for _, pixels, _ in kept]

@@ -1,6 +1,6 @@
-"""Labels for the models that learn what a photograph shows: of class folders, or of a teacher.
+"""Class labels for models that need them: from folders, or soft labels of a teacher.
 
-A teacher's labels are computed once for the true colors and kept beside the run.
+Soft labels are computed once, on the true colors, and saved in the folder of the run.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tintype.training.data import PhotoStore
 from tintype.training.parallel import bfloat16_pays
 
 FILE = "labels.safetensors"
-_SIDE = 224  # at which the classifier was trained
+_SIDE = 224  # pixels; the classifier was trained at this size
 
 
 def folder_labels(store: PhotoStore) -> tuple[Tensor, list[str]]:
-    """Return one-hot labels float16 (N, classes) of the photographs' folders, and the classes.
+    """Return one-hot labels, float16 (N, classes), by the folders of photographs, and class names.
 
-    A class is ``source/label`` of names like ``source/label/id.jpg``, or the one folder there is.
-    Photographs in no folder, or in one called ``unlabelled``, have a row of zeros.
+    The class of ``source/label/id.jpg`` is ``source/label``. Photographs in no folder, or in a
+    folder called ``unlabelled``, have a row of zeros.
     """
     folders = [str(PurePosixPath(name).parent) for name in store.names]
     classes = sorted({f for f in folders if f != "." and PurePosixPath(f).name != "unlabelled"})
@@ -40,15 +40,15 @@ def folder_labels(store: PhotoStore) -> tuple[Tensor, list[str]]:
 
 
 def soft_labels(store: PhotoStore, teacher: Path, batch: int = 64) -> Tensor:
-    """Return a classifier's probabilities of 1,000 classes for each photograph, float16.
+    """Return a classifier's class probabilities of each photograph, float16 (N, 1000).
 
-    It sees the central square of the true colors, brought to 224 px.
+    The classifier is given the central square of the true colors, resized to 224 pixels.
 
     Args:
         store: the photographs.
-        teacher: weights of the classifier, as `Classifier.load` takes them, or the labels of a run
-            on the same photographs (its ``labels.safetensors``).
-        batch: photographs at once.
+        teacher: weights of the classifier (see `Classifier.load`), or ``labels.safetensors`` of a
+            run on the same photographs.
+        batch: number of photographs per forward pass.
 
     Raises:
         CheckpointError: the file is neither, or its labels are of other photographs.
@@ -79,7 +79,7 @@ def soft_labels(store: PhotoStore, teacher: Path, batch: int = 64) -> Tensor:
 
 
 def keep_labels(run: Path, store: PhotoStore, labels: Tensor) -> None:
-    """Write ``run/labels.safetensors``, whole or not at all."""
+    """Write ``run/labels.safetensors`` atomically."""
     temporary = run / f".{FILE}"
     try:
         save_file({"labels": labels}, temporary, {"photographs": _fingerprint(store)})
@@ -89,18 +89,18 @@ def keep_labels(run: Path, store: PhotoStore, labels: Tensor) -> None:
 
 
 def _read(path: Path) -> tuple[Tensor, str] | None:
-    """Read labels that a run kept, and what they are of; None for another file."""
+    """Read saved labels and the fingerprint of their photographs; return None for another file."""
     try:
         with safe_open(path, "pt") as file:
             if "labels" not in file.keys():  # noqa: SIM118 (not a dict)
                 return None
             return file.get_tensor("labels"), (file.metadata() or {}).get("photographs", "")
     except (OSError, SafetensorError):
-        return None  # the classifier's reader says what is wrong with it
+        return None  # reading it as a classifier gives the error
 
 
 def _fingerprint(store: PhotoStore) -> str:
-    """Tell sets of photographs apart: by their number, sizes and some of their pixels."""
+    """Return a fingerprint of photographs: of their number, sizes and some of their pixels."""
     sample = store.pixels[store.start].long()
     order = torch.arange(1, len(store) + 1, device=sample.device)
     sums = (int((sample.sum(1) * order).sum()), int((store.height * order).sum()))

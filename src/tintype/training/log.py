@@ -1,4 +1,4 @@
-"""Log a run: JSON lines, and TensorBoard where it is installed."""
+"""Log a run as JSON lines and, where it is installed, to TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 
 class Log:
-    """Append to ``log.jsonl`` and, where TensorBoard is installed, to ``tensorboard/``.
+    """The log of a run: ``log.jsonl`` and, where TensorBoard is installed, ``tensorboard/``.
 
     Args:
         run: folder of the run.
-        step: of the checkpoint the run goes on from; what was logged after it is dropped, since
-            it happens again.
-        on_line: also given every line, e.g. to print it.
+        step: step from which the run goes on; later lines are removed, because they are written
+            again.
+        on_line: called with every line, e.g. to print it.
     """
 
     def __init__(self, run: Path, step: int, on_line: Callable[[str], None] | None = None) -> None:
@@ -35,7 +35,7 @@ class Log:
             self._board = SummaryWriter(run / "tensorboard", purge_step=step + 1)
 
     def write(self, kind: str, step: int, **values: float) -> None:
-        """Log values of one step; ``kind`` is ``"train"`` or ``"validation"``."""
+        """Log the values of a step; ``kind`` is ``"train"`` or ``"validation"``."""
         rounded = {k: _short(v) if isinstance(v, float) else v for k, v in values.items()}
         line = json.dumps({"kind": kind, "step": step, **rounded})
         with open(self._path, "a") as file:
@@ -47,7 +47,7 @@ class Log:
                 self._board.add_scalar(f"{kind}/{key}", value, step)
 
     def note(self, step: int, text: str) -> None:
-        """Log a sentence for whoever watches the run."""
+        """Log a sentence, e.g. a warning."""
         line = json.dumps({"kind": "note", "step": step, "text": text})
         with open(self._path, "a") as file:
             file.write(line + "\n")
@@ -61,12 +61,12 @@ class Log:
 
 
 def _short(value: float) -> float:
-    """Round to five decimals, and what is below one to as many digits."""
+    """Round to five decimals, or below 1 to five significant digits."""
     return round(value, 5) if abs(value) >= 1 else float(f"{value:.5g}")
 
 
 def _step(line: str) -> float:
-    """Return the step of a line; infinity for a line that a kill cut short."""
+    """Return the step of a line, or infinity for an incomplete line."""
     try:
         record: dict[str, Any] = json.loads(line)
         return int(record["step"])

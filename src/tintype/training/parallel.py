@@ -1,4 +1,4 @@
-"""Processes of one run: their ranks, when they stop, and signals."""
+"""Parallel processes of a run, signals that end it, and support of bfloat16."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tintype.errors import SettingError
 
 
 class Processes:
-    """The processes that ``torchrun`` started, or this one alone.
+    """The processes of a run that ``torchrun`` started, or this process alone.
 
     Args:
-        device: ``"cpu"``, ``"cuda"`` or the like; None for CUDA where there is one. Each process
-            takes the CUDA device of its local rank.
+        device: a torch device, e.g. ``"cpu"`` or ``"cuda"``; None for CUDA if it is available, else
+            the CPU. With several processes, ``"cuda"`` is the device of the local rank.
 
     Raises:
-        SettingError: torch knows no such device, or cannot use it.
+        SettingError: torch does not know the device, or cannot use it.
 
     Attributes:
-        rank, world: number of this process, and how many there are.
-        device: where this process trains.
+        rank, world_size: index of this process, and number of processes.
+        device: device of this process.
     """
 
     def __init__(self, device: str | None) -> None:
         name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
-        if self.world > 1 and name == "cuda":
+        if self.world_size > 1 and name == "cuda":
             name = f"cuda:{os.environ['LOCAL_RANK']}"
         try:
             self.device = torch.device(name)
@@ -39,33 +39,33 @@ class Processes:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
             raise SettingError(
-                f"there is no training on the device {name!r} here ({reason}): give another."
+                f"the device {name!r} cannot be used here ({reason}): give another."
             ) from error
-        if self.world > 1:
+        if self.world_size > 1:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
-    def agree(self, *values: float) -> list[float]:
-        """Return the largest of each value over all processes: clocks and signals differ."""
-        if self.world == 1:
+    def max_over_ranks(self, *values: float) -> list[float]:
+        """Return the maximum of each value over all processes, e.g. of clocks, which differ."""
+        if self.world_size == 1:
             return list(values)
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(shared, dist.ReduceOp.MAX)
         return shared.tolist()
 
-    def leave(self) -> None:
-        """Wait for the other processes, then end the group."""
-        if self.world > 1:
+    def close(self) -> None:
+        """Wait for the other processes, then destroy the process group."""
+        if self.world_size > 1:
             dist.barrier()
             dist.destroy_process_group()
 
 
 class Interruption:
-    """Record Ctrl-C, SIGTERM and a closed terminal; the loop stops after the current step.
+    """Record SIGINT, SIGTERM and SIGHUP, so that the loop can stop after the current step.
 
-    A context manager: the handlers from before are put back at its end. A signal that is ignored
-    stays so (``nohup``).
+    A context manager that restores the previous handlers. Signals that are ignored stay ignored
+    (``nohup``).
     """
 
     def __init__(self) -> None:
@@ -73,17 +73,17 @@ class Interruption:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal came."""
+        """Tell whether a signal was received."""
         return self._number is not None
 
-    def pass_on(self) -> None:
-        """Raise the signal again for the handler that was there before."""
+    def reraise(self) -> None:
+        """Raise the recorded signal again, for the previous handler."""
         if self._number is not None:
             signal.raise_signal(self._number)
 
     def __enter__(self) -> Interruption:
         self._before = {}
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last is not on Windows
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # SIGHUP does not exist on Windows
             try:
                 number = getattr(signal, name)
                 if signal.getsignal(number) is signal.SIG_IGN:
@@ -91,7 +91,7 @@ class Interruption:
                 self._before[number] = signal.signal(number, self._record)
             except AttributeError:
                 continue
-            except ValueError:  # not in the main thread: whoever runs us handles signals
+            except ValueError:  # only the main thread can set handlers
                 break
         return self
 
@@ -104,5 +104,5 @@ class Interruption:
 
 
 def bfloat16_pays(device: torch.device) -> bool:
-    """Tell whether bfloat16 is quicker than float32; without AVX-512 it takes ten times as long."""
+    """Tell whether bfloat16 is faster than float32; without AVX-512 it is ten times slower."""
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -1,4 +1,4 @@
-"""What a training run is: its options, its facts, its photographs, and its network at the start."""
+"""A training run: its options, metadata, photographs, and initial network."""
 
 from __future__ import annotations
 
@@ -23,32 +23,35 @@ from tintype.training.start import load_init
 
 @dataclass(frozen=True)
 class Run:
-    """Options of a training run, as the command line has them.
+    """The options of a training run, as on the command line.
 
     Attributes:
-        name: of the system, e.g. ``"tint"``.
+        name: name of the system, e.g. ``"tint"``.
         data: tar shards, folders or manifests of color photographs.
         out: folder for the checkpoint, the log and the contact sheet.
-        preset: of the system.
-        minutes, steps: how long; by default the preset's steps. The schedule ends there.
-        resume: go on from the run's checkpoint; network, seed, limit, sampling weights and the
-            photographs held back are the run's own.
-        init: weights to start from: an exported model (.onnx), the folder of another run, or a
-            backbone's weights (.safetensors or .pth).
-        seed: of every random choice.
-        val_size: photographs at the end of the data that are validated on and never trained on; by
-            default a twentieth, at most 1,000.
+        preset: preset of the system.
+        minutes, steps: length of the run, and of the learning-rate schedule; by default the steps
+            of the preset.
+        resume: go on from the checkpoint in `out`, with its network, seed, limit, sampling weights
+            and validation photographs.
+        init: initial weights: an exported model (.onnx), the folder of another run, or weights of a
+            backbone (.safetensors or .pth).
+        seed: seed of every random choice.
+        val_size: number of photographs at the end of the data that are used for validation only;
+            by default a twentieth, at most 1,000.
         limit: use this many photographs only.
-        sampling_weights: folder inside the data -> how often its photographs are drawn.
-        eval_minutes: how often to validate, draw the contact sheet and save.
-        device: ``"cpu"``, ``"cuda"``...; by default CUDA where there is one.
-        teacher: weights of an ImageNet classifier, for models that learn its labels or features; or
-            the ``labels.safetensors`` of a run on the same photographs.
-        store: file for the decoded photographs, kept for later runs and mapped into memory.
-        changes: other values for fields of the preset's configurations.
-        command: the command line, for the card.
+        sampling_weights: folder inside the data -> frequency at which its photographs are drawn.
+        eval_minutes: minutes between validations, after each of which the run is saved.
+        device: torch device; by default CUDA if it is available, else the CPU.
+        teacher: weights of an ImageNet classifier for models that learn its labels or features, or
+            ``labels.safetensors`` of a run on the same photographs.
+        store: file for the decoded photographs, which later runs can use; see `load_photos`.
+        changes: field name -> value that replaces the preset's.
+        command: command line, for the card.
 
-    Raises a SettingError where a value makes no sense.
+    Raises:
+        SettingError: a value is out of range.
+        CheckpointError: both `resume` and `init` are given.
     """
 
     name: str
@@ -73,20 +76,25 @@ class Run:
     def __post_init__(self) -> None:
         lengths = [n for n in (self.minutes, self.steps) if n is not None]
         if len(lengths) == 2 or not all(n > 0 for n in lengths):
-            raise SettingError("say how long to train: either minutes or steps, above 0")
+            raise SettingError("give either minutes or steps, above 0")
         if self.val_size is not None and self.val_size < 0:
-            raise SettingError("val_size is a number of photographs, from 0")
+            raise SettingError(f"val_size is a number of photographs from 0, not {self.val_size}")
         if self.resume and self.init is not None:
-            raise CheckpointError("A resumed run has its start behind it: leave out --init.")
+            raise CheckpointError("A resumed run goes on from its own weights: leave out --init.")
 
     def length(self, config: TrainConfig) -> int:
-        """Return the number of steps of a run that does not go by minutes."""
+        """Return the number of steps of a run whose length is not given in minutes."""
         return self.steps or config.steps
 
     def build_model(
         self, facts: dict[str, Any], config: TrainConfig, store: PhotoStore
     ) -> ColorModel:
-        """Build the network as the run begins, and write down what it began with."""
+        """Build the initial network, and record its origin in `facts`.
+
+        Raises:
+            CheckpointError: the initial weights do not fit, or a teacher is missing or not wanted.
+            SettingError: the network cannot be trained on the size of the crops.
+        """
         torch.manual_seed(facts["seed"])
         model = rebuild(facts["name"], facts["config"])
         if not self.resume:
@@ -94,49 +102,50 @@ class Run:
             facts["started_with"] = fingerprint(model)
             sample = store.sample_ab(min(200_000, 50 * len(store)), facts["seed"])
             model.start_training(sample.cpu())
-            # What starts from nothing has nothing to keep by learning slowly.
+            # Factors on the learning rate are for pretrained weights only.
             groups = model.parameter_groups()
             facts["lr_factors"] = [1.0 if self.init is None else rate for _, rate in groups]
             _try_crop_sizes(model, config)
         if model.needs_teacher:
             if self.teacher is None:
                 raise CheckpointError(
-                    f"This {model.name} learns from what a classifier sees: give its weights with "
+                    f"This {model.name} learns the features of a classifier: give its weights with "
                     "--teacher."
                 )
             facts["teacher"] = f"features of {Classifier.ORIGIN}"
             model.set_teacher(Classifier.load(self.teacher).to(store.pixels.device))
         elif self.teacher is not None and not model.needs_labels:
-            raise CheckpointError(f"This {model.name} learns no labels: leave --teacher out.")
+            raise CheckpointError(f"This {model.name} needs no teacher: leave out --teacher.")
         return model
 
 
 def prepare(run: Run) -> tuple[dict[str, Any], TrainConfig, dict[str, dict[str, Tensor]]]:
-    """Return the run's facts, its training configuration, and what a checkpoint holds of it.
+    """Return the facts of a run, its training configuration, and the state dicts to resume from.
 
     Raises:
-        CheckpointError: nothing to resume, or the folder holds a run already.
-        UnknownModelError, SettingError: no such model, preset or setting.
+        CheckpointError: there is nothing to resume, or the folder holds a run already.
+        UnknownModelError: there is no such model or preset.
+        SettingError: there is no such setting, or its value is not valid.
     """
     run.out.mkdir(parents=True, exist_ok=True)
     if run.resume:
         facts, saved = load_checkpoint(run.out)
         if fixed := set(facts["config"]) & set(run.changes):
             raise SettingError(
-                f"{', '.join(sorted(fixed))} belongs to the network: start another run to change it"
+                f"{', '.join(sorted(fixed))} cannot change in a resumed run: start another run"
             )
         try:
             config = TrainConfig(**facts["train_config"])
         except TypeError as error:
             raise CheckpointError(
                 f"{run.out} was trained with another version of tintype ({error}): go on with that "
-                "one, or start another run."
+                "version, or start another run."
             ) from error
         (config,) = changed([config], run.changes)
     else:
         if (run.out / FILE).exists():
             raise CheckpointError(
-                f"{run.out} holds a run already: go on with --resume, or name another folder."
+                f"{run.out} holds a run already: add --resume to go on, or give another folder."
             )
         network, config = changed(preset_of(run.name, run.preset), run.changes)
         facts = {"name": run.name, "preset": run.preset, "seed": run.seed, "limit": run.limit}
@@ -151,11 +160,11 @@ def prepare(run: Run) -> tuple[dict[str, Any], TrainConfig, dict[str, dict[str, 
 def load_data(
     run: Run, facts: dict[str, Any], config: TrainConfig, device: torch.device
 ) -> tuple[PhotoStore, PhotoStore]:
-    """Return the photographs to train on, with labels where the model learns them, and the others.
+    """Return training and validation photographs, with labels if the model needs them.
 
     Raises:
         DataError: the data cannot be used.
-        CheckpointError: a resumed run had other data.
+        CheckpointError: a resumed run had other data, or the teacher cannot be used.
     """
     known = facts.get("data", {})
     weights = dict(known.get("sampling_weights", run.sampling_weights))
@@ -173,11 +182,11 @@ def load_data(
         val_size = min(1000, len(store) // 20)
     photographs = len(store) - val_size
     if photographs < 1:
-        raise DataError("No photograph is left to train on: give more, or hold back fewer.")
+        raise DataError("No photograph is left to train on: give more, or a smaller --val-size.")
     if known and photographs != known["photographs"]:
         raise CheckpointError(
-            f"{run.out} was trained on {known['photographs']} photographs, and here are "
-            f"{photographs}: give the same --data, or start another run."
+            f"{run.out} was trained on {known['photographs']} photographs, not on {photographs}: "
+            "give the same --data, or start another run."
         )
     data = {"photographs": photographs, "val_size": val_size, "dropped": store.dropped}
     data["sources"] = [Path(p).name for p in run.data]
@@ -189,7 +198,7 @@ def load_data(
 
 
 def _add_labels(run: Run, facts: dict[str, Any], store: PhotoStore) -> None:
-    """Give photographs labels of a teacher, or of their folders, and say how many have one."""
+    """Add labels of a teacher or of folders to the photographs, and describe them in `facts`."""
     teacher = run.teacher
     if run.resume and teacher is None and (run.out / labels.FILE).exists():
         teacher = run.out / labels.FILE
@@ -208,7 +217,7 @@ def _add_labels(run: Run, facts: dict[str, Any], store: PhotoStore) -> None:
 
 @torch.no_grad()
 def _try_crop_sizes(model: ColorModel, config: TrainConfig) -> None:
-    """Show the network squares of every side it will meet: not each of them fits every network."""
+    """Refuse crop sizes that do not fit the network, before the first step."""
     from tintype.training.augment import to_batch
 
     model.eval()
@@ -224,9 +233,9 @@ def _try_crop_sizes(model: ColorModel, config: TrainConfig) -> None:
 
 
 def read_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Parse ``["period=50", "maps=[8, 8]", "log_loss=printed"]`` to Python values.
+    """Parse ``["period=50", "maps=[8, 8]", "log_loss=printed"]`` to names and values.
 
-    A value is read as JSON (a list becomes a tuple), and as plain text where it is none.
+    A value is parsed as JSON (lists become tuples); what is not JSON is a string.
 
     Raises:
         SettingError: a word has no ``=``.
@@ -235,7 +244,7 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, equals, text = word.partition("=")
         if not (name and equals):
-            raise SettingError(f"{word!r} is no setting: write NAME=VALUE, e.g. crop=96")
+            raise SettingError(f"{word!r} is not a setting: write NAME=VALUE, e.g. crop=96")
         try:
             value = json.loads(text)
         except ValueError:
@@ -248,7 +257,7 @@ def read_sampling_weights(words: Sequence[str]) -> dict[str, float]:
     """Parse ``["cats=4", "cats/black=0.5"]`` to weights by folder.
 
     Raises:
-        SettingError: a word is not a folder, ``=`` and a number, or a folder is named twice.
+        SettingError: a word is not FOLDER=NUMBER, or a folder is given twice.
     """
     weights: dict[str, float] = {}
     for word in words:
@@ -259,7 +268,7 @@ def read_sampling_weights(words: Sequence[str]) -> dict[str, float]:
         except ValueError:
             weight = None
         if not name or weight is None:
-            raise SettingError(f"{word!r} is no sampling weight: write FOLDER=WEIGHT, e.g. cats=4")
+            raise SettingError(f"{word!r} is not a sampling weight: write FOLDER=WEIGHT")
         if folder in weights:
             raise SettingError(f"there are two sampling weights for {folder}: give one")
         weights[folder] = weight

@@ -1,4 +1,4 @@
-"""Start a network from something: an exported model, another run, or a backbone's weights."""
+"""Load initial weights: an exported model, another run, or pretrained weights of a backbone."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from tintype.errors import CheckpointError, CorruptModelError, MissingExtraError
 from tintype.models.base import ColorModel
 from tintype.training.checkpoint import load_checkpoint
 
-HALF = ".half"  #: behind the names of weights that an exported file keeps as float16
+HALF = ".half"  #: suffix of the names of weights that an ONNX file stores as float16
 
 
 def load_init(model: ColorModel, path: Path) -> str:
-    """Load the weights to start from; return what to write on the card about it.
+    """Load initial weights; return a description of them for the card.
 
     Args:
-        model: freshly built.
-        path: an exported model (.onnx or its card), the folder of another run, or a backbone's
-            weights, as `ColorModel.load_backbone` takes them.
+        model: a new model.
+        path: an exported model (.onnx or its card), the folder of another run, or weights of a
+            backbone (`ColorModel.load_backbone`).
 
     Raises:
-        CheckpointError, CorruptModelError: it cannot be read, or does not fit.
+        CheckpointError: the weights cannot be read, or do not fit.
+        CorruptModelError: the exported model is missing or damaged.
+        MissingExtraError: onnx is not installed.
     """
     if path.is_dir():
         return load_run(model, path)
@@ -36,16 +38,20 @@ def load_init(model: ColorModel, path: Path) -> str:
 
 
 def load_run(model: ColorModel, path: Path) -> str:
-    """Take another run's averaged weights, with what of them is never exported."""
+    """Load the averaged weights of another run; return a description of them for the card.
+
+    Raises:
+        CheckpointError: the run cannot be read, or has another network.
+    """
     facts, parts = load_checkpoint(path)
     try:
         if facts["name"] != model.name:
             raise RuntimeError(f"it trained {facts['name']}")
-        # A part that serves training alone may be missing on either side.
+        # Parts that are used in training only may be missing on either side.
         found = model.load_state_dict(parts["ema"], strict=False)
         for name in (*found.missing_keys, *found.unexpected_keys):
             if model.is_exported(name):
-                raise RuntimeError(f"not both have {name}")
+                raise RuntimeError(f"only one of them has {name}")
     except RuntimeError as error:
         raise CheckpointError(
             f"{path} does not hold this {model.name} ({error}); give a run of the same preset."
@@ -54,20 +60,17 @@ def load_run(model: ColorModel, path: Path) -> str:
 
 
 def load_exported(model: ColorModel, card_path: Path) -> str:
-    """Give a network the weights of an exported model, to train it further.
+    """Load the weights of an exported model; return a description of them for the card.
 
-    From another system's model it takes what fits (`ColorModel.load_from`).
+    Of another system's model, weights that fit are loaded (`ColorModel.load_from`).
 
     Args:
-        model: of the kind and size that was exported.
+        model: a model with the configuration of the exported one.
         card_path: the card, or the ONNX file beside it.
-
-    Returns:
-        What to write on the card about the start.
 
     Raises:
         CheckpointError: the files hold another network, or another system's that does not fit.
-        CorruptModelError: there is no such model, or it is damaged.
+        CorruptModelError: the model is missing or damaged.
         MissingExtraError: onnx is not installed.
     """
     try:
@@ -78,15 +81,15 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
     for name, checksum in card.files.items():
         file = card.path.with_name(name)
         if not file.exists() or sha256(file) != checksum:
-            raise CorruptModelError(f"{file} is missing or not what its card says; get it again.")
+            raise CorruptModelError(f"{file} is missing, or its checksum is wrong: get it again.")
     try:
         if card.system != model.name:
-            return f"{model.load_from(card.system, parameters_of(card.file()))} ({card.name})"
+            return f"{model.load_from(card.system, read_parameters(card.file()))} ({card.name})"
         state = {}
-        # A graph may call its parameters otherwise than the model, but they are the same tensors.
+        # Graphs may have other names for the model's parameters, but share their tensors.
         names = {id(tensor): name for name, tensor in _tensors(model)}
         for part, graph in model.graphs().items():
-            found = parameters_of(card.file(part))
+            found = read_parameters(card.file(part))
             for name, tensor in _tensors(graph.module):
                 if name in found and id(tensor) in names:
                     state[names[id(tensor)]] = found[name]
@@ -107,12 +110,12 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
     return f"{card.name} after {card.training.get('step')} steps ({started})"
 
 
-def parameters_of(path: Path) -> dict[str, Tensor]:
-    """Read the weights that an exported file keeps, by their names in the module exported."""
+def read_parameters(path: Path) -> dict[str, Tensor]:
+    """Read the weights of an ONNX file, by their names in the exported module."""
     import onnx
 
     graph = onnx.load(path).graph
-    # "model." stands before the names of a model that a graph wraps.
+    # Graphs that wrap a model have the prefix "model.".
     return {
         tensor.name.removesuffix(HALF).removeprefix("model."): torch.from_numpy(
             onnx.numpy_helper.to_array(tensor).astype(np.float32)

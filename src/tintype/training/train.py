@@ -18,42 +18,44 @@ from tintype.models.base import Batch, ColorModel, TrainConfig, average_gradient
 from tintype.training.augment import Batches, to_batch
 from tintype.training.checkpoint import restore_optimizer, save_checkpoint
 from tintype.training.contact_sheet import contact_sheet, fixed_photos
+from tintype.training.data import PhotoStore
 from tintype.training.log import Log
 from tintype.training.parallel import Interruption, Processes, bfloat16_pays
 from tintype.training.run import Run, load_data, prepare
 
-_EXTRA_STREAM = 1 << 40
+_EXTRA_STREAM = 1 << 40  # first step number for the batches of a second network
 _UPDATE_BN_BATCHES = 32
-_VALIDATED = 512  # photographs at most
+_VALIDATED = 512  # photographs in a validation, at most
 
 
 def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
-    """Train a model until the minutes or the steps are used up, or it is told to stop.
+    """Train a model for the run's minutes or steps, or until a signal stops it.
 
-    The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. Ctrl-C,
-    SIGTERM and a closed terminal save a checkpoint, end the run and then do what they would have
-    done without it. A run by steps ends with the same weights however often it was interrupted,
-    even by kill -9; a run by minutes follows the clock, so it does not.
+    The run's folder gets ``checkpoint.safetensors``, ``log.jsonl`` and ``contact.png``. On Ctrl-C,
+    SIGTERM or a closed terminal a checkpoint is saved; then the signal has its usual effect. A run
+    whose length is given in steps ends with the same weights however often it was interrupted, even
+    by SIGKILL; a run in minutes depends on the clock.
 
     Args:
-        run: what to train, on what, for how long.
-        on_line: given every line of the log, e.g. to print it.
+        run: options of the run.
+        on_line: called with every line of the log, e.g. to print it.
 
     Returns:
-        The averaged network, in evaluation mode.
+        The model with averaged weights, in evaluation mode.
 
     Raises:
-        CheckpointError: nothing to resume, the folder holds a run already, the run does not fit
-            the data or this version, a teacher is missing or not wanted, or the run diverged.
+        CheckpointError: there is nothing to resume, the folder holds a run already, the run does
+            not fit the data or this version, initial weights or a teacher do not fit, or the run
+            diverged.
         DataError: the data cannot be used.
-        UnknownModelError: no such model or preset.
+        UnknownModelError: there is no such model or preset.
         SettingError: a setting does not exist or is out of range.
     """
     processes = Processes(run.device)
     facts, config, saved = prepare(run)
-    store, held = load_data(run, facts, config, processes.device)
+    store, val_store = load_data(run, facts, config, processes.device)
     keep_large_blocks()
-    trainer = Trainer(run, facts, config, saved, store, held, processes)
+    trainer = Trainer(run, facts, config, saved, store, val_store, processes)
     log = Log(run.out, trainer.step, on_line) if processes.rank == 0 else None
     if log is not None and "labels" in facts and not run.resume:
         log.note(0, f"labels: {facts['labels']}")
@@ -67,18 +69,19 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
         trainer.fit(log, lambda: interruption.requested)
     if log is not None:
         log.close()
-    processes.leave()
-    interruption.pass_on()
+    processes.close()
+    interruption.reraise()
     return trainer.averaged_model
 
 
 class Trainer:
-    """The network in training, its running average, its optimizer, and where the run is.
+    """The state of a run: network, averaged weights, optimizer and step.
 
     Args:
-        run, facts, config, saved: from `prepare`.
-        store, held: photographs to train on and to validate on.
-        processes: that share the run.
+        run: options of the run.
+        facts, config, saved: from `prepare`.
+        store, val_store: photographs for training and for validation.
+        processes: processes that share the run.
     """
 
     def __init__(
@@ -87,8 +90,8 @@ class Trainer:
         facts: dict[str, Any],
         config: TrainConfig,
         saved: Mapping[str, dict[str, Tensor]],
-        store: Any,
-        held: Any,
+        store: PhotoStore,
+        val_store: PhotoStore,
         processes: Processes,
     ) -> None:
         self.run, self.facts, self.config, self.processes = run, facts, config, processes
@@ -104,10 +107,12 @@ class Trainer:
             self._restore(saved)
         self.step = int(facts["step"])
         self.bfloat16 = bfloat16_pays(processes.device)
-        self.batches = Batches(store, config, facts["seed"], processes.rank, processes.world)
-        count = min(_VALIDATED, len(held))
+        self.batches = Batches(store, config, facts["seed"], processes.rank, processes.world_size)
+        count = min(_VALIDATED, len(val_store))
         middle = torch.full((count,), 0.5)
-        self.crops = held.crops(torch.arange(count), middle, middle, config.crop) if count else None
+        self.crops = None
+        if count:
+            self.crops = val_store.crops(torch.arange(count), middle, middle, config.crop)
         self.started, self.spent = time.monotonic(), float(facts["elapsed"])
         self.first_step, self.warned = self.step, set()
 
@@ -119,7 +124,7 @@ class Trainer:
             if self.run.minutes is not None:
                 done = self.elapsed / 60 / self.run.minutes
             late = time.monotonic() - saved_at >= 60 * self.run.eval_minutes
-            done, stop, late = self.processes.agree(done, stop_requested(), late)
+            done, stop, late = self.processes.max_over_ranks(done, stop_requested(), late)
             if done >= 1 or stop:
                 break
             if late and self.step > self.first_step:
@@ -133,22 +138,22 @@ class Trainer:
 
     @property
     def averaged_model(self) -> ColorModel:
-        """The network whose weights are averaged over the steps."""
+        """Return the model with averaged weights."""
         return cast(ColorModel, self.averaged.module)
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training, those before a resume included."""
+        """Return the seconds of training, including those before a resume."""
         return self.spent + time.monotonic() - self.started
 
     def take_step(self, done: float) -> tuple[dict[str, Tensor], float, float]:
-        """Take one step, the run done so far; return the loss's terms, gradient norm and rate."""
+        """Take one step at a share of the run; return loss terms, gradient norm and rate factor."""
         rate = lr_factor(self.step, done, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * group["factor"] * rate
-        # Dropout and the like depend on the step and the process alone.
-        rank, world = self.processes.rank, self.processes.world
-        torch.manual_seed(self.facts["seed"] + 7_919 * (self.step * world + rank))
+        # Random choices in the network, such as dropout, depend on step and rank only.
+        rank, world_size = self.processes.rank, self.processes.world_size
+        torch.manual_seed(self.facts["seed"] + 7_919 * (self.step * world_size + rank))
         batch = self._next_batch()
         with torch.autocast(batch.gray.device.type, torch.bfloat16, enabled=self.bfloat16):
             terms = self.model.training_step(batch, self.step)
@@ -158,8 +163,8 @@ class Trainer:
         norm = float(nn.utils.clip_grad_norm_(trained, self.config.grad_clip or math.inf))
         if not math.isfinite(norm):
             raise CheckpointError(
-                f"The gradient is {norm} at step {self.step}: the run diverged. Its last "
-                "checkpoint is whole; go on from it with --resume and a lower --learning-rate."
+                f"The gradient is {norm} at step {self.step}: the run diverged. Go on from its "
+                "last checkpoint with --resume and a lower --learning-rate."
             )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -169,7 +174,7 @@ class Trainer:
 
     def _next_batch(self) -> Batch:
         count = self.model.batches_per_step(self.step)
-        # A second network's batches come from a stream of their own, far behind the first.
+        # The batches of a second network have step numbers far beyond those of the run.
         steps = [self.step, *(_EXTRA_STREAM + self.step * count + k for k in range(1, count))]
         parts = [self.batches(step) for step in steps]
         gray, rgb = (torch.cat([getattr(p, name) for p in parts]) for name in ("gray", "rgb"))
@@ -178,7 +183,7 @@ class Trainer:
         return Batch(gray, rgb, torch.cat(labels) if labels else None)
 
     def report(self, log: Log, terms: Mapping[str, Tensor], norm: float, rate: float) -> None:
-        """Log a step, and a warning of the model once each time it begins to hold."""
+        """Log a step, and the model's warnings when they appear first."""
         seconds = time.monotonic() - self.started
         speed = (self.step - self.first_step) * self.config.batch / seconds
         values = {name: float(value.detach()) for name, value in terms.items()}
@@ -191,7 +196,7 @@ class Trainer:
         self.warned = {warning.partition(":")[0] for warning in warnings}
 
     def validate(self, log: Log | None, last: bool = False) -> None:
-        """Measure the averaged network on photographs held back, and save the run."""
+        """Validate the averaged model, and save the run; at the last call calibrate it too."""
         facts, averaged = self.facts, self.averaged_model
         facts |= {"step": self.step, "elapsed": self.elapsed}
         facts["photographs"] = self.step * self.config.batch
@@ -206,7 +211,7 @@ class Trainer:
             facts["validation"] = _validation_metrics(averaged, self.crops)
         parts = {"model": self.model.state_dict(), "ema": averaged.state_dict()}
         optimizers = {"optimizer": self.optimizer, **self.model.extra_optimizers()}
-        save_checkpoint(self.run.out, facts, parts, optimizers)  # before whatever else could fail
+        save_checkpoint(self.run.out, facts, parts, optimizers)  # before anything that may fail
         if self.crops is not None:
             log.write("validation", self.step, elapsed=facts["elapsed"], **facts["validation"])
             contact_sheet(averaged, fixed_photos(self.crops), self.run.out / "contact.png")
@@ -232,9 +237,9 @@ class Trainer:
 
 @torch.no_grad()
 def update_bn(model: ColorModel, batches: Iterator[Batch]) -> None:
-    """Measure the batch norms' statistics anew, for averaged weights have others than the last.
+    """Recompute the statistics of batch norms for averaged weights.
 
-    As torch's `update_bn`, but norms that a model keeps frozen stay as they are.
+    Like torch's `update_bn`, but frozen norms do not change.
     """
     model.train()
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
@@ -250,7 +255,7 @@ def update_bn(model: ColorModel, batches: Iterator[Batch]) -> None:
 
 
 def _ema_update(ema: float) -> Callable[..., None]:
-    """Return the update of the averaged weights: an EMA whose decay grows with the first steps."""
+    """Return the update of an EMA whose decay is smaller in the first steps."""
 
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], count: Any) -> None:
@@ -264,7 +269,7 @@ def _ema_update(ema: float) -> Callable[..., None]:
 def _optimizer(
     model: ColorModel, config: TrainConfig, factors: list[float]
 ) -> torch.optim.Optimizer:
-    """Make the configured optimizer; weight decay on matrices and kernels only."""
+    """Return the configured optimizer, with weight decay on matrices and kernels only."""
     groups = []
     for (parameters, _), factor in zip(model.parameter_groups(), factors, strict=True):
         for parameter in parameters:
@@ -286,12 +291,12 @@ def _optimizer(
 
 
 def lr_factor(step: int, done: float, config: TrainConfig) -> float:
-    """Return the factor on the learning rate: warm-up, plateau, milestones, decay, cosine cooldown.
+    """Return the factor on the learning rate: warm-up, milestones, decay and cosine cooldown.
 
     Args:
-        step: of the run.
-        done: share of the run, from 0 to 1.
-        config: with warmup, milestones, lr_decay and cooldown.
+        step: step of the run.
+        done: completed share of the run, from 0 to 1.
+        config: configuration with warmup, milestones, lr_decay and cooldown.
     """
     factor = min(1.0, (step + 1) / max(1, config.warmup)) * config.lr_decay**step
     for milestone, scale in config.milestones:
@@ -305,9 +310,9 @@ def lr_factor(step: int, done: float, config: TrainConfig) -> float:
 
 @torch.no_grad()
 def _validation_metrics(model: ColorModel, crops: Tensor, batch: int = 64) -> dict[str, float]:
-    """Average `ColorModel.validation_metrics` over photographs held back, in float32.
+    """Return the mean of `ColorModel.validation_metrics` over validation crops.
 
-    In bfloat16 it might hide that the network, which is used in float32, is broken there.
+    In float32, in which exported models run.
     """
     total: dict[str, float] = {}
     for part in crops.split(batch):
@@ -317,10 +322,10 @@ def _validation_metrics(model: ColorModel, crops: Tensor, batch: int = 64) -> di
 
 
 def keep_large_blocks() -> None:
-    """Tell glibc to keep freed memory: otherwise half of a CPU step goes into page faults.
+    """Make glibc keep freed memory; without glibc do nothing.
 
-    Every step frees and asks for the same large blocks; by default each goes back to the system
-    and comes again zeroed, page by page. Without glibc this does nothing.
+    Every step allocates and frees the same large blocks. By default glibc returns them to the
+    system, and page faults take half of the time of a step on a CPU.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")

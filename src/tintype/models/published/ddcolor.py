@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from tintype.errors import UnimportableError
 from tintype.models.base import ColorModel, Graph, luma_graph
+from tintype.models.layers import LayerNorm2d
 from tintype.models.published.shuffle import Shuffle, blur
 from tintype.models.published.state import State, count_parts, load_state, sizes
-from tintype.models.rows import LayerNorm2d
 
 _HEADS = 8
 _LEVELS = 3  # of the pixel decoder; the transformer's layers attend to them in turn

@@ -15,6 +15,7 @@ export class Dots {
     this.studio = studio;
     this.box = document.getElementById("dots");
     this.palette = document.getElementById("palette");
+    this.mark = document.getElementById("mark");  // the place that gets a colour
     this.free = document.getElementById("free");
     this.place = null;   // for which the palette is open
     this.index = -1;     // of the hint there, if there is one
@@ -116,7 +117,8 @@ export class Dots {
     const note = document.getElementById("palette-note");
     note.textContent = able ? "" : this.studio.hintsNote();
     note.hidden = able;
-    document.getElementById("choices").hidden = !able;
+    document.getElementById("choices").hidden = document.getElementById("gray").hidden = !able;
+    document.getElementById("used-label").hidden = !this.studio.colors.length;
     document.getElementById("delete-dot").hidden = index < 0;
     if (index >= 0) this.free.value = this.hints[index].color;
     const used = document.getElementById("used");
@@ -163,7 +165,7 @@ export class Dots {
 
   close() {
     const inside = this.palette.contains(document.activeElement);
-    this.palette.hidden = true;
+    this.palette.hidden = this.mark.hidden = true;
     this.place = null;
     this.picking(false);
     if (inside) (this.box.children[this.index] ?? this.view.canvas).focus({focusVisible: false});
@@ -178,6 +180,9 @@ export class Dots {
   /** Puts the palette beside its place, inside the desk. */
   put() {
     const desk = this.view.toDesk(this.place);
+    this.mark.hidden = this.index >= 0;
+    this.mark.style.left = `${desk.x}px`;
+    this.mark.style.top = `${desk.y}px`;
     const {offsetWidth: width, offsetHeight: height} = this.palette;
     const room = {width: this.view.width, height: this.view.height};
     const left = desk.x + 18 + width < room.width ? desk.x + 18 : desk.x - 18 - width;

@@ -64,6 +64,7 @@ class Studio {
   /** Takes what the server says of a photograph. */
   take(photo) {
     const before = this.photos.get(photo.id);
+    if (before && photo.revision < before.revision) return;  // an answer that came late
     if (before?.facts?.width) photo.facts = photo.facts.width ? Object.assign(before.facts, photo.facts) : before.facts;
     this.photos.set(photo.id, photo);
     this.film.draw(photo, photo.id === this.id);

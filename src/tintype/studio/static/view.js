@@ -296,7 +296,7 @@ export class View extends EventTarget {
       canvas.addEventListener(type, (event) => {
         const point = this.pointers.get(event.pointerId);
         this.pointers.delete(event.pointerId);
-        if (point && type === "pointerup" && !this.dragged && !this.grip) this.choosePlace(this.toPhoto(point));
+        if (point && type === "pointerup" && !this.dragged) this.choosePlace(this.toPhoto(point));
       });
     }
     canvas.addEventListener("keydown", (event) => this.key(event));
