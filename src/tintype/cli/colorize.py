@@ -120,7 +120,7 @@ def colorize(
 
     Args:
         photos: files, folders, patterns like "*.jpg", or - for standard input.
-        model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
+        model: a model's name, tint or in full tint.small, or the path of its .onnx file.
     """
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
