@@ -12,6 +12,8 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
 _COMMANDS = "<!-- commands -->"
+# What is of use only to those who read a page in the repository.
+_REPOSITORY = re.compile(r"<!-- repository -->\n.*?<!-- end of repository -->\n\n?", re.DOTALL)
 #: Pages that lie outside docs/, and their names in the site.
 PAGES = {
     "README.md": "index.md",
@@ -36,7 +38,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the reference of the command line, written by its parser, where a page asks for it."""
+    """Put the reference of the command line, written by its parser, where a page asks for it.
+
+    What is for readers of the repository is left out.
+    """
+    markdown = _REPOSITORY.sub("", markdown)
     if _COMMANDS not in markdown:
         return markdown
     from tintype.cli.app import app, load_all

@@ -16,6 +16,7 @@ from typing import Any
 
 from tintype.card import Card, read_card
 from tintype.models import model_class
+from tintype.models.base import TrainConfig
 from tintype.runtime.registry import list_untrained, parse_model_option
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +30,9 @@ _FIGURES = (  # key on the card, heading, decimals
     ("hist_a", "hist. a ↑", 2),
     ("hist_b", "hist. b ↑", 2),
 )
+# Which optimizers read a field of `TrainConfig`, and at which value other than 0 one does nothing.
+_OPTIMIZERS = {"betas": ("adam", "adamw"), "eps": ("adam", "adamw"), "momentum": ("sgd",)}
+_NEUTRAL = {"lr_decay": 1.0, "scale": 1.0}
 _REFERENCES = {"gray": "gray: nothing done", "ceiling": "ceiling: true chroma"}
 
 
@@ -67,16 +71,22 @@ def _scores(*systems: str) -> Iterator[str]:
         scores = card.scores
         for row in scores.get("rows", ()):
             protocol = scores["protocol"].partition(".")[0]
-            title = f"{scores['dataset']}; protocol `{protocol}`; the truth has a colorfulness of "
-            title += f"{scores['true_colorful']:.1f}."
+            title = f"{_named(scores['dataset'], '../')}; protocol `{protocol}`; the photographs "
+            title += f"themselves have a colorfulness of {scores['true_colorful']:.1f}."
             sets.setdefault(title, {}).setdefault(row["model"], row)
     for title, models in sets.items():
-        yield from (title[0].upper() + title[1:], "")
+        yield from (title, "")
         rows = [
             [_label(name), *(f"{row[key]:.{digits}f}" for key, _, digits in _FIGURES)]
             for name, row in models.items()
         ]
         yield from _table(["", *(heading for _, heading, _ in _FIGURES)], rows, "lrrrrrr")
+
+
+def _named(dataset: str, docs: str) -> str:
+    """A data set as its card names it, with a link to what it is; `docs` leads to that folder."""
+    name, colon, rest = dataset.partition(":")
+    return f"[{name[0].upper()}{name[1:]}]({docs}reference/metrics.md#{name}){colon}{rest}"
 
 
 def _label(model: str) -> str:
@@ -111,8 +121,10 @@ def _overview(folder: str = "") -> Iterator[str]:
         link = f"[{model.name}]({folder}{model.name}.md)"
         rows.append([link, model.description, "none yet", *_pair(None)])
     yield from _table(["model", "what it is", "weights", "ab error", "colorfulness"], rows, "lllrr")
-    yield from ("", f"ab error: as a share of gray's. {dataset[0].upper()}{dataset[1:]}; the truth")
-    yield f"has a colorfulness of {truth:.1f}."
+    docs = "docs/" if folder else "../"
+    words = f"[ab error, colorfulness]({docs}glossary.md): the error is a share of gray's, and the"
+    yield from ("", words, f"photographs themselves have a colorfulness of {truth:.1f}.")
+    yield f"{_named(dataset, docs)}."
 
 
 def _pair(row: dict[str, float] | None) -> tuple[str, str]:
@@ -150,17 +162,31 @@ def _card(system: str) -> Iterator[str]:
 
 
 def _presets(system: str) -> Iterator[str]:
-    """Every field of the network's and of the training's configuration."""
+    """The fields of the network's and of the training's configuration that do something."""
     presets = {k: v for k, v in model_class(system).presets.items() if k != "test"}
     for position, title in enumerate(("network and losses", "training")):
         configs = [pair[position] for pair in presets.values()]
-        rows = [
-            [f"`{field.name}`", *(_value(getattr(config, field.name)) for config in configs)]
-            for field in dataclasses.fields(configs[0])
-        ]
+        rows = []
+        for field in dataclasses.fields(configs[0]):
+            values = [_value(getattr(config, field.name)) for config in configs]
+            used = [_is_used(config, field.name) for config in configs]
+            if any(used):
+                cells = (v if u else "–" for v, u in zip(values, used, strict=True))
+                rows.append([f"`{field.name}`", *cells])
         if position:
             yield ""
-        yield from _table([title, *(f"`{name}`" for name in presets)], rows, "lrr")
+        yield from _table(
+            [title, *(f"`{name}`" for name in presets)], rows, "l" + "r" * len(presets)
+        )
+    yield from ("", "What a preset does without has a dash, or no row where none has it.")
+
+
+def _is_used(config: Any, name: str) -> bool:
+    """Tell whether a field changes anything: it is not neutral, and the optimizer reads it."""
+    value = getattr(config, name)
+    if name in _OPTIMIZERS and isinstance(config, TrainConfig):
+        return config.optimizer in _OPTIMIZERS[name]
+    return value != _NEUTRAL.get(name) and value not in (0, None, (), "none")
 
 
 def _value(value: Any) -> str:

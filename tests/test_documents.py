@@ -137,6 +137,12 @@ def test_tables_are_those_of_cards_and_presets(page):
     assert tables.with_tables(PAGES[page]) == PAGES[page], "run: make tables"
 
 
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "\n| " in text])
+def test_every_row_of_a_table_has_as_many_cells_as_its_heading(page):
+    for table in re.findall(r"(?:^\|.*\n)+", PAGES[page], re.MULTILINE):
+        assert len({line.replace("`|`", "").count("|") for line in table.splitlines()}) == 1, table
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_links_of_pages_outside_the_site_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[page]):

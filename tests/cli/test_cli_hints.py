@@ -230,6 +230,31 @@ def test_hints_in_settings_are_for_one_photograph(color: Any) -> None:
     assert color("a.png", "b.png", "--settings", "two.tintype.json").status == 0
 
 
+def test_a_folder_of_settings_remakes_an_album(color: Any) -> None:
+    for name in ("a.png", "b.png"):
+        photograph(name)
+    assert color("a.png", "--save-settings", "--vividness", "0.3", "-o", "best/").status == 0
+    result = color("a.png", "b.png", "--settings", "best", "-o", "again/")
+    assert result.status == 1
+    assert "b.png has no settings: there is no best/b.tintype.json" in result.err
+    words = ("-m", "tint_sampler", "--sample", "2", "--save-settings")
+    assert color("b.png", *words, "-o", "best/").status == 0
+    result = color("a.png", "b.png", "--settings", "best", "-o", "again/")
+    assert result.status == 0
+    for name in ("a.png", "b.png"):
+        assert Path("again", name).read_bytes() == Path("best", name).read_bytes()
+
+
+def test_settings_tell_another_scan(color: Any) -> None:
+    photograph("a.png")
+    assert color("a.png", "--save-settings").status == 0
+    assert set(json.loads(Path("a.tintype.json").read_text())["libraries"]) >= {"numpy"}
+    photograph("a.png", (120, 120))
+    result = color("a.png", "--settings", "a.tintype.json", "-o", "b.png")
+    assert result.status == 0
+    assert "a.png is not the scan" in result.err
+
+
 def test_settings_are_replaced_only_when_told_and_with_their_result(color: Any) -> None:
     photograph("a.png")
     Path("a.tintype.json").write_text("mine")
@@ -308,8 +333,9 @@ def test_hostile_settings_are_one_line(color: Any, change: dict[str, Any]) -> No
 @pytest.mark.parametrize("option", ["--hints", "--settings"])
 def test_files_that_cannot_be_read_are_one_line(color: Any, option: str) -> None:
     photograph("a.png")
-    for name in ("missing.json", "."):
-        assert "cannot be read" in _refused(color, option, name)
+    assert "cannot be read" in _refused(color, option, "missing.json")
+    folder = "cannot be read" if option == "--hints" else "there is no a.tintype.json"
+    assert folder in _refused(color, option, ".")
 
 
 def _refused(color: Any, option: str, name: str = "hostile.json") -> str:

@@ -45,7 +45,7 @@ def test_every_command_explains_itself(command: str, run: Any) -> None:
 
 def test_defaults_are_shown_in_the_help(run: Any) -> None:
     help_text = run("colorize", "--help").words
-    for default in ("tint; for samples, tint_sampler", "the model's own", "1.0"):
+    for default in ("tint; for samples, tint_sampler", "as the model's card says", "1.0"):
         assert f"[default: {default}]" in help_text
 
 

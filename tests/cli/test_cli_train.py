@@ -44,6 +44,16 @@ def test_training_gets_what_the_command_line_says(runs: Any, run: Any) -> None:
     assert given.command.startswith("tintype")
 
 
+def test_training_says_what_it_came_to_and_what_comes_next(
+    runs: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"step": 7, "elapsed": 69.2}
+    monkeypatch.setattr("tintype.training.checkpoint.read_facts", lambda out: facts)
+    result = run(*["train", "tint", "--data", "a", "--out", "run"])
+    assert result.out.startswith("7 steps in 69 s (of 100,000 that the preset takes")
+    assert result.out.endswith("wrote run; next: tintype export run --name tint.mine\n")
+
+
 def test_a_run_without_a_length_takes_the_presets(runs: Any, run: Any) -> None:
     assert run(*["train", "pixcolor", "--data", "a", "--out", "run"]).status == 0
     assert (runs[0].steps, runs[0].minutes) == (None, None)
@@ -101,6 +111,16 @@ def test_exporting_gets_what_the_command_line_says(calls: Any, run: Any) -> None
     assert "licence" not in calls[1][1]  # the exporter has its own
     assert run("export", "a", "--name", "tint.small", "--licence", "CC0").status == 0
     assert calls[2][1]["licence"] == "CC0"
+
+
+def test_exporting_replaces_a_model_only_when_told(calls: Any, run: Any, tmp_path: Path) -> None:
+    (tmp_path / "tint.mine.json").touch()
+    words = ["export", "a", "--name", "tint.mine", "--out", str(tmp_path)]
+    result = run(*words)
+    assert result.status == 1
+    assert "--overwrite" in result.err
+    assert not calls
+    assert run(*words, "--overwrite").status == 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tintype.batch.places import url_of
 from tintype.batch.task import Failure, Outcome, Task, class_of
 from tintype.errors import (
     PhotoError,
@@ -270,12 +271,15 @@ class Work:
 
     def _save_settings(self, path: Path, task: Task, options: Options) -> str:
         """Write the settings that made a result; return the name of their file."""
+        from tintype.card import sha256
         from tintype.photo.target import check_target
         from tintype.photo.write import atomic
         from tintype.runtime.settings import Settings
 
         settings = Settings.of(self.colorizer.card, options, task.hints)
         try:
+            if task.source and not url_of(task.source) and not self.reader.in_place:
+                settings = replace(settings, scan=sha256(task.source), libraries=_libraries())
             check_target(path, overwrite=self.overwrite or self.skip_existing)
             with atomic(Path(os.path.realpath(path))) as file:
                 file.write(settings.to_json().encode())
@@ -366,3 +370,10 @@ def _reason(error: Exception) -> str:
         f"this is a bug in tintype ({type(error).__name__}: {error}); "
         "rerun with TINTYPE_DEBUG=1 for the traceback"
     )
+
+
+def _libraries() -> dict[str, str]:
+    """Return the versions of the libraries that compute a result."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("onnxruntime", "numpy", "pillow")}

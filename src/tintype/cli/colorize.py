@@ -147,7 +147,7 @@ def colorize(
 
     Args:
         photos: files, folders, patterns like "*.jpg", or - for standard input.
-        model: SYSTEM.TAG, a SYSTEM for its default tag, or a card's path.
+        model: a model's name, tint or in full tint.small, or the path of its .onnx file.
     """
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -181,21 +181,20 @@ def colorize(
         if to.skip_existing:
             tasks = report.without_existing(tasks)
         _say(inputs, report, unmatched, progress)
-        work = None
-        if tasks:
-            progress.show(0, len(tasks), "loading the model")
-            reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
-            colorizer = _load(model_or_default, threads, reader, tasks[0])
-            held = _held(colorizer, asked(options.asked(), saved), to.samples, report)
-            _check_model(colorizer, tasks, saved, progress)
-            work = Work(
-                colorizer, held, reader, to.overwrite, to.skip_existing, results is not None
-            )
-            if results is not None:
-                results.describe(colorizer.card, report.options)
+        groups = hints.groups(tasks, saved, progress.say) if tasks else ()
         with results.writing(tasks, planned) if results else nullcontext():
-            if work is not None:
-                do_all(work, tasks, report, progress, results)
+            for own, group in groups:
+                progress.show(0, len(group), "loading the model")
+                reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
+                name = model or (own.model if own else model_or_default)
+                colorizer = _load(name, threads, reader, group[0])
+                held = _held(colorizer, asked(options.asked(), own), to.samples, report)
+                _check_model(colorizer, group, own, progress)
+                if results is not None:
+                    results.describe(colorizer.card, report.options)
+                entropy = results is not None
+                work = Work(colorizer, held, reader, to.overwrite, to.skip_existing, entropy)
+                do_all(work, group, report, progress, results)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")
     return 1 if report.failed else 0

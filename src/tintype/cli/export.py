@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tintype.cli.console import needs_extra
+from tintype.cli.options import Flag
+from tintype.errors import CheckpointError
 
 
 def export(
@@ -15,6 +17,7 @@ def export(
     out: Path = Path(),
     note: str = "",
     licence: str | None = None,
+    overwrite: Flag = False,
 ) -> int:
     """Export a training run as a model: ONNX files and a card.
 
@@ -27,7 +30,14 @@ def export(
         note: a sentence for the card, e.g. what the photographs are and on what terms.
         licence: what the model may be used for, for the card; if not given, the card says that the
             terms of the photographs decide.
+        overwrite: replace a model of that name.
+
+    Raises:
+        CheckpointError: there is a model of that name, or the run cannot be exported.
     """
+    card = out / f"{name}.json"
+    if card.exists() and not overwrite:
+        raise CheckpointError(f"{card} exists: give another --name, or replace it with --overwrite")
     with needs_extra("export", "exporting", ("torch", "safetensors", "onnx", "onnxscript")):
         from tintype.export.onnx import export as write
 

@@ -52,7 +52,7 @@ Threads = Annotated[
 
 
 def _own(_: object) -> str:
-    return "the model's own"
+    return "as the model's card says"
 
 
 @Parameter(name="*")
@@ -62,11 +62,12 @@ class ColorOptions:
 
     Args:
         vividness: from 0, the safest colours, to 1, the most vivid.
-        saturation: factor on the chroma; 0 gives gray.
+        saturation: strength of the colours, a factor: 0 gives gray, below 1 paler ones.
         warmth: from -1, colder, to 1, warmer; gray pixels stay gray.
-        filter: what the guided filter is applied to, of a model that has one.
-        enlarge: enlarge the chroma to the photograph's size, guided by the edges of its luminance,
-            or bilinear.
+        filter: what a filter that follows edges is applied to, of a model that has one, as
+            patchwise: nothing, the colours (chroma), or the coloured picture (image).
+        enlarge: bring the colours to the photograph's size along its edges (guided), or smoothly
+            (bilinear).
         refine: use the second stage, of a model that samples.
         normalise: give the network a faded photograph with its tones stretched, and newsprint
             without its dots; the result keeps the photograph's own lightness.

@@ -6,13 +6,16 @@ import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from tintype.cli import UsageError
 from tintype.cli.console import needs_extra
 from tintype.cli.options import Count, Flag, FromZero, Positive, Whole
+
+if TYPE_CHECKING:
+    from tintype.training.run import Run
 
 _Words = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
 
@@ -47,11 +50,12 @@ def train(
         data: folders of colour photographs, tar shards of them, or manifests.
         out: the folder of the run, for its checkpoint, log and contact sheet.
         preset: the sizes of the network and its training: paper, small or test.
-        minutes: train for this many minutes.
-        steps: train for this many steps.
+        minutes: train for this many minutes, those before a --resume included; start-up and saving
+            are not counted.
+        steps: train for this many steps, those before a --resume included.
         resume: continue the run in --out.
         init: start from an exported model (.onnx) of the same system and preset, from the folder of
-            another run of it, or from a backbone's weights (.safetensors).
+            another run of it, or from a backbone's weights (.safetensors or .pth).
         seed: seed of every random choice.
         batch: photographs per step, instead of the preset's number.
         learning_rate: learning rate, instead of the preset's.
@@ -88,7 +92,11 @@ def _train(
 ) -> None:
     """Parse the options that need torch, and train."""
 
+    watched = sys.stderr.isatty()
+
     def show(line: str) -> None:
+        if not watched and not line.startswith('{"kind": "note"'):
+            return
         with contextlib.suppress(
             OSError
         ):  # the terminal may be closed, but the run must still be saved
@@ -108,4 +116,19 @@ def _train(
             changes={**changes, **read_settings(settings)},
             command=shlex.join(["tintype", *sys.argv[1:]]),
         )
-        start(run, show if sys.stderr.isatty() else None)
+        start(run, show)
+    print(_sum_up(run))
+
+
+def _sum_up(run: Run) -> str:
+    """Say what a run has come to, and what comes next."""
+    from tintype.models import model_class
+    from tintype.training.checkpoint import read_facts
+
+    facts = read_facts(run.out)
+    step, usual = facts.get("step", 0), model_class(run.name).presets[run.preset][1].steps
+    done = f"{step:,} steps in {facts.get('elapsed', 0):,.0f} s"
+    if step < usual / 10:
+        done += f" (of {usual:,} that the preset takes: expect little)"
+    export = shlex.join(["tintype", "export", str(run.out), "--name", f"{run.name}.mine"])
+    return f"{done}; wrote {run.out}; next: {export}"

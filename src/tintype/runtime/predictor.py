@@ -107,7 +107,7 @@ class Predictor:
             CorruptModelError: the output is not a distribution over the bins.
         """
         if self._decoder is None or self._network is None:
-            able = names_of_models(lambda card: card.has("decode"))
+            able = names_of_models(lambda card: card.has("decode")) or "no installed model"
             raise SettingError(f"{self.card.name} predicts no distribution; {able} does.")
         bins = in_windows(self._network.run, seen.tensors())["bins"]
         if bins.shape[:2] != (1, len(ab_bins())) or not (bins.size and np.isfinite(bins).all()):

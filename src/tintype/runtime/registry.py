@@ -80,7 +80,7 @@ def list_models() -> list[Card]:
 
 def names_of_models(test: Callable[[Card], bool]) -> str:
     """Return the names of installed models that pass a test, e.g. ``"tint.small or cic.small"``."""
-    return " or ".join(card.name for card in list_models() if test(card)) or "no installed model"
+    return " or ".join(card.name for card in list_models() if test(card))
 
 
 def list_untrained() -> list[Untrained]:
@@ -171,4 +171,5 @@ def _unknown(name: str, names: list[str]) -> str:
         hint = f"there are: {', '.join(known)}."
     else:
         hint = "no model is installed; reinstall tintype."
-    return f"No model is called {name!r}; {hint}"
+    own = f"A model of your own is found by -m FILE.onnx, or with its folder in {WEIGHTS_VARIABLE}."
+    return f"No model is called {name!r}; {hint} {own}"

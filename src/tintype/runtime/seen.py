@@ -108,5 +108,9 @@ def check_takes_hints(card: Card) -> None:
         SettingError: it takes none; the message names installed models that do.
     """
     if not card.takes_hints:
-        able = names_of_models(lambda card: card.takes_hints)
-        raise SettingError(f"{card.name} takes no hints; {able} does.")
+        if able := names_of_models(lambda card: card.takes_hints):
+            raise SettingError(f"{card.name} takes no hints; {able} does.")
+        raise SettingError(
+            f"{card.name} takes no hints, as no model that comes with tintype: import one that "
+            "others published (siggraph17, see tintype import --help), or train tint."
+        )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Settings:
         files: file of the model -> SHA-256; empty to accept any.
         options: all options that the model takes, by name.
         hints: hints of the photograph.
+        scan: SHA-256 of the photograph's file; empty if it is not known.
+        libraries: library -> version, of those that compute the result.
     """
 
     version: str
@@ -38,6 +40,8 @@ class Settings:
     files: Mapping[str, str]
     options: Mapping[str, Any]
     hints: tuple[Hint, ...] = ()
+    scan: str = ""
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, card: Card, options: Options, hints: tuple[Hint, ...]) -> Settings:
@@ -56,6 +60,8 @@ class Settings:
             "options": options,
             "hints": [hint.to_json() for hint in self.hints],
         }
+        if self.scan:
+            record |= {"scan": self.scan, "libraries": dict(self.libraries)}
         return json.dumps(record, indent=1) + "\n"
 
     def check_model(self, card: Card) -> None:
@@ -108,6 +114,8 @@ def settings_from_json(record: Mapping[str, Any]) -> Settings:
         files=record.get("files", {}),
         options=options,
         hints=_hints(record.get("hints", [])),
+        scan=record.get("scan", ""),
+        libraries=record.get("libraries", {}),
     )
 
 
@@ -118,6 +126,8 @@ _KEYS: dict[str, tuple[Any, str]] = {
     "sample": ((int, type(None)), "a whole number from 1"),
     "options": (dict, "a table"),
     "hints": (list, "a list"),
+    "scan": (str, "a checksum"),
+    "libraries": (dict, "a table of versions"),
 }
 
 

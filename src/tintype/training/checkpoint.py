@@ -63,6 +63,15 @@ def save_checkpoint(
         temporary.unlink(missing_ok=True)
 
 
+def read_facts(run: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its run, without its tensors; {} where there is none."""
+    try:
+        with safe_open(run / FILE, "pt") as file:
+            return json.loads(file.metadata()["facts"])
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError):
+        return {}
+
+
 def load_checkpoint(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """Read a checkpoint; return its facts, and its state dicts by name.
 

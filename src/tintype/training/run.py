@@ -35,7 +35,7 @@ class Run:
         resume: go on from the checkpoint in `out`, with its network, seed, limit, sampling weights
             and validation photographs.
         init: initial weights: an exported model (.onnx), the folder of another run, or weights of a
-            backbone (.safetensors).
+            backbone (.safetensors or .pth).
         seed: seed of every random choice.
         val_size: number of photographs at the end of the data that are used for validation only;
             by default a twentieth, at most 1,000.

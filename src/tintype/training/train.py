@@ -59,6 +59,12 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
     log = Log(run.out, trainer.step, on_line) if processes.rank == 0 else None
     if log is not None and "labels" in facts and not run.resume:
         log.note(0, f"labels: {facts['labels']}")
+    if log is not None and trainer.crops is None:
+        log.note(
+            trainer.step,
+            "no photograph is held back: no validation and no contact sheet; "
+            "--val-size 1 holds one back",
+        )
     with Interruption() as interruption:
         trainer.fit(log, lambda: interruption.requested)
     if log is not None:
