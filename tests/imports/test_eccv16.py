@@ -71,7 +71,7 @@ def test_the_card_says_whose_it_is(card):
     assert (card.name, card.size.short_side, card.size.shape) == ("cic.eccv16", 256, "square")
     assert (card.size.resample, card.enlarge, card.scores) == ("bicubic", "guided", {})
     assert "BSD-2-Clause" in card.licence
-    assert "neither ships nor vouches" in card.licence
+    assert "neither ships it nor vouches" in card.licence
     assert card.training["imported"] == "eccv16"
     assert "step" not in card.training
 

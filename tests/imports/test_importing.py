@@ -69,7 +69,7 @@ def test_the_name_of_a_file_counts_before_that_of_its_folder(tmp_path):
         path.write_bytes(b"x")
         origin = importer._origin(path, tags, ImportOptions())
         assert origin.tag == tag
-        assert ("taken from the file's name" in origin.remark) == (tag != "wide")
+        assert ("taken from its name" in origin.warning) == (tag != "wide")
 
 
 def refuse(said, source, out, **options):

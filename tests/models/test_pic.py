@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from exported import export_once, untrained
+from exported import untrained
 
 from tintype.models import build
 from tintype.models.base import Batch
@@ -99,8 +99,8 @@ def test_likelihood_while_sampling_is_the_evaluated_one(model, gray):
     assert not torch.equal(ab[0], ab[1])
 
 
-def test_runtime_samples_are_as_likely_as_the_network_says(model, gray, tmp_path):
-    sampler = Sampler(export_once("pic", tmp_path))
+def test_runtime_samples_are_as_likely_as_the_network_says(model, gray, exported):
+    sampler = Sampler(exported("pic"))
     features = sampler.features(gray[0, 0].numpy())
     found = sampler.sample(features, 1, seed=5)
     scored = sampler.score(features, found.chroma)

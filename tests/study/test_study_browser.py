@@ -271,7 +271,8 @@ def test_a_page_that_was_left_behind_catches_up(study: Study, address: str, tmp_
         hands.press("#start")
         hands.until(
             lambda d: (
-                d.find_element(By.ID, "count").text == "Practice pair 2 of 2"
+                d.execute_script("return document.getElementById('count')?.textContent")
+                == "Practice pair 2 of 2"
                 and hands.seen("start")
             )
         )

@@ -311,7 +311,7 @@ def test_a_model_may_be_given_with_its_vividness(engine: type[Sampler], tmp_path
 def test_models_and_their_options_are_checked_before_any_work(engine: type[Sampler]) -> None:
     with pytest.raises(UnknownModelError):
         ModelSystem("unknown")
-    with pytest.raises(DataError, match="behind @ stands"):
+    with pytest.raises(DataError, match="after @ give"):
         ModelSystem("tint@none")
     assert engine.asked == []
 

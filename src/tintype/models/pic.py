@@ -13,7 +13,6 @@ All layers are weight-normalized and initialized from the first batch.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -329,11 +328,7 @@ class Pic(ColorModel):
 
     def graphs(self) -> dict[str, Graph]:
         """Return the main graph, ``above``, ``row`` and ``cache``."""
-        model = copy.deepcopy(self)
-        for layer in model.modules():
-            if isinstance(layer, WeightNormConv2d):
-                layer.fix()
-        network, config = model.autoregressive, self.config
+        network, config = self.autoregressive, self.config
 
         def example(size: int) -> dict[str, Tensor]:
             n, w = 1 + size, 4 * size + 1
@@ -363,7 +358,7 @@ class Pic(ColorModel):
         context, states = "start first second", "canvas_rows vertical_rows horizontal_rows"
         tails = states.replace("rows", "tail")
         return {
-            "": luma_graph(Features(model), CELL, "features"),
+            "": luma_graph(Features(self), CELL, "features"),
             "above": graph(
                 ConditionRow(network), f"features {states}", f"{context} vertical {tails}"
             ),

@@ -26,20 +26,14 @@ class WeightNormConv2d(nn.Module):
         self.direction = nn.Parameter(0.05 * torch.randn(outputs, inputs, *kernel))
         self.length = nn.Parameter(torch.ones(outputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.scale, self.fixed = scale, False
+        self.scale = scale
         self.started: Tensor
         self.register_buffer("started", torch.tensor(False))
 
     def kernel(self) -> Tensor:
         """Return the normalized kernel, (outputs, inputs, height, width)."""
-        if self.fixed:
-            return self.direction
         norm = self.direction.square().sum((1, 2, 3), keepdim=True).sqrt()
         return self.direction * (self.length[:, None, None, None] / norm)
-
-    def fix(self) -> None:
-        """Replace direction and length by the normalized kernel, for export."""
-        self.direction.data, self.fixed = self.kernel().detach(), True
 
     def forward(
         self, x: Tensor, pad: tuple[int, int, int, int], stride: int = 1, dilation: int = 1
