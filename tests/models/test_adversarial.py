@@ -360,6 +360,7 @@ def test_the_exported_generator_decodes_as_the_paper_at_vividness_1(exported):
         for v in (1, 0)
     )
     with torch.no_grad():
+        assert isinstance(model, Adversarial)
         np.testing.assert_allclose(vivid, model.decode(model(gray)).numpy(), atol=1e-2)
         np.testing.assert_allclose(vivid, model.predict(gray).numpy(), atol=1e-2)
     assert np.abs(calm - vivid).max() > 0.1
