@@ -22,6 +22,9 @@ class UsageError(TintypeError):
     """The options or arguments of a command are wrong; exit status 2."""
 
 
+_own_process = False  # set by `run`
+
+
 @contextlib.contextmanager
 def collecting_no_garbage() -> Iterator[None]:
     """Switch garbage collection off while this block imports modules, which saves 15 ms."""
@@ -29,11 +32,15 @@ def collecting_no_garbage() -> Iterator[None]:
     try:
         yield
     finally:
+        if _own_process:  # the collector never looks at the modules again: 15 ms more
+            gc.freeze()
         gc.enable()
 
 
 def run() -> None:
     """Run the command and end the process with its exit status."""
+    global _own_process
+    _own_process = True
     status = main()
     if "multiprocessing" not in sys.modules:  # which may still have to end processes
         os._exit(status)  # saves the 15 ms in which Python takes its modules apart
