@@ -328,6 +328,23 @@ def named_graph(
     return Graph(module, own, axes, tuple(outputs.split()))
 
 
+def settle_row(
+    row: Callable[[Tensor], tuple[Tensor, Tensor]], guess: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the sample of a row and its log-likelihood, both (N, 2, 1, W).
+
+    Args:
+        row: a step of the fixed-point iteration, from a guess of the row (N, 2, 1, W): its next
+            guess, and the log-likelihood of the one given.
+        guess: the first.
+    """
+    values, logp = row(guess)
+    while not torch.equal(values, guess):
+        guess = values
+        values, logp = row(guess)
+    return values, logp
+
+
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean cross-entropy of the labelled photographs in nats, 0 where there are none.
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +23,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import SettingError
-from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph, named_graph
+from tintype.models.base import (
+    Batch,
+    ColorModel,
+    Graph,
+    TrainConfig,
+    luma_graph,
+    named_graph,
+    settle_row,
+)
 from tintype.models.logistics import NOISES, PARAMETERS, Mixture, dequantize, quantize
 from tintype.models.pixelcnnpp import REACH, Autoregressive, concat_elu, gate
 from tintype.models.torch_color import gray_to_lightness, lab_to_srgb, linear_to_ab
@@ -301,10 +310,8 @@ class Pic(ColorModel):
         for y in range(height):
             own, seen = noise[:, :, y : y + 1], features[:, :, y : y + 1]
             start, first, second, vertical, *tails = above(seen, *states)
-            guess, (values, logp) = values, row(seen, start, first, second, values, own, divisor)
-            while not torch.equal(values, guess):
-                guess = values
-                values, logp = row(seen, start, first, second, guess, own, divisor)
+            step = partial(row, seen, start, first, second, noise=own, temperature=divisor)
+            values, logp = settle_row(step, values)
             rows.append((values, logp))
             states = cache(values, seen, start, first, second, vertical, *tails)
         ab, logp = (torch.cat(part, 2) for part in zip(*rows, strict=True))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,15 @@ from torch import Tensor, nn
 
 from tintype.errors import SettingError
 from tintype.models.backbones import ResNet
-from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph, named_graph
+from tintype.models.base import (
+    Batch,
+    ColorModel,
+    Graph,
+    TrainConfig,
+    luma_graph,
+    named_graph,
+    settle_row,
+)
 from tintype.models.layers import conv_bn_relu, resize_like
 from tintype.models.pixelcnn import (
     BLOCK_ROWS,
@@ -313,11 +322,9 @@ class PixColor(ColorModel):
         divisor, values, rows = noise.new_tensor(temperature), noise.new_zeros(n, 2, 1, width), []
         for y in range(height):
             context, *tails = above(features[:, :, y : y + 1], *states)
-            own, guess = noise[:, :, y : y + 1], values
-            values, logp = row(context, guess, own, divisor)
-            while not torch.equal(values, guess):
-                guess = values
-                values, logp = row(context, guess, own, divisor)
+            own = noise[:, :, y : y + 1]
+            step = partial(row, context, noise=own, temperature=divisor)
+            values, logp = settle_row(step, values)
             rows.append((values, logp))
             states = cache(values, *tails)
         chroma, logp = (torch.cat(part, 2) for part in zip(*rows, strict=True))
