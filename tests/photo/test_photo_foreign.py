@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photo.saved import encoded, saved
 from PIL import Image
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError, UnwritablePhotoError
@@ -23,18 +24,6 @@ def pixels(mode: str) -> Image.Image:
         return Image.fromarray(RNG.integers(0, 65536, (48, 64), dtype=np.uint16))
     levels = RNG.integers(0, 256, (48, 64, 4), dtype=np.uint8)
     return Image.fromarray(levels).convert(mode)
-
-
-def encoded(picture: Image.Image, format: str, **how: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format, **how)
-    return file.getvalue()
-
-
-def saved(photo: Photo, format: str | None = None) -> bytes:
-    file = io.BytesIO()
-    photo.save(file, format=format)
-    return file.getvalue()
 
 
 def box(kind: bytes, data: bytes) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from photo.saved import encoded, saved
 from PIL import Image
 
 from tintype.errors import PhotoError, UnreadablePhotoError
@@ -50,18 +51,6 @@ def image(mode: str) -> Image.Image:
         base.putalpha(alpha)
         return base
     return rgb.quantize(50) if mode == "P" else rgb.convert(mode)
-
-
-def encoded(picture: Image.Image, format: str, **how: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format, **how)
-    return file.getvalue()
-
-
-def saved(photo: Photo, format: str | None = None) -> bytes:
-    file = io.BytesIO()
-    photo.save(file, format=format)
-    return file.getvalue()
 
 
 def coloured(photo: Photo) -> Photo:
