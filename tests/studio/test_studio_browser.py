@@ -19,17 +19,11 @@ from selenium.webdriver.common.keys import Keys
 from studio.conftest import encoded
 from studio.hands import Hands
 from studio.serving import served
-from study.browser import CHROMIUM, DRIVER, browser
+from study.browser import MARKS, browser
 
 from tintype.cli import main
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
-    ),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,20 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
+MARKS = [  # of a file whose tests drive it
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
+    ),
+]
 
 PHONE, DESKTOP = (390, 844), (1280, 800)
 

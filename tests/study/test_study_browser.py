@@ -16,7 +16,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from study.browser import CHROMIUM, DESKTOP, DRIVER, PHONE, browser, tap
+from study.browser import DESKTOP, MARKS, PHONE, browser, tap
 from study.material import small_study
 from study.serving import served
 
@@ -24,13 +24,7 @@ from tintype.study.manifest import Study
 from tintype.study.records import Rater
 from tintype.study.storage import AnswerStore
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"
-    ),
-]
+pytestmark = MARKS
 
 
 #: Two pairs each for practice, for the measure and for the catch: each way from one to the next.
