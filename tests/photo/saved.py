@@ -1,8 +1,10 @@
-"""A small photograph in color, pictures and photographs as bytes, and what a folder holds."""
+"""Pictures and photographs as bytes, parts of a PNG, and what a folder holds."""
 
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,15 @@ from PIL import Image
 
 from tintype.photo import Photo
 
+BROKEN = Path(__file__).parent / "broken"
+SCENE = Path(__file__).parents[2] / "examples" / "cameraman.jpg"
 PIXELS = np.arange(48, dtype=np.uint8).reshape(6, 8)
+
+
+def scene(mode: str = "L", size: tuple[int, int] = (96, 64)) -> Image.Image:
+    """A photograph of the examples, made small."""
+    with Image.open(SCENE) as image:
+        return image.convert("L").resize(size).convert(mode)
 
 
 def coloured(path: Path) -> Photo:
@@ -29,6 +39,16 @@ def saved(photo: Photo, format: str | None = None) -> bytes:
     file = io.BytesIO()
     photo.save(file, format=format)
     return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_chunks(png: bytes, *chunks: bytes) -> bytes:
+    """A PNG with further chunks behind its header."""
+    return png[:33] + b"".join(chunks) + png[33:]
 
 
 def files(folder: Path) -> list[str]:
