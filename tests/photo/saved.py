@@ -24,8 +24,28 @@ def scene(mode: str = "L", size: tuple[int, int] = (96, 64)) -> Image.Image:
         return image.convert("L").resize(size).convert(mode)
 
 
-def coloured(path: Path) -> Photo:
-    photo = Photo.open(path)
+def colors(height: int = 21, width: int = 34) -> np.ndarray:
+    """A picture of every hue, with noise."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [255 * x / width, 255 * y / height, 255 * (1 - x / width)]
+    noise = np.random.default_rng(0).normal(0, 8, (height, width, 3))
+    return np.clip(np.stack(planes, axis=-1) + noise, 0, 255).astype(np.uint8)
+
+
+def image(mode: str) -> Image.Image:
+    """A picture of a mode, with varied alpha where it has any."""
+    rgb = Image.fromarray(colors())
+    alpha = Image.fromarray(colors()[..., 0])
+    if mode in ("LA", "RGBA"):
+        base = rgb.convert(mode[:-1])
+        base.putalpha(alpha)
+        return base
+    return rgb.quantize(50) if mode == "P" else rgb.convert(mode)
+
+
+def coloured(source: Any) -> Photo:
+    """A photograph, or the one of a file, in colours that no gray has."""
+    photo = source if isinstance(source, Photo) else Photo.open(source)
     return photo.with_rgb(np.stack([photo.gray, photo.gray, photo.gray // 2], axis=-1))
 
 
