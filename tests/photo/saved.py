@@ -49,7 +49,7 @@ def coloured(source: Any) -> Photo:
     return photo.with_rgb(np.stack([photo.gray, photo.gray, photo.gray // 2], axis=-1))
 
 
-def encoded(picture: Image.Image, format: str, **how: Any) -> bytes:
+def encoded(picture: Image.Image, format: str = "PNG", **how: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, format, **how)
     return file.getvalue()

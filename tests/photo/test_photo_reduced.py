@@ -1,12 +1,12 @@
 """Photographs read at a reduced size, for training."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from photo.saved import encoded
 from photo.srgb import make_profile
 from PIL import Image
 
@@ -18,12 +18,6 @@ def picture(width: int = 340, height: int = 210) -> Image.Image:
     """A smooth picture in colour, unlike any of its turns."""
     small = np.random.default_rng(0).integers(40, 216, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -51,7 +45,7 @@ def test_a_jpeg_is_decoded_at_a_part_of_its_size_and_looks_the_same(tmp_path: Pa
 
 @pytest.mark.parametrize("short_side", [210, 400])
 def test_no_photograph_is_enlarged(short_side: int) -> None:
-    np.testing.assert_array_equal(read_reduced(encoded(picture()), short_side), picture())
+    np.testing.assert_array_equal(read_reduced(encoded(picture(), "PNG"), short_side), picture())
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
