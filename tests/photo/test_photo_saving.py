@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 import pytest
 from photo.saved import PIXELS, coloured, files, saved
 from PIL import Image
+from serving import all_done, at_once
 
 from tintype.errors import UnwritablePhotoError
 from tintype.photo import Photo
@@ -273,10 +274,6 @@ def test_threads_open_and_save_at_the_same_time(source: Path, tmp_path: Path) ->
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    all_done(at_once(work, *((number,) for number in range(4))))
     assert not failures
     assert limit == Image.MAX_IMAGE_PIXELS

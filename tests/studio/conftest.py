@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serving
 
 pytest.importorskip("fastapi", reason="needs the extra web")
 pytest.importorskip("python_multipart", reason="needs the extra web")
@@ -68,6 +69,12 @@ def encoded(format: str = "JPEG", size: tuple[int, int] = (96, 64), **how: Any) 
     file = io.BytesIO()
     Image.radial_gradient("L").resize(size).save(file, format, **how)
     return file.getvalue()
+
+
+def served(*words: str | Path, temporary: Path) -> Any:
+    """The studio in a process of its own, with a folder for temporary files, and its address."""
+    studio = ("studio", "--no-browser", "--workers", 1)
+    return serving.served(*studio, *words, TMPDIR=temporary)
 
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:

@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from study.browser import DESKTOP, MARKS, PHONE, browser, tap
 from study.material import small_study
-from study.serving import served
+from study.rater import served
 
 from tintype.study.manifest import Study
 from tintype.study.records import Rater
@@ -38,7 +38,7 @@ def study(tmp_path: Path) -> Study:
 
 @pytest.fixture
 def address(study: Study) -> Iterator[str]:
-    with served(study.folder) as (_, address):
+    with served(study) as (_, address):
         yield address
 
 
@@ -294,7 +294,7 @@ def test_a_session_without_script(study: Study, address: str, tmp_path: Path) ->
 
 
 def test_an_answer_waits_for_a_server_that_went_away(study: Study, tmp_path: Path) -> None:
-    with served(study.folder) as (process, address), browser(tmp_path / "profile") as driver:
+    with served(study) as (process, address), browser(tmp_path / "profile") as driver:
         hands = Hands(driver, touch=False)
         hands.begin(address)
         hands.press("#start")
@@ -304,6 +304,6 @@ def test_an_answer_waits_for_a_server_that_went_away(study: Study, tmp_path: Pat
         hands.choose("left")
         hands.until(lambda d: "not saved yet" in d.find_element(By.ID, "status").text)
         port = int(address.rstrip("/").rpartition(":")[2])
-        with served(study.folder, port=port):
+        with served(study, port=port):
             hands.until(lambda _: hands.seen("next"))
     assert len(the_rater(study).answers) == 1
