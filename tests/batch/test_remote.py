@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,18 +78,6 @@ def test_results_are_not_written_to_https(capsys: Any, tmp_path: Path) -> None:
     photograph(tmp_path / "a.png")
     assert main(["colorize", str(tmp_path / "a.png"), "-o", "https://host/a.png"]) == 2
     assert "no address that photographs are written to" in capsys.readouterr().err
-
-
-def test_without_the_extra_an_address_is_refused_by_its_name(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.modules['fsspec'] = None\n"
-        "from tintype.cli import main\n"
-        f"sys.exit(main(['colorize', 's3://archive/a.png', '-o', {str(tmp_path)!r}]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert ".[cloud]" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_file_url_is_the_file(tmp_path: Path, painter: Any, run: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +138,3 @@ def test_parquet_has_the_same_lines() -> None:
     assert [line["source"] for line in found] == ["in/a.png", "in/b.png"]
     assert found[1]["options"]["saturation"] == 1.0
     assert not Path("out.parquet.jsonl").exists()
-
-
-def test_parquet_without_pyarrow_is_refused_before_the_work() -> None:
-    photograph("in/a.png")
-    code = (
-        "import sys; sys.modules['pyarrow'] = None\n"
-        "from tintype.cli import main\n"
-        "sys.exit(main(['colorize', 'in/a.png', '--results', 'out.parquet']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "pip install pyarrow" in done.stderr
-    assert not Path("in/a.colorized.png").exists()

@@ -123,26 +123,6 @@ def test_exporting_replaces_a_model_only_when_told(calls: Any, run: Any, tmp_pat
     assert run(*words, "--overwrite").status == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "package", "extra"),
-    [
-        ("train tint --data a --out run --steps 3", "torch", ".[train]"),
-        ("train tint --data a --out run --steps 3", "safetensors", ".[train]"),
-        ("export run --name tint.small", "torch", ".[export]"),
-    ],
-)
-def test_a_missing_extra_is_named(words: str, package: str, extra: str) -> None:
-    code = (
-        f"import sys; sys.modules[{package!r}] = None\n"  # importing it fails
-        f"from tintype.cli import main; sys.exit(main({words.split()!r}))"
-    )
-    # A process of its own: a package imported anew would stay behind for the tests after it.
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 1
-    assert f"pip install '{extra}'" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_the_loop_has_the_signals_while_it_trains(run: Any, monkeypatch: Any) -> None:
     """It saves a checkpoint and ends well where another command would be cut off."""
 
