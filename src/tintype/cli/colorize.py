@@ -86,8 +86,8 @@ class OutputOptions:
     in_place: Flag = False
     results: Path | None = None
 
-    def check(self) -> None:
-        """Check that no options contradict each other.
+    def check(self, sample: int | None) -> None:
+        """Check that no options contradict each other, or the number of a sample.
 
         Raises:
             UsageError: some do.
@@ -98,6 +98,10 @@ class OutputOptions:
             raise UsageError(
                 "--samples gives several pictures, and a sheet of them beside the photograph: "
                 "leave out --in-place and --compare"
+            )
+        if self.samples is not None and sample is not None:
+            raise UsageError(
+                "give either --samples, for several colourings, or --sample, for one by its number"
             )
         if self.skip_existing and (self.overwrite or self.in_place):
             raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
@@ -152,11 +156,7 @@ def colorize(
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _check_words(photos if to.output is None else [*photos, to.output])
-    to.check()
-    if to.samples is not None and options.sample is not None:
-        raise UsageError(
-            "give either --samples, for several colourings, or --sample, for one by its number"
-        )
+    to.check(options.sample)
     sampling = to.samples is not None or options.sample is not None
     model_or_default = model or ("tint_sampler" if sampling else "tint")
     report = Report(model_or_default, options.asked())
