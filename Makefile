@@ -28,7 +28,7 @@ test: $(VENV)/installed  ## run the whole test suite
 coverage: $(VENV)/installed  ## run it, and print which lines and branches it leaves out
 	$(PYTEST) --cov --cov-report=term-missing
 
-quick: $(VENV)/installed  ## run the tests that take no more than a few seconds each
+quick: $(VENV)/installed  ## run what neither trains, exports, measures, nor starts processes
 	$(PYTEST) -m "not (slow or heavy or gpu or network or shared)"
 
 # pytest ends with 5 where there is no such test.

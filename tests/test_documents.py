@@ -57,6 +57,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_examples_run(page, here, monkeypatch):
     run_page(page, monkeypatch, heavy=False)

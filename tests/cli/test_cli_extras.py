@@ -12,6 +12,7 @@ from PIL import Image
 WEB = "fastapi jinja2 sqlalchemy uvicorn"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "packages", "said"),
     [

@@ -181,20 +181,6 @@ def test_linked_folders_are_followed_once(run: Any, tmp_path: Path) -> None:
     ]
 
 
-def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path: Path) -> None:
-    photograph("album/a.png")
-    for kind in ("pdf", "pcx", "pbm", "hif", "NEF", "rwl", "erf"):
-        Path("album", f"x.{kind}").touch()
-    photograph("album/b.png").rename("album/scan0001")
-    Path("album/README").write_text("no picture")
-    inputs = find_photos(["album"])
-    assert inputs.left_out == {
-        **{f".{kind}": 1 for kind in ("pdf", "pcx", "pbm", "hif", "nef", "rwl", "erf")},
-        "without extension": 1,
-    }
-    assert "without extension" in inputs.notes[0]
-
-
 @pytest.mark.parametrize("size", [(3000, 2000), (40_000, 3), (3, 40_000), (2, 1)])
 @pytest.mark.parametrize("format", ["jpg", "png", "webp"])
 def test_a_comparison_is_bounded_and_can_be_written(

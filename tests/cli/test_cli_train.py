@@ -77,13 +77,9 @@ def test_folders_can_have_sampling_weights(runs: Any, run: Any) -> None:
     weights = "--sampling-weights cats=4 cats/black=0.5 --seed 1"
     assert run(*f"{train} {weights}".split()).status == 0
     assert runs[0].sampling_weights == {"cats": 4.0, "cats/black": 0.5}
-    for wrong in ("cats", "cats=often", "=3"):
-        result = run(*f"{train} --sampling-weights {wrong}".split())
-        assert result.status == 1
-        assert "FOLDER=WEIGHT" in result.err
-    result = run(*f"{train} --sampling-weights cats=4 cats/=2".split())
+    result = run(*f"{train} --sampling-weights cats".split())
     assert result.status == 1
-    assert "two sampling weights for cats" in result.err
+    assert "FOLDER=WEIGHT" in result.err
 
 
 def test_both_commands_that_train_have_every_option_of_a_run() -> None:

@@ -297,6 +297,7 @@ def play(model, optimizer, steps):
         optimizer.zero_grad()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lipschitz", ["penalty", "clipping"])
 def test_parameters_buffers_and_optimizers_are_all_there_is_to_resume(lipschitz):
     model = adversarial(lipschitz=lipschitz)

@@ -146,6 +146,7 @@ def test_the_server_says_where_it_is_and_ends_by_a_signal(study: Study) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_while_somebody_locks_the_answers_all_else_goes_on(study: Study) -> None:
     """Forty answers that wait, each in its thread, left none for a page."""
     with served(study) as (process, address):
@@ -189,6 +190,7 @@ def test_while_somebody_locks_the_answers_all_else_goes_on(study: Study) -> None
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_nothing_redirects_to_another_host(study: Study) -> None:
     with served(study, "--proxy") as (_, address):
         connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
@@ -201,6 +203,7 @@ def test_nothing_redirects_to_another_host(study: Study) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 def test_names_of_others_are_answered_to_behind_a_proxy_only(study: Study) -> None:
     for words, expected in (((), 421), (("--proxy",), 200), (("--host", "0.0.0.0"), 200)):
         with served(study, *words) as (_, address):

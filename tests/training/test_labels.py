@@ -139,7 +139,6 @@ def distilled(shard, teacher, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_distillation_needs_its_teacher_at_the_start_and_when_the_run_goes_on(
     distilled, shard, teacher, tmp_path
 ):
@@ -159,7 +158,6 @@ def test_a_teacher_nothing_learns_from_is_refused(shard, teacher, tmp_path):
         train(Run("tint", [shard], tmp_path, teacher=teacher, steps=1, **TINT))
 
 
-@pytest.mark.slow
 def test_a_distilled_run_is_a_start_for_a_plain_one_and_the_other_way_round(
     distilled, shard, teacher, tmp_path
 ):

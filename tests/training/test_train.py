@@ -58,7 +58,6 @@ def whole(shard, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_a_run_leaves_checkpoint_log_and_contact_sheet(shard, tmp_path):
     lines = []
     model = tint(shard, tmp_path, lines.append, steps=25, changes={})
@@ -81,7 +80,6 @@ def test_a_run_leaves_checkpoint_log_and_contact_sheet(shard, tmp_path):
 # --- interruptions
 
 
-@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_weights_of_a_whole_one(whole, shard, tmp_path):
     options = ["--preset", "test", "--val-size", 4, "--batch", 2, "--steps", 6]
     options += ["--out", tmp_path, "--eval-minutes", 1e-6]  # saved after every step
@@ -225,7 +223,6 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path):
             load_checkpoint(tmp_path)
 
 
-@pytest.mark.slow
 def test_what_a_model_warns_of_is_said_once_as_long_as_it_holds(shard, tmp_path, monkeypatch):
     monkeypatch.setattr(Tint, "warnings", lambda self, values: ["pale: saturation is low"])
     lines = []
@@ -285,7 +282,6 @@ def test_averaged_weights_get_statistics_of_their_own(shard):
     assert float((after - wanted).abs().mean()) < 0.5 * float((before - wanted).abs().mean())
 
 
-@pytest.mark.slow
 def test_a_frozen_start_stays_and_the_rest_learns(whole, shard, tmp_path):
     first = tint(shard, tmp_path / "a", steps=1, init=whole)
     second = tint(shard, tmp_path / "a", steps=3, resume=True, changes={})
