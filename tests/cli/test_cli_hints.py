@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cli.painting import files
 from PIL import Image
-from tiny_models import chroma_model, hinted_model, sampler_model
+from tiny_models import chroma_model, models_of_the_command
 
 import tintype
 from tintype.color.spaces import rgb_to_lab
@@ -22,12 +22,7 @@ BROWN = "#8a3324"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tint.small`` and ``tint_sampler.small`` take hints, ``plain.small`` takes none."""
-    folder = tmp_path_factory.mktemp("models")
-    hinted_model(folder, "tint.small")
-    sampler_model(folder, "tint_sampler.small", hints=True)
-    chroma_model(folder)
-    return folder
+    return models_of_the_command(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ pytest.importorskip("python_multipart", reason="needs the extra web")
 from PIL import Image
 from starlette.testclient import TestClient
 from studio.misbehaving import misbehaving
-from tiny_models import chroma_model, hinted_model, sampler_model
+from tiny_models import models_of_the_command
 
 from tintype.runtime.registry import WEIGHTS_VARIABLE
 from tintype.studio.app import Studio
@@ -28,12 +28,7 @@ HOST = "http://localhost"
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tint.small`` and ``tint_sampler.small`` take hints, ``plain.small`` takes none."""
-    folder = tmp_path_factory.mktemp("models")
-    hinted_model(folder, "tint.small")
-    chroma_model(folder)
-    sampler_model(folder, hints=True)
-    return folder
+    return models_of_the_command(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module", autouse=True)
