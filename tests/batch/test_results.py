@@ -58,6 +58,7 @@ def test_each_photograph_has_a_line_with_what_came_of_it() -> None:
     assert "in/b.png" in second["error"]
 
 
+@pytest.mark.slow
 def test_asking_for_the_entropy_changes_no_byte() -> None:
     for name, size in (("a", (8, 6)), ("long", (64, 8))):
         photograph(f"in/{name}.png", size)

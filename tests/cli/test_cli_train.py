@@ -82,6 +82,7 @@ def test_folders_can_have_sampling_weights(runs: Any, run: Any) -> None:
     assert "FOLDER=WEIGHT" in result.err
 
 
+@pytest.mark.slow
 def test_both_commands_that_train_have_every_option_of_a_run() -> None:
     pytest.importorskip("torch")
     import inspect
