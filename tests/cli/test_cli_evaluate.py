@@ -139,6 +139,7 @@ def test_a_report_is_written_whole_or_refused_before_the_work(
     assert "none/report.html cannot be written" in result.err
 
 
+@pytest.mark.slow
 def test_a_report_shows_real_photographs(run: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     rgb = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)

@@ -181,6 +181,7 @@ def test_linked_folders_are_followed_once(run: Any, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(3000, 2000), (40_000, 3), (3, 40_000), (2, 1)])
 @pytest.mark.parametrize("format", ["jpg", "png", "webp"])
 def test_a_comparison_is_bounded_and_can_be_written(

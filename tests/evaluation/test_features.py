@@ -47,6 +47,7 @@ def test_inception_is_the_published_network_without_its_classifiers():
     assert network.Mixed_6b.branch7x7dbl_2.conv.weight.shape == (128, 128, 7, 1)
 
 
+@pytest.mark.slow
 def test_inception_sees_pictures_of_any_size_and_differs_in_its_poolings():
     torch.manual_seed(0)
     ours, theirs = InceptionV3().eval(), InceptionV3(tensorflow=True).eval()
@@ -60,6 +61,7 @@ def test_inception_sees_pictures_of_any_size_and_differs_in_its_poolings():
     assert second[0, -192:].sum() != first[0, -192:].sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("outputs", "kind"), [(1008, "TensorFlow"), (1000, "torchvision")])
 def test_the_file_tells_which_inception_it_is(outputs, kind, tmp_path):
     weights = InceptionV3().state_dict()

@@ -162,6 +162,7 @@ def test_of_a_tiff_that_pillow_reads_the_upper_part_is_read(mode: str, compressi
     np.testing.assert_array_equal(photo.gray[-200:], whole.gray[-200:])
 
 
+@pytest.mark.slow
 def test_flat_pictures_are_whole() -> None:
     for level in (0, 128, 255):
         flat = Image.new("L", (800, 600), level)

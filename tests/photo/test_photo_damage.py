@@ -77,6 +77,7 @@ def test_texts_of_a_png_that_no_reader_can_unpack_are_not_written(depth: int) ->
         assert again.text == {"D": "right"}
 
 
+@pytest.mark.slow
 def test_packed_texts_of_a_png_have_one_limit_for_all() -> None:
     data = encoded(scene(), "PNG")
     bomb = chunk(b"zTXt", b"Bomb\0\0" + zlib.compress(bytes(9 << 20), 9))

@@ -219,6 +219,7 @@ def test_damage_anywhere_gives_a_picture_or_an_error_of_ours(format: str) -> Non
             Photo.open(data.tobytes(), max_pixels=1_000_000).save(io.BytesIO())
 
 
+@pytest.mark.slow
 def test_damage_in_16_bit_files_gives_a_picture_or_an_error_of_ours() -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 65536, (16, 24, 3), dtype=np.uint16)
