@@ -61,11 +61,11 @@ class ColorOptions:
     """How photographs are coloured; options that are not given are the model's own.
 
     Args:
-        vividness: from 0, the safest colours, to 1, the most vivid; of a model that gives one
-            colouring.
+        vividness: from 0, the safest colours, to 1, the most vivid; a model that samples takes
+            temperature instead.
         saturation: strength of the colours, a factor: 0 gives gray, below 1 paler ones.
         warmth: from -1, colder, to 1, warmer: shifts b of CIE Lab by up to 10, a slight change, and
-            hardly seen below 0.3; gray pixels stay gray.
+            hardly seen at 0.3; gray pixels stay gray.
         filter: what a filter that follows edges is applied to, of a model that has one, as
             patchwise: nothing, the colours (chroma), or the coloured picture (image).
         enlarge: bring the colours to the photograph's size along its edges (guided), or smoothly

@@ -154,8 +154,10 @@ def _is_other_scan(task: Task, saved: Settings) -> bool:
     """Tell whether settings were made from another file; False if that is not known."""
     from tintype.card import sha256
 
+    if not saved.scan or task.source is None:
+        return False
     try:
-        return bool(saved.scan and task.source) and sha256(task.source) != saved.scan
+        return sha256(task.source) != saved.scan
     except OSError:  # said when the photograph is read
         return False
 
