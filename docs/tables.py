@@ -16,10 +16,12 @@ from typing import Any
 from unittest import mock
 
 import docstrings
+import torch
+from torch import nn
 
 from tintype.card import Card, read_card
 from tintype.cli.app import app, load_all
-from tintype.models import model_class
+from tintype.models import build, model_class
 from tintype.models.base import TrainConfig
 from tintype.runtime.registry import list_untrained, parse_model_option
 
@@ -75,7 +77,7 @@ def _scores(*systems: str) -> Iterator[str]:
         scores = card.scores
         for row in scores.get("rows", ()):
             protocol = scores["protocol"].partition(".")[0]
-            sizes = "each compared at its own size" if protocol == "native" else "resized"
+            sizes = "compared at that size" if protocol == "native" else "resized"
             title = f"{_named(scores['dataset'], '../')}, {sizes} "
             title += f"([protocol](../reference/metrics.md#protocols) `{protocol}`); their own "
             title += f"colorfulness is {scores['true_colorful']:.1f}. Of a sampler one sample of "
@@ -169,8 +171,10 @@ def _card(system: str) -> Iterator[str]:
 
 
 def _presets(system: str) -> Iterator[str]:
-    """The fields of the network's and of the training's configuration that do something."""
+    """Numbers of parameters, and the fields of both configurations that do something."""
     presets = {k: v for k, v in model_class(system).presets.items() if k != "test"}
+    columns, align = [f"`{name}`" for name in presets], "l" + "r" * len(presets)
+    yield from _table(["parameters", *columns], _parameters(system, presets), align)
     for position, title in enumerate(("network and losses", "training")):
         configs = [pair[position] for pair in presets.values()]
         rows = []
@@ -180,12 +184,25 @@ def _presets(system: str) -> Iterator[str]:
             if any(used):
                 cells = (v if u else "–" for v, u in zip(values, used, strict=True))
                 rows.append([f"`{field.name}`", *cells])
-        if position:
-            yield ""
-        yield from _table(
-            [title, *(f"`{name}`" for name in presets)], rows, "l" + "r" * len(presets)
-        )
+        yield ""
+        yield from _table([title, *columns], rows, align)
     yield from ("", "What a preset does without has a dash, or no row where none has it.")
+
+
+def _parameters(system: str, presets: Iterable[str]) -> Iterator[list[str]]:
+    """The number of parameters of a model, and of its parts unless they are many."""
+    counts = []
+    for preset in presets:
+        with torch.device("meta"):  # nothing is allocated
+            model, _ = build(system, preset)
+        parts = {name: _count(part) for name, part in model.named_children()}
+        counts.append({"all": _count(model)} | (parts if len(parts) < 5 else {}))
+    for name in counts[0]:
+        yield [f"`{name}`" if name != "all" else name, *(f"{count[name]:,}" for count in counts)]
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _is_used(config: Any, name: str) -> bool:
