@@ -1,0 +1,295 @@
+"""Many photographs on a Dask cluster: the client gives them out, workers color and write them.
+
+A worker runs the same `Work` as the plain command, with one thread. What is sent to it is a handful
+of photographs; a handful may be done twice, since a worker that dies may have done it in part, and
+so results that were absent when it was sent are overwritten. Where a worker died, each photograph
+of its handful is tried once more by itself, after all others.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from tintype import __version__
+from tintype.batch.places import url_of
+from tintype.batch.task import Failure, Outcome, Task, existing
+from tintype.batch.work import Reader, Work, called
+from tintype.errors import CorruptModelError, MissingExtraError, SettingError, TintypeError
+from tintype.runtime.device import Provider
+from tintype.runtime.registry import find_model
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from tintype.card import Card
+    from tintype.runtime.colorizer import Colorizer
+
+LOCAL = "local"  #: the address of a cluster that is started here
+_MOST = 8  # photographs of a task
+_LOOK = 1.0  # seconds between two looks at how many workers there are
+_LOADING = Lock()
+
+# A photograph, and whether it had no results when it was sent.
+_Sent: TypeAlias = tuple[Task, bool]
+
+
+def check_address(address: str) -> None:
+    """Refuse what is no address of a scheduler, and one that others could reach unencrypted.
+
+    Raises:
+        SettingError: it is off loopback and not tls://, or no address.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        host = (parts.port and parts.hostname) or ""
+        if address == LOCAL or (host and parts.scheme == "tls"):
+            return
+        own = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        if own and parts.scheme == "tcp":
+            return
+    raise SettingError(
+        f"--cluster {address} is refused: it is not tls://HOST:PORT, and whoever reaches a "
+        "scheduler without certificates runs any code on its workers; on this machine "
+        "tcp://127.0.0.1:PORT and local are taken too"
+    )
+
+
+@contextmanager
+def connected(address: str, workers: int, say: Callable[[str], None]) -> Iterator[Client]:
+    """Yield a client of a cluster's scheduler; one that is started here ends with the block.
+
+    Args:
+        address: of the scheduler, or `LOCAL`.
+        workers: number of processes of a local one.
+        say: prints a line.
+
+    Raises:
+        MissingExtraError: Dask is not installed.
+        TintypeError: the scheduler is not reached.
+    """
+    # Dask's own reports of workers that die are for the workers' logs; here a line says it.
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
+    try:
+        import dask.config
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise MissingExtraError("cluster", "--cluster") from error
+    own = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
+    if address == LOCAL:
+        with (
+            dask.config.set(own),
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                security=True,  # other users of this machine are kept out
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]
+                preload=[*dask.config.get("distributed.worker.preload"), __name__],
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(address, set_as_default=False)
+    except (OSError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TintypeError(f"the scheduler {address} is not reached: {reason}") from error
+    with client:
+        if not client.nthreads():
+            say("tintype: the cluster has no workers yet: waiting for some")
+        if client.run_on_scheduler(_tries_again):
+            say(
+                "tintype: a photograph that kills workers will kill many: start the scheduler with "
+                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0"
+            )
+        yield client
+
+
+def _tries_again(dask_scheduler: Any) -> bool:
+    """Whether a scheduler tries a task again whose worker died."""
+    return dask_scheduler.allowed_failures > 0
+
+
+def dask_setup(worker: Any) -> None:
+    """Leave Ctrl-C to the client: Dask calls this in the workers of a local cluster."""
+    with suppress(ValueError):  # not the main thread, which alone may
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Cluster:
+    """The workers of a cluster, which do what the plain command does here.
+
+    Args:
+        client: of their scheduler.
+        provider: of ONNX Runtime, that they use.
+    """
+
+    def __init__(self, client: Client, provider: Provider) -> None:
+        self._client = client
+        self._provider: Provider = provider
+        self._looked = float("-inf")
+
+    def load(self, model: str, reader: Reader, first: Task) -> Card:
+        """Return the card of a model, which workers load."""
+        path = model.endswith((".json", ".onnx"))
+        self._model = str(Path(model).absolute()) if path else model
+        self._card = find_model(model)
+        return self._card
+
+    def do(self, make: Callable[[Colorizer], Work], tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield what came of each photograph, in the order in which they are done.
+
+        Args:
+            make: what is done, of a loaded model.
+            tasks: the photographs.
+
+        Raises:
+            TintypeError: workers cannot do it, or the scheduler is gone.
+        """
+        job = pickle.dumps((__version__, self._model, self._card.files, self._provider, make))
+        died: list[_Sent] = []
+        for handful, outcomes in self._done(job, self._handfuls(tasks)):
+            if outcomes is None:
+                died += handful
+            yield from outcomes or ()
+        for handful, outcomes in self._done(job, ([sent] for sent in died), alone=True):
+            yield from outcomes or [_left_out(handful[0][0])]
+
+    def _handfuls(self, tasks: Sequence[Task]) -> Iterator[list[_Sent]]:
+        """Fewer photographs each towards the end, so that all workers end together."""
+        there = existing(path for task in tasks for path in task.targets if url_of(path))
+        at = 0
+        while at < len(tasks):
+            size = (len(tasks) - at) // (4 * sum(self._threads().values()))
+            handful = tasks[at : at + max(1, min(_MOST, size))]
+            at += len(handful)
+            yield [(task, _has_none(task, there)) for task in handful]
+
+    def _done(
+        self, job: bytes, handfuls: Iterator[list[_Sent]], alone: bool = False
+    ) -> Iterator[tuple[list[_Sent], list[Outcome] | None]]:
+        """Yield each handful with what came of it, or None if its worker died.
+
+        A thread has its next handful when one is done; those that go alone are one in each worker,
+        so that no other dies with them.
+        """
+        flying: dict[Future, list[_Sent]] = {}
+        done: SimpleQueue[Future] = SimpleQueue()
+        more = True
+        while more or flying:
+            threads = self._threads()
+            while more and len(flying) < (len(threads) if alone else 2 * sum(threads.values())):
+                handful = next(handfuls, None)
+                if more := handful is not None:
+                    future = self._submit(job, handful)
+                    flying[future] = handful
+                    future.add_done_callback(done.put)
+            try:
+                future = done.get(timeout=_LOOK)
+            except Empty:
+                continue
+            handful = flying.pop(future)
+            yield handful, self._outcomes(future, handful)
+
+    def _submit(self, job: bytes, handful: Sequence[_Sent]) -> Future:
+        tasks = [
+            (task.moved(task.source and _absolute(task.source), _absolute), fresh)
+            for task, fresh in handful
+        ]
+        return self._client.submit(_color, job, pickle.dumps(tasks), pure=False)
+
+    def _outcomes(self, future: Future, handful: Sequence[_Sent]) -> list[Outcome] | None:
+        from distributed import KilledWorker
+
+        try:
+            return list(map(_back, handful, future.result()))
+        except KilledWorker:
+            return None
+        except TintypeError as error:
+            raise TintypeError(f"a worker of the cluster says: {error}") from error
+        except (CancelledError, OSError) as error:
+            raise TintypeError(
+                "the scheduler of the cluster is gone: start one, and go on with --skip-existing"
+            ) from error
+        except Exception as error:
+            if os.environ.get("TINTYPE_DEBUG"):
+                raise
+            raise TintypeError(
+                f"the workers of the cluster cannot do it ({type(error).__name__}: {error}): they "
+                f"and the scheduler need tintype {__version__} and the packages that are here"
+            ) from error
+
+    def _threads(self) -> Mapping[str, int]:
+        """How many each worker has, of late; one will come if there is none."""
+        if time.monotonic() - self._looked > _LOOK:
+            found: Any = self._client.nthreads()
+            self._known: Mapping[str, int] = found or {"": 1}
+            self._looked = time.monotonic()
+        return self._known
+
+
+def _color(job: bytes, sent: bytes) -> list[Outcome]:
+    """Color a handful in a worker."""
+    with _LOADING:
+        work = _loaded(job)
+    anew = replace(work, overwrite=True, skip_existing=False)
+    return [(anew if fresh else work).do(task) for task, fresh in pickle.loads(sent)]
+
+
+@lru_cache(maxsize=1)
+def _loaded(job: bytes) -> Work:
+    """What is done, with the model loaded; a worker keeps it for the next handful."""
+    from tintype.runtime.colorizer import Colorizer
+    from tintype.runtime.model import Model
+
+    version, name, files, provider, make = pickle.loads(job)
+    if version != __version__:
+        raise TintypeError(f"the workers have tintype {__version__}, and here it is {version}")
+    model = Model(name, 1, provider)
+    if model.card.files != files:
+        raise CorruptModelError(f"{name} is another model on the workers than here")
+    return make(Colorizer(model))
+
+
+def _has_none(task: Task, there: Collection[Path]) -> bool:
+    """Whether none of a photograph's results exists."""
+    return not any(path in there or os.path.lexists(path) for path in task.targets)
+
+
+def _absolute(path: Path) -> Path:
+    """The same file for a process with another current folder."""
+    return path if url_of(path) else path.absolute()
+
+
+def _back(sent: _Sent, outcome: Outcome) -> Outcome:
+    """What a worker says of a photograph, by the names that its files have here."""
+    task, _ = sent
+    files = [path for path in (task.source, *task.targets) if path and not url_of(path)]
+    names = {str(_absolute(path)): str(path) for path in files}
+    entry, failure = called(outcome.entry, names), outcome.failure
+    if failure is not None:
+        failure = replace(failure, input=task.name, error=called(failure.error, names))
+    return replace(outcome, task=task, entry=entry, failure=failure)
+
+
+def _left_out(task: Task) -> Outcome:
+    """Name a photograph over which workers die."""
+    reason = f"{task.name}: the workers that had it died, twice: it is left out"
+    return Outcome(task, failure=Failure(task.name, reason, "KilledWorker"))

@@ -1,0 +1,28 @@
+"""What goes wrong in the workers of a cluster; Dask loads it there, named in its configuration.
+
+A photograph called deadly kills the worker that has it, and one called slow waits for a file go in
+the current folder, beside which the worker writes its process id.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tintype.batch.task import Outcome, Task
+from tintype.batch.work import Work
+
+_do = Work.do
+
+
+def do(work: Work, task: Task) -> Outcome:
+    if "deadly" in task.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "slow" in task.name:
+        Path(f"{os.getpid()}.pid").touch()
+        while not Path("go").exists():
+            time.sleep(0.02)
+    return _do(work, task)
+
+
+Work.do = do
