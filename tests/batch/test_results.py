@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cli.painting import photograph
 
-from tintype.batch.results import read_results
+from tintype.batch.results import doubtful_first, read_results
 from tintype.cli import main
 from tintype.color.bins import entropy
 from tintype.errors import UnwritablePhotoError
@@ -153,3 +153,10 @@ def test_parquet_without_pyarrow_is_refused_before_the_work() -> None:
     assert done.returncode == 1
     assert "pip install pyarrow" in done.stderr
     assert not Path("in/a.colorized.png").exists()
+
+
+def test_the_doubtful_come_first_and_those_without_entropy_last(tmp_path: Path) -> None:
+    entropies = {"a.png": 1.5, "b.png": None, "c.png": 6.25, "d.png": 0.0}
+    results = [{"source": name, "entropy": value} for name, value in entropies.items()]
+    Path("out.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in results))
+    assert doubtful_first(Path("out.jsonl")) == ["c.png", "a.png", "d.png", "b.png"]

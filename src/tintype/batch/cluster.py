@@ -9,6 +9,7 @@ of its handful is tried once more by itself, after all others.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import pickle
 import signal
@@ -81,13 +82,14 @@ def connected(address: str, workers: int, say: Callable[[str], None]) -> Iterato
         MissingExtraError: Dask is not installed.
         TintypeError: the scheduler is not reached.
     """
-    # Dask's own reports of workers that die are for the workers' logs; here a line says it.
+    # Dask would report workers that die, here and in local ones; the command says it in a line.
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
     try:
         import dask.config
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise MissingExtraError("cluster", "--cluster") from error
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     own = {
         "distributed.scheduler.allowed-failures": 0,
         "distributed.scheduler.worker-saturation": 1.0,
@@ -219,22 +221,21 @@ class Cluster:
         from distributed import KilledWorker
 
         try:
-            return list(map(_back, handful, future.result()))
+            done = future.result()
         except KilledWorker:
             return None
-        except TintypeError as error:
-            raise TintypeError(f"a worker of the cluster says: {error}") from error
         except (CancelledError, OSError) as error:
             raise TintypeError(
                 "the scheduler of the cluster is gone: start one, and go on with --skip-existing"
             ) from error
-        except Exception as error:
-            if os.environ.get("TINTYPE_DEBUG"):
-                raise
+        except Exception as error:  # as where Python finds no tintype there
+            done = f"{type(error).__name__}: {error}"
+        if isinstance(done, str):
             raise TintypeError(
-                f"the workers of the cluster cannot do it ({type(error).__name__}: {error}): they "
-                f"and the scheduler need tintype {__version__} and the packages that are here"
-            ) from error
+                f"a worker of the cluster cannot do it ({done}): the workers and the scheduler "
+                f"need tintype {__version__} with the packages and the models that are here"
+            )
+        return list(map(_back, handful, done))
 
     def _threads(self) -> Mapping[str, int]:
         """How many each worker has, of late; one will come if there is none."""
@@ -245,12 +246,16 @@ class Cluster:
         return self._known
 
 
-def _color(job: bytes, sent: bytes) -> list[Outcome]:
-    """Color a handful in a worker."""
-    with _LOADING:
-        work = _loaded(job)
-    anew = replace(work, overwrite=True, skip_existing=False)
-    return [(anew if fresh else work).do(task) for task, fresh in pickle.loads(sent)]
+def _color(job: bytes, sent: bytes) -> list[Outcome] | str:
+    """Color a handful in a worker; return why not, since Dask cannot bring every exception back."""
+    try:
+        with _LOADING:
+            work = _loaded(job)
+        anew = replace(work, overwrite=True, skip_existing=False)
+        return [(anew if fresh else work).do(task) for task, fresh in pickle.loads(sent)]
+    except Exception as error:
+        own = isinstance(error, TintypeError)
+        return str(error) if own else f"{type(error).__name__}: {error}"
 
 
 @lru_cache(maxsize=1)
@@ -261,10 +266,10 @@ def _loaded(job: bytes) -> Work:
 
     version, name, files, provider, make = pickle.loads(job)
     if version != __version__:
-        raise TintypeError(f"the workers have tintype {__version__}, and here it is {version}")
+        raise TintypeError(f"it has tintype {__version__}, and here it is {version}")
     model = Model(name, 1, provider)
     if model.card.files != files:
-        raise CorruptModelError(f"{name} is another model on the workers than here")
+        raise CorruptModelError(f"{name} is another model there than here")
     return make(Colorizer(model))
 
 
