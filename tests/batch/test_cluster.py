@@ -17,8 +17,8 @@ import pytest
 from cli.painting import Painter, photograph
 from tiny_models import bins_model
 
-from tintype.batch.cluster import check_address
 from tintype.batch.results import read_results
+from tintype.batch.scheduler import check_address
 from tintype.errors import SettingError
 
 SOURCES = os.pathsep.join(map(str, (Path(__file__).parents[2] / "src", Path(__file__).parents[1])))
@@ -217,3 +217,86 @@ def test_without_the_extra_a_cluster_is_refused_by_its_name(
     result = run("colorize", "in", *LOCAL)
     assert result.status == 1
     assert ".[cluster]" in result.err
+
+
+@pytest.fixture
+def scheduler(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler and a worker in other folders, with certificates; ``address`` has its own."""
+    from distributed.security import Security
+
+    made: Any = Security.temporary()
+    for name, content in {"cert.pem": made.tls_client_cert, "key.pem": made.tls_client_key}.items():
+        Path(name).write_text(content)
+    cert, key = (str(here / name) for name in ("cert.pem", "key.pem"))
+    both = {"cert": cert, "key": key}
+    tls = {"ca-file": cert, "scheduler": both, "worker": both, "client": both}
+    config = {"distributed": {"comm": {"tls": tls}, "scheduler": {"allowed-failures": 0}}}
+    Path("config").mkdir()
+    Path("config/dask.yaml").write_text(json.dumps(config))  # which is YAML too
+    monkeypatch.setenv("DASK_CONFIG", str(here / "config"))
+    file = str(here / "scheduler.json")
+    one = ("--protocol", "tls", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    words = {
+        "dask_scheduler": (*one, "--scheduler-file", file),
+        "dask_worker": ("--scheduler-file", file, "--nthreads", "1", "--no-dashboard"),
+    }
+    processes = []
+    for name, options in words.items():
+        Path(name).mkdir()
+        command = [sys.executable, "-m", f"distributed.cli.{name}", *options]
+        processes.append(subprocess.Popen(command, cwd=name, stderr=subprocess.DEVNULL))
+    until(Path(file).exists)
+    time.sleep(0.1)  # until it is whole
+    Path("address").write_text(json.loads(Path(file).read_text())["address"])
+    yield processes[0]
+    for process in reversed(processes):
+        process.terminate()
+    for process in processes:
+        process.wait(60)
+
+
+@pytest.mark.heavy
+def test_a_cluster_is_reached_with_certificates_alone_and_its_end_is_said(
+    scheduler: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = Path("address").read_text()
+    for k in range(5):
+        photograph(f"in/{k}.png")
+    Path("in/broken.jpg").write_bytes(b"no photograph")
+    done = colorize("--cluster", address)
+    assert done.returncode == 1
+    assert "tintype: in/broken.jpg is not a photograph" in done.stderr  # by the name it has here
+    assert len(contents("out")) == 5
+
+    photograph("in/slow.png")
+    with started("--cluster", address, "--skip-existing") as process:
+        until(lambda: list(Path("dask_worker").glob("*.pid")))
+        scheduler.terminate()
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "the scheduler of the cluster is gone" in said
+    assert "Traceback" not in said
+
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "2s")
+    for reason in ("Timed out trying to connect", "Dask's configuration names no certificates"):
+        done = colorize("--cluster", address, "--overwrite")
+        assert done.returncode == 1
+        assert f"tintype: the scheduler {address} is not reached: {reason}" in done.stderr
+        monkeypatch.delenv("DASK_CONFIG", raising=False)
+
+
+@pytest.mark.heavy
+def test_five_thousand_small_files_are_all_done_and_after_a_kill_none_twice(here: Path) -> None:
+    Path("in").mkdir()
+    content = photograph("one.png").read_bytes()
+    for k in range(5000):
+        Path(f"in/{k:04}.png").write_bytes(content)
+    with started(*LOCAL, "--results", "out.jsonl") as process:
+        until(lambda: Path("out.jsonl").exists() and len(lines("out.jsonl")) > 500)
+        process.kill()
+    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
+    done = colorize(*LOCAL, "--results", "out.jsonl", "--skip-existing")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(Path("out").glob("*.png"))) == 5000
+    assert len(lines("out.jsonl")) == 5000

@@ -8,28 +8,23 @@ of its handful is tried once more by itself, after all others.
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 import os
 import pickle
-import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
 from tintype import __version__
 from tintype.batch.places import url_of
 from tintype.batch.task import Failure, Outcome, Task, existing
 from tintype.batch.work import Reader, Work, called
-from tintype.errors import CorruptModelError, MissingExtraError, SettingError, TintypeError
+from tintype.errors import CorruptModelError, TintypeError
 from tintype.runtime.device import Provider
 from tintype.runtime.registry import find_model
 
@@ -39,100 +34,12 @@ if TYPE_CHECKING:
     from tintype.card import Card
     from tintype.runtime.colorizer import Colorizer
 
-LOCAL = "local"  #: the address of a cluster that is started here
 _MOST = 8  # photographs of a task
 _LOOK = 1.0  # seconds between two looks at how many workers there are
 _LOADING = Lock()
 
 # A photograph, and whether it had no results when it was sent.
 _Sent: TypeAlias = tuple[Task, bool]
-
-
-def check_address(address: str) -> None:
-    """Refuse what is no address of a scheduler, and one that others could reach unencrypted.
-
-    Raises:
-        SettingError: it is off loopback and not tls://, or no address.
-    """
-    with suppress(ValueError):
-        parts = urlsplit(address)
-        host = (parts.port and parts.hostname) or ""
-        if address == LOCAL or (host and parts.scheme == "tls"):
-            return
-        own = host == "localhost" or ipaddress.ip_address(host).is_loopback
-        if own and parts.scheme == "tcp":
-            return
-    raise SettingError(
-        f"--cluster {address} is refused: it is not tls://HOST:PORT, and whoever reaches a "
-        "scheduler without certificates runs any code on its workers; on this machine "
-        "tcp://127.0.0.1:PORT and local are taken too"
-    )
-
-
-@contextmanager
-def connected(address: str, workers: int, say: Callable[[str], None]) -> Iterator[Client]:
-    """Yield a client of a cluster's scheduler; one that is started here ends with the block.
-
-    Args:
-        address: of the scheduler, or `LOCAL`.
-        workers: number of processes of a local one.
-        say: prints a line.
-
-    Raises:
-        MissingExtraError: Dask is not installed.
-        TintypeError: the scheduler is not reached.
-    """
-    # Dask would report workers that die, here and in local ones; the command says it in a line.
-    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
-    try:
-        import dask.config
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise MissingExtraError("cluster", "--cluster") from error
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    own = {
-        "distributed.scheduler.allowed-failures": 0,
-        "distributed.scheduler.worker-saturation": 1.0,
-    }
-    if address == LOCAL:
-        with (
-            dask.config.set(own),
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                security=True,  # other users of this machine are kept out
-                dashboard_address=None,  # pyright: ignore[reportArgumentType]
-                preload=[*dask.config.get("distributed.worker.preload"), __name__],
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
-        return
-    try:
-        client = Client(address, set_as_default=False)
-    except (OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise TintypeError(f"the scheduler {address} is not reached: {reason}") from error
-    with client:
-        if not client.nthreads():
-            say("tintype: the cluster has no workers yet: waiting for some")
-        if client.run_on_scheduler(_tries_again):
-            say(
-                "tintype: a photograph that kills workers will kill many: start the scheduler with "
-                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0"
-            )
-        yield client
-
-
-def _tries_again(dask_scheduler: Any) -> bool:
-    """Whether a scheduler tries a task again whose worker died."""
-    return dask_scheduler.allowed_failures > 0
-
-
-def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the client: Dask calls this in the workers of a local cluster."""
-    with suppress(ValueError):  # not the main thread, which alone may
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Cluster:
@@ -172,7 +79,10 @@ class Cluster:
                 died += handful
             yield from outcomes or ()
         for handful, outcomes in self._done(job, ([sent] for sent in died), alone=True):
-            yield from outcomes or [_left_out(handful[0][0])]
+            ((task, _),) = handful
+            reason = f"{task.name}: the workers that had it died, twice: it is left out"
+            named = Outcome(task, failure=Failure(task.name, reason, "KilledWorker"))
+            yield from outcomes or [named]
 
     def _handfuls(self, tasks: Sequence[Task]) -> Iterator[list[_Sent]]:
         """Fewer photographs each towards the end, so that all workers end together."""
@@ -182,7 +92,10 @@ class Cluster:
             size = (len(tasks) - at) // (4 * sum(self._threads().values()))
             handful = tasks[at : at + max(1, min(_MOST, size))]
             at += len(handful)
-            yield [(task, _has_none(task, there)) for task in handful]
+            yield [
+                (task, not any(path in there or os.path.lexists(path) for path in task.targets))
+                for task in handful
+            ]
 
     def _done(
         self, job: bytes, handfuls: Iterator[list[_Sent]], alone: bool = False
@@ -273,11 +186,6 @@ def _loaded(job: bytes) -> Work:
     return make(Colorizer(model))
 
 
-def _has_none(task: Task, there: Collection[Path]) -> bool:
-    """Whether none of a photograph's results exists."""
-    return not any(path in there or os.path.lexists(path) for path in task.targets)
-
-
 def _absolute(path: Path) -> Path:
     """The same file for a process with another current folder."""
     return path if url_of(path) else path.absolute()
@@ -292,9 +200,3 @@ def _back(sent: _Sent, outcome: Outcome) -> Outcome:
     if failure is not None:
         failure = replace(failure, input=task.name, error=called(failure.error, names))
     return replace(outcome, task=task, entry=entry, failure=failure)
-
-
-def _left_out(task: Task) -> Outcome:
-    """Name a photograph over which workers die."""
-    reason = f"{task.name}: the workers that had it died, twice: it is left out"
-    return Outcome(task, failure=Failure(task.name, reason, "KilledWorker"))

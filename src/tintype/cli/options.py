@@ -139,7 +139,7 @@ class MachineOptions:
         """
         if self.cluster is None:
             return
-        from tintype.batch.cluster import LOCAL, check_address
+        from tintype.batch.scheduler import LOCAL, check_address
 
         if in_place:
             raise UsageError(

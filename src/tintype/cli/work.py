@@ -64,7 +64,8 @@ def workers(machine: MachineOptions, say: Callable[[str], None]) -> Iterator[Her
     if machine.cluster is None:
         yield Here(machine.threads, machine.provider)
         return
-    from tintype.batch.cluster import Cluster, connected
+    from tintype.batch.cluster import Cluster
+    from tintype.batch.scheduler import connected
     from tintype.runtime.session import cores
 
     with connected(machine.cluster, machine.threads or cores(), say) as client:
