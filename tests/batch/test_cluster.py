@@ -39,8 +39,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "tintype", "colorize", "in", "-r", "-o", "out", *words]
+def command(*words: str, places: tuple[str, str] = ("in", "out")) -> list[str]:
+    one, other = places
+    return [sys.executable, "-m", "tintype", "colorize", one, "-r", "-o", other, *words]
 
 
 def colorize(*words: str) -> subprocess.CompletedProcess[str]:
@@ -283,6 +284,19 @@ def test_a_cluster_is_reached_with_certificates_alone_and_its_end_is_said(
         assert done.returncode == 1
         assert f"tintype: the scheduler {address} is not reached: {reason}" in done.stderr
         monkeypatch.delenv("DASK_CONFIG", raising=False)
+
+
+@pytest.mark.heavy
+def test_workers_read_from_a_store_and_write_to_it(here: Path, store: Any) -> None:
+    for name in ("a.png", "more/b.png"):
+        store.put_file(str(photograph(f"in/{name}")), f"archive/in/{name}")
+    Path("in/more/b.png").rename("in/b.png")
+    assert colorize().returncode == 0
+    words = command(*LOCAL, places=("s3://archive/in", "s3://archive/out"))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for name, plain in (("a.png", "a.png"), ("more/b.png", "b.png")):
+        assert store.cat_file(f"archive/out/{name}") == Path("out", plain).read_bytes()
 
 
 @pytest.mark.heavy
