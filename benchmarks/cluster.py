@@ -68,9 +68,8 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, dict[str, int]]]:
         address = json.loads(at.read_text())["address"]
         yield address, {name: process.pid for name, process in processes.items()}
     finally:
-        for process in processes.values():
-            process.terminate()
-        for process in processes.values():
+        for process in reversed(processes.values()):  # a worker without scheduler waits for it
+            process.kill()
             process.wait()
 
 
