@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cli.painting import photograph
 
-from tintype.batch.results import read_results
+from tintype.batch.results import doubtful_first, read_results
 from tintype.cli import main
 from tintype.color.bins import entropy
 from tintype.errors import UnwritablePhotoError
@@ -139,3 +139,10 @@ def test_parquet_has_the_same_lines() -> None:
     assert [line["source"] for line in found] == ["in/a.png", "in/b.png"]
     assert found[1]["options"]["saturation"] == 1.0
     assert not Path("out.parquet.jsonl").exists()
+
+
+def test_the_doubtful_come_first_and_those_without_entropy_last(tmp_path: Path) -> None:
+    entropies = {"a.png": 1.5, "b.png": None, "c.png": 6.25, "d.png": 0.0}
+    results = [{"source": name, "entropy": value} for name, value in entropies.items()]
+    Path("out.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in results))
+    assert doubtful_first(Path("out.jsonl")) == ["c.png", "a.png", "d.png", "b.png"]

@@ -32,7 +32,7 @@ class Several(Painter):
         has="refine".__eq__,
     )
 
-    def __init__(self, model: str, threads: int | None = None) -> None:
+    def __init__(self, model: str, *_: object) -> None:
         assert model == "tint_sampler"
 
     def sample(self, photo: Photo, count: int, options: Options, *, hints: Any = ()) -> Any:

@@ -37,6 +37,24 @@ def folders(temporary: Path) -> list[Path]:
     return list(temporary.glob("tintype-studio-*"))
 
 
+def test_it_begins_with_the_doubtful_photographs_of_a_results_file(tmp_path: Path) -> None:
+    entropies = {"sure.jpg": 1.0, "doubtful.jpg": 6.0, "s3://archive/a.jpg": 7.0}
+    lines = []
+    for name, entropy in entropies.items():
+        source = name if "://" in name else str(tmp_path / name)
+        lines.append(json.dumps({"source": source, "entropy": entropy}) + "\n")
+        if "://" not in name:
+            (tmp_path / name).write_bytes(encoded())
+    (tmp_path / "out.jsonl").write_text("".join(lines))
+    words = ("--results", tmp_path / "out.jsonl", "--port", "0")
+    with served(*words, temporary=tmp_path) as (process, address):
+        names = [photo["name"] for photo in session(address)["photos"]]
+        assert names == ["doubtful.jpg", "sure.jpg"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert "1 are no files here and left out" in said
+
+
 def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded())
     temporary = tmp_path / "temporary"

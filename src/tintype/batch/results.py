@@ -146,6 +146,19 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
+def doubtful_first(path: Path) -> list[str]:
+    """Return the photographs of a results file, that of the highest entropy first.
+
+    Those that have none, as of a model that predicts no distribution, are last.
+
+    Raises:
+        UnwritablePhotoError: it is no results file, or cannot be read.
+    """
+    lines = read_results(path)
+    lines.sort(key=lambda line: -1.0 if line["entropy"] is None else line["entropy"], reverse=True)
+    return [line["source"] for line in lines]
+
+
 def _all(path: Path) -> list[dict[str, Any]]:
     whole = path.read_bytes().rpartition(b"\n")[0]
     lines = [json.loads(line) for line in whole.splitlines()]

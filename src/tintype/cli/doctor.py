@@ -30,6 +30,8 @@ _EXTRAS = {
     "features": ("torch", "safetensors"),
     "export": ("torch", "safetensors", "onnx", "onnxscript"),
     "web": ("fastapi", "jinja2", "python-multipart", "scipy", "sqlalchemy", "uvicorn"),
+    "cloud": ("fsspec", "s3fs", "gcsfs"),
+    "cluster": ("distributed", "cryptography"),
     "postgres": (
         "fastapi",
         "jinja2",

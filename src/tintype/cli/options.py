@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
+from tintype.cli import UsageError
+from tintype.errors import SettingError
+from tintype.runtime.device import Provider
 from tintype.runtime.options import Enlarge, Filter
 
 
@@ -112,3 +115,43 @@ class ColorOptions:
     def asked(self) -> dict[str, Any]:
         """Return the options by name, as `Options.resolve` takes them; None for those not given."""
         return asdict(self)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """What does the work.
+
+    Args:
+        threads: CPU threads to use; of --cluster local, its workers.
+        provider: ONNX Runtime's execution provider, where the installed onnxruntime has it and the
+            machine its device; else that is said, and the CPU goes on.
+        cluster: the address of the scheduler of a Dask cluster, tls://HOST:PORT, whose workers
+            color and write the photographs; or local, for one on this machine.
+    """
+
+    threads: Threads = None
+    provider: Provider = "cpu"
+    cluster: Annotated[str | None, Parameter(show_default=lambda _: "none")] = None
+
+    def check(self, in_place: bool) -> None:
+        """Check that a cluster can do what is asked for.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if self.cluster is None:
+            return
+        from tintype.batch.scheduler import LOCAL, check_address
+
+        if in_place:
+            raise UsageError(
+                "--in-place replaces the only copy of a photograph, which a worker that dies may "
+                "have begun: leave it out with --cluster, and name an --output"
+            )
+        if self.cluster != LOCAL and self.threads is not None:
+            raise UsageError("the workers of a cluster have their own threads: leave out --threads")
+        try:
+            check_address(self.cluster)
+        except SettingError as error:
+            raise UsageError(str(error)) from None

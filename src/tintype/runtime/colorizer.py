@@ -53,7 +53,8 @@ class Colorizer:
     Attributes:
         card: card of the model.
         threads: number of threads.
-        predictor: runs the graphs of the model.
+        device: where the graphs of the model run.
+        predictor: runs them.
 
     Raises:
         UnknownModelError: there is no such model.
@@ -70,7 +71,7 @@ class Colorizer:
         self, model: str | os.PathLike[str] | Model = "tint", threads: int | None = None
     ) -> None:
         loaded = model if isinstance(model, Model) else Model(model, threads)
-        self.card, self.threads = loaded.card, loaded.threads
+        self.card, self.threads, self.device = loaded.card, loaded.threads, loaded.device
         self.predictor = Predictor(loaded)
 
     def options(self, /, **asked: Unpack[Asked]) -> Options:
