@@ -50,7 +50,8 @@ def test_papers_whose_weights_do_not_ship_are_listed_with_how_to_train_them(
 ) -> None:
     lines = run("models").out.splitlines()
     assert any(line.startswith("pixcolor ") and "No weights ship yet" in line for line in lines)
-    assert any("tintype train pixcolor --data FOLDER --out RUN" in line for line in lines)
+    assert "tintype train NAME --data FOLDER --out RUN" in lines[-1]
+    assert not any("tintype train" in line for line in lines[:-1])
     untrained = run("models", "--json").json["untrained"]
     assert {"adversarial", "cic", "letcolor", "pic", "pixcolor"} == {
         paper["name"] for paper in untrained

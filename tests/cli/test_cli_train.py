@@ -51,7 +51,16 @@ def test_training_says_what_it_came_to_and_what_comes_next(
     monkeypatch.setattr("tintype.training.checkpoint.read_facts", lambda out: facts)
     result = run(*["train", "tint", "--data", "a", "--out", "run"])
     assert result.out.startswith("7 steps in 69 s (of 100,000 that the preset takes")
-    assert result.out.endswith("wrote run; next: tintype export run --name tint.mine\n")
+    export = "tintype export run --name tint.mine --out my-models"
+    assert result.out.endswith(f"wrote run; next: {export}\n")
+
+
+def test_training_shows_its_log_where_nobody_watches_too(run: Any, monkeypatch: Any) -> None:
+    fake = SimpleNamespace(train=lambda run, on_line: on_line('{"kind": "train", "step": 1}'))
+    monkeypatch.setitem(sys.modules, "tintype.training.train", fake)
+    lines = run(*["train", "tint", "--data", "a", "--out", "run"]).err.splitlines()
+    assert lines[0].startswith("tintype: loading the photographs")
+    assert lines[1] == '{"kind": "train", "step": 1}'
 
 
 def test_a_run_without_a_length_takes_the_presets(runs: Any, run: Any) -> None:

@@ -63,7 +63,7 @@ def test_a_run_leaves_checkpoint_log_and_contact_sheet(shard, tmp_path):
     model = tint(shard, tmp_path, lines.append, steps=25, changes={})
     assert (tmp_path / "log.jsonl").read_text().splitlines() == lines
     steps, (held,) = logged(tmp_path, "train"), logged(tmp_path, "validation")
-    assert [line["step"] for line in steps] == [1, 20]
+    assert [line["step"] for line in steps] == [1, 2, 5, 10, 20]
     assert {"loss", "ce", "kl", "rate", "norm", "speed", "elapsed"} <= set(steps[0])
     assert held["step"] == 25
     assert held["kl"] < steps[0]["kl"]
@@ -245,6 +245,16 @@ def test_the_learning_rate_warms_up_holds_and_cools_down():
     assert (lr_factor(0, 0.0, constant), lr_factor(99, 1.0, constant)) == (1, 1)
     steps = replace(constant, milestones=((10, 0.1), (20, 0.01)))
     assert [lr_factor(step, 0.9, steps) for step in (9, 10, 19, 20)] == [1, 0.1, 0.1, 0.01]
+
+
+def test_a_run_shorter_than_its_warm_up_is_warm_after_a_tenth():
+    config = TrainConfig(warmup=200, cooldown=0.0)
+    assert [lr_factor(step, done, config) for step, done in ((0, 0), (3, 0.05), (6, 0.1))] == [
+        0.005,
+        0.5,
+        1,
+    ]
+    assert lr_factor(99, 0.01, config) == 0.5  # where a tenth is longer, nothing changes
 
 
 def test_the_average_follows_fast_at_first_and_slowly_later():

@@ -48,7 +48,7 @@ def models(name: str | None = None, /, *, json: Json = False) -> int:
 
 
 def _list(json: bool) -> None:
-    from tintype.runtime.registry import list_cards, list_untrained
+    from tintype.runtime.registry import Untrained, list_cards, list_untrained
 
     cards, damaged = list_cards()
     untrained = list_untrained()
@@ -66,8 +66,8 @@ def _list(json: bool) -> None:
     rows = [(card.name, f"{_megabytes(card):.1f}", card.description) for card in cards]
     rows += [(paper.name, "–", f"{paper.description} No weights ship yet.") for paper in untrained]
     print_table([("MODEL", "MB", "DESCRIPTION"), *rows], header=True)
-    for paper in untrained:
-        print_line(f"{paper.name}: train them with: {paper.command}")
+    if untrained:
+        print_line(f"To make one whose weights do not ship: {Untrained('NAME', '').command}")
 
 
 def _megabytes(card: Card) -> float:

@@ -92,14 +92,8 @@ def _train(
 ) -> None:
     """Parse the options that need torch, and train."""
 
-    watched = sys.stderr.isatty()
-
     def show(line: str) -> None:
-        if not watched and not line.startswith('{"kind": "note"'):
-            return
-        with contextlib.suppress(
-            OSError
-        ):  # the terminal may be closed, but the run must still be saved
+        with contextlib.suppress(OSError):  # a closed terminal must not end the run
             print(line, file=sys.stderr)
 
     changes = {key: value for key, value in changes.items() if value is not None}
@@ -116,6 +110,7 @@ def _train(
             changes={**changes, **read_settings(settings)},
             command=shlex.join(["tintype", *sys.argv[1:]]),
         )
+        show("tintype: loading the photographs; then come the first steps and every 20th")
         start(run, show)
     print(_sum_up(run))
 
@@ -130,5 +125,5 @@ def _sum_up(run: Run) -> str:
     done = f"{step:,} steps in {facts.get('elapsed', 0):,.0f} s"
     if step < usual / 10:
         done += f" (of {usual:,} that the preset takes: expect little)"
-    export = shlex.join(["tintype", "export", str(run.out), "--name", f"{run.name}.mine"])
-    return f"{done}; wrote {run.out}; next: {export}"
+    export = ["tintype", "export", str(run.out), "--name", f"{run.name}.mine", "--out", "my-models"]
+    return f"{done}; wrote {run.out}; next: {shlex.join(export)}"

@@ -26,6 +26,7 @@ from tintype.training.run import Run, load_data, prepare
 _EXTRA_STREAM = 1 << 40  # first step number for the batches of a second network
 _UPDATE_BN_BATCHES = 32
 _VALIDATED = 512  # photographs in a validation, at most
+_LONGEST_WARMUP = 0.1  # of a run, so that a short one learns too
 
 
 def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
@@ -131,7 +132,8 @@ class Trainer:
                 self.validate(log)
                 saved_step, saved_at = self.step, time.monotonic()
             terms, norm, rate = self.take_step(done)
-            if log is not None and (self.step % 20 == 0 or self.step == self.first_step + 1):
+            early = self.step in (self.first_step + 1, 2, 5, 10)
+            if log is not None and (early or self.step % 20 == 0):
                 self.report(log, terms, norm, rate)
         if saved_step != self.step:
             self.validate(log, last=True)
@@ -298,7 +300,8 @@ def lr_factor(step: int, done: float, config: TrainConfig) -> float:
         done: completed share of the run, from 0 to 1.
         config: configuration with warmup, milestones, lr_decay and cooldown.
     """
-    factor = min(1.0, (step + 1) / max(1, config.warmup)) * config.lr_decay**step
+    warm = max((step + 1) / max(1, config.warmup), done / _LONGEST_WARMUP)
+    factor = min(1.0, warm) * config.lr_decay**step
     for milestone, scale in config.milestones:
         if step >= milestone:
             factor = scale * config.lr_decay**step
