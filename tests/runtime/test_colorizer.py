@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scenes import scene
 from tiny_models import bins_model, write
 
 from tintype.card import Size
@@ -143,6 +144,16 @@ def test_a_likely_coloring_scores_better_than_an_unlikely_one(landscape):
     for score in (likely, unlikely):
         assert score.bits == pytest.approx(sum(score.bits_by_channel) / 2)
         assert score.nats == pytest.approx(-score.bits * score.values * np.log(2), rel=1e-5)
+
+
+def test_colors_are_less_likely_with_the_luminance_of_another_photograph():
+    one, other = (
+        Photo.from_array(np.asarray(scene(seed, 96, width))) for seed, width in ((0, 128), (5, 96))
+    )
+    sampler = Colorizer("tint_sampler")
+    own = sampler.score(one)
+    assert sampler.score(one, one) == own
+    assert sampler.score(one, other).bits > own.bits
 
 
 def test_what_does_not_sample_and_what_has_no_colors_is_said(tint, landscape):
