@@ -73,7 +73,7 @@ class LetColor(ColorModel):
         "paper": (LetColorConfig(), _PAPER),
         # Ours: narrower, smaller crops, which are enlarged for the global branch, and a cooldown.
         "small": (
-            LetColorConfig(maps=14, input_side=128),
+            LetColorConfig(maps=14, input_side=144),
             replace(
                 _PAPER, crop=128, short_side=144, batch=64, steps=5_000, ema=0.999, cooldown=0.3
             ),

@@ -211,12 +211,12 @@ _TRAINING = TrainConfig(
 # Ours: EfficientNet-Lite0 in place of ResNet-101, all else narrower; squares of the whole shorter
 # side; a higher rate, which falls in the second half; near-gray photographs by `min_color`.
 _SMALL = PixColorConfig(
-    backbone="efficientnet_lite0", adaptation=48, channels=32, hidden=256, refinement=11,
-    freeze_steps=1_400, backbone_rate=0.25, input_side=144,
+    backbone="efficientnet_lite0", adaptation=48, channels=32, hidden=256, refinement=8,
+    freeze_steps=3_800, backbone_rate=0.5, input_side=128,
 )  # fmt: skip
 _SMALL_TRAINING = replace(
-    _TRAINING, crop=144, short_side=144, steps=5_000, learning_rate=1e-3, warmup=200, cooldown=0.5,
-    grad_clip=1.0, min_color=2.0, min_chroma=0.0,
+    _TRAINING, crop=144, crop_sizes=(128,), short_side=144, steps=4_700, learning_rate=1e-3,
+    warmup=200, cooldown=0.5, grad_clip=1.0, min_color=2.0, min_chroma=0.0,
 )  # fmt: skip
 _TEST = PixColorConfig(
     blocks=(1, 1, 1), width=4, adaptation=8, channels=8, gated_blocks=2, hidden=16, refinement=4,
