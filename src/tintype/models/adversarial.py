@@ -371,13 +371,14 @@ class Adversarial(BinsModel):
         return [([*self.generator.parameters(), *self.label_head.parameters()], 1.0)]
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the cross-entropies, the RMSE of ab in Lab units, and `chroma_ratio`."""
+        """Return cross-entropies, RMSE of ab in Lab units, `chroma_ratio`, and `calm_error`."""
         logits, target = self(batch.gray), self.target(batch)
         ab, truth = self.decode(logits), target.permute(0, 3, 1, 2)
         return {
             **self.cross_entropy(logits, target).terms(),
             "rmse": (ab - truth).square().mean().sqrt(),
             "chroma_ratio": chroma_ratio(ab, truth),
+            "calm": self.calm_error(batch),
         }
 
     def warnings(self, values: Mapping[str, float]) -> list[str]:
