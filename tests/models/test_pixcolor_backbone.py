@@ -103,7 +103,7 @@ def test_small_starts_from_a_dilated_classifier_at_a_rate_of_its_own(tmp_path):
     (slow, rate), (rest, full) = model.parameter_groups()
     assert {id(p) for p in slow} == {id(p) for p in model.conditioning.backbone.parameters()}
     assert len(slow) + len(rest) == len(list(model.parameters()))
-    assert (rate, full) == (0.25, 1.0)
+    assert (rate, full) == (0.5, 1.0)
 
 
 def test_a_backbone_that_starts_from_nothing_is_trained_at_once():

@@ -223,7 +223,7 @@ _PAPER = TrainConfig(
 )  # fmt: skip
 # Ours: narrower; 16x16 cells, as the authors have for CIFAR-10, of the whole shorter side; a higher
 # rate with a cooldown.
-_SMALL = PicConfig(maps=8, features=80, width=40, dropout=0.0, input_side=64)
+_SMALL = PicConfig(maps=8, features=80, width=28, dropout=0.0, input_side=64)
 _SMALL_TRAINING = replace(
     _PAPER, crop=144, crop_sizes=(64,), short_side=144, steps=4_700, learning_rate=1e-3,
     lr_decay=0.9998, cooldown=0.3,
