@@ -349,7 +349,7 @@ def test_collapse_and_a_runaway_critic_are_told(model):
 def test_validation_needs_neither_labels_nor_critic(model):
     with torch.no_grad():
         found = model.eval().validation_metrics(batch()._replace(labels=None))
-    assert set(found) == {"ce", "kl", "rmse", "chroma_ratio"}
+    assert set(found) == {"ce", "kl", "rmse", "chroma_ratio", "calm"}
 
 
 def test_the_exported_generator_decodes_as_the_paper_at_vividness_1(exported):

@@ -150,6 +150,20 @@ def test_a_validation_that_is_due_at_the_end_does_not_stand_for_the_last(shard, 
     assert not torch.equal(model.corrected_weights, model.weights)
 
 
+def test_photographs_are_validated_at_the_largest_side_that_is_trained_on(
+    shard, tmp_path, monkeypatch
+):
+    sides = []
+
+    def validated(self, batch):
+        sides.append(batch.gray.shape[-1])
+        return {"loss": batch.gray.mean()}
+
+    monkeypatch.setattr("tintype.models.tint.Tint.validation_metrics", validated)
+    tint(shard, tmp_path, steps=1, changes={"crop_sizes": (32,)})
+    assert sides[-1] == 32
+
+
 def test_a_run_that_holds_nothing_back_is_saved(shard, tmp_path):
     tint(shard, tmp_path, steps=1, val_size=0)
     facts, _ = load_checkpoint(tmp_path)

@@ -64,7 +64,7 @@ class TrainConfig:
             resizing.
         aspect_jitter: largest share by which one side of the squares is shortened before resizing.
         crop_sizes: sides to which squares are resized instead of `crop` (multi-scale training); one
-            is drawn for each step.
+            is drawn for each step. Validation takes the largest.
         faded: share of the photographs whose tonal range is narrowed, as in a faded print.
         short_side: shorter side in pixels to which photographs are reduced when they are loaded;
             None for the largest square that is cut.

@@ -6,6 +6,7 @@ Soft labels are computed once, on the true colors, and saved in the folder of th
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -21,16 +22,19 @@ from tintype.training.parallel import bfloat16_pays
 
 FILE = "labels.safetensors"
 _SIDE = 224  # pixels; the classifier was trained at this size
+_RARE = 1e-4  # share of the photographs below which a class is too rare to be learnt
 
 
 def folder_labels(store: PhotoStore) -> tuple[Tensor, list[str]]:
     """Return one-hot labels, float16 (N, classes), by the folders of photographs, and class names.
 
-    The class of ``source/label/id.jpg`` is ``source/label``. Photographs in no folder, or in a
-    folder called ``unlabelled``, have a row of zeros.
+    The class of ``source/label/id.jpg`` is ``source/label``. Photographs in no folder, in a folder
+    called ``unlabelled``, or in one with less than a ten-thousandth of all photographs, have a row
+    of zeros.
     """
     folders = [str(PurePosixPath(name).parent) for name in store.names]
-    classes = sorted({f for f in folders if f != "." and PurePosixPath(f).name != "unlabelled"})
+    counts = Counter(f for f in folders if f != "." and PurePosixPath(f).name != "unlabelled")
+    classes = sorted(f for f, count in counts.items() if count >= _RARE * len(store))
     index = {name: k for k, name in enumerate(classes)}
     labels = torch.zeros((len(store), len(classes)), dtype=torch.float16)
     for row, folder in enumerate(folders):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
@@ -113,7 +114,8 @@ class Trainer:
         middle = torch.full((count,), 0.5)
         self.crops = None
         if count:
-            self.crops = val_store.crops(torch.arange(count), middle, middle, config.crop)
+            crops = val_store.crops(torch.arange(count), middle, middle, config.crop)
+            self.crops = _resized(crops, max(config.crop_sizes, default=config.crop))
         self.started, self.spent = time.monotonic(), float(facts["elapsed"])
         self.first_step, self.warned = self.step, set()
 
@@ -309,6 +311,14 @@ def lr_factor(step: int, done: float, config: TrainConfig) -> float:
         fall = min(1.0, (done - 1 + config.cooldown) / config.cooldown)
         factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall))
     return factor
+
+
+def _resized(crops: Tensor, side: int) -> Tensor:
+    """Return crops, uint8 (N, 3, S, S), of another side."""
+    if crops.shape[-1] == side:
+        return crops
+    resized = F.interpolate(crops.float(), size=(side, side), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
 
 
 @torch.no_grad()
