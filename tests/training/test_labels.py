@@ -72,9 +72,9 @@ def folders(tmp_path):
 
 
 def test_a_class_is_a_folder_and_what_has_none_a_row_of_zeros(folders):
-    found, classes = labels.folder_labels(load_photos([folders], short_side=72))
-    assert classes == ["a/cat", "b/dog"]
-    assert found.tolist() == [[1, 0], [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]]
+    store = load_photos([folders], short_side=72)
+    assert labels.label_by_folder(store) == (2, 0.5)
+    assert store.labels.tolist() == [[1, 0], [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]]
 
 
 def test_a_run_learns_the_labels_of_its_folders_and_says_how_many_have_one(seer, folders, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -47,6 +47,11 @@ class PhotoStore:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the photographs."""
+        return self.pixels.device
 
     def to(self, device: torch.device) -> PhotoStore:
         """Return the photographs on another device."""
@@ -96,6 +101,25 @@ class PhotoStore:
         pixel = rows[:, :, None] + (x[:, None] + span)[:, None, :]  # (N, side, side)
         return self.pixels[pixel].permute(0, 3, 1, 2)
 
+    def take(
+        self, index: Tensor, top: Tensor, left: Tensor, side: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return square crops as `crops` does, and class probabilities, (N, classes), or None."""
+        labels = None if self.labels is None else self.labels[index.to(self.labels.device)].float()
+        return self.crops(index, top, left, side), labels
+
+    def ahead(
+        self, take: Callable[[int], tuple[Tensor, Tensor | None]], steps: Iterable[int]
+    ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Yield each step with what ``take`` gives for it."""
+        for step in steps:
+            yield step, *take(step)
+
+    def epoch(self, random: torch.Generator) -> Tensor:
+        """Draw the photographs of an epoch, in their order, int64 (N,)."""
+        order = torch.randperm(len(self), generator=random)
+        return draw_epoch(self.frequency, len(self), random)[order]
+
     def sample_ab(self, count: int, seed: int) -> Tensor:
         """Return ab of random pixels in Lab units, (count, 2), from which a prior is computed."""
         random = torch.Generator().manual_seed(seed)
@@ -106,10 +130,26 @@ class PhotoStore:
         photo = photo.to(self.start.device)
         place = torch.rand(count, generator=random, dtype=torch.float64).to(self.start.device)
         area = self.height[photo] * self.width[photo]
-        pixel = self.start[photo] + (place * area).long().minimum(area - 1)
-        rgb = self.pixels[pixel].float() / 255
-        linear = srgb_to_linear(rgb).T[None, :, :, None]  # (1, 3, count, 1)
-        return linear_to_ab(linear)[0, :, :, 0].T
+        return ab_of(self.pixels[self.start[photo] + (place * area).long().minimum(area - 1)])
+
+
+def draw_epoch(frequency: Tensor | None, count: int, random: torch.Generator) -> Tensor:
+    """Draw the photographs of an epoch: each once, or in proportion to its frequency; ascending.
+
+    Systematic sampling: each is drawn its expected number of times, rounded down or up.
+    """
+    index = torch.arange(count)
+    if frequency is None:
+        return index
+    ends = (frequency / frequency.sum() * count).cumsum(0)
+    start = torch.rand((), generator=random, dtype=torch.float64)
+    return torch.searchsorted(ends, start + index, right=True).clamp_max(count - 1)
+
+
+def ab_of(rgb: Tensor) -> Tensor:
+    """Return ab in Lab units, (N, 2), of gamma-encoded pixels, uint8 (N, 3)."""
+    linear = srgb_to_linear(rgb.float() / 255).T[None, :, :, None]  # (1, 3, N, 1)
+    return linear_to_ab(linear)[0, :, :, 0].T
 
 
 def load_photos(

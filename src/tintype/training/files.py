@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import os
+import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -113,6 +118,54 @@ def _manifest(path: Path) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{path} is not a manifest: a .json manifest is a list of paths.")
     return names
+
+
+def places(paths: Sequence[Path], unpacked: Path) -> Iterator[tuple[Path, str, int, int]]:
+    """Yield file, name, offset and size in bytes (-1 for a whole file) of each image.
+
+    Links inside a shard are left out.
+
+    Args:
+        paths: shards, folders, manifests or image files.
+        unpacked: folder for gzipped shards, which are unpacked there once: only a plain one can be
+            read at any place.
+
+    Raises:
+        DataError: a path is no training data, cannot be read, or not unpacked.
+    """
+    for path in map(Path, paths):
+        for name, file in sources(path):
+            if not is_shard(file):
+                yield file, name, 0, -1
+                continue
+            with naming(file), tarfile.open(plain := _plain(file, unpacked), "r:") as tar:
+                for member in tar:
+                    if member.isreg() and is_image(member.name):
+                        yield plain, member.name, member.offset_data, member.size
+
+
+def _plain(shard: Path, folder: Path) -> Path:
+    """Return a shard that is not gzipped: the given one, or one that is unpacked here."""
+    with open(shard, "rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return shard
+    stat = shard.stat()
+    key = f"{shard.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    plain = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
+    if not plain.exists():
+        folder.mkdir(exist_ok=True)
+        partial = plain.with_suffix(f".{os.getpid()}.partial")
+        try:
+            with gzip.open(shard) as packed, open(partial, "wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+            os.replace(partial, plain)
+        except (OSError, EOFError, zlib.error) as error:
+            partial.unlink(missing_ok=True)
+            raise DataError(
+                f"{shard} cannot be unpacked into {folder} ({error}): make room, or give shards "
+                "that are not gzipped."
+            ) from error
+    return plain
 
 
 def decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:

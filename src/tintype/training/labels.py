@@ -6,6 +6,7 @@ Soft labels are computed once, on the true colors, and saved in the folder of th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -18,25 +19,32 @@ from tintype.errors import CheckpointError
 from tintype.models.backbones import Classifier
 from tintype.training.data import PhotoStore
 from tintype.training.parallel import bfloat16_pays
+from tintype.training.stream import PhotoStream, one_hot
 
 FILE = "labels.safetensors"
 _SIDE = 224  # pixels; the classifier was trained at this size
 
 
-def folder_labels(store: PhotoStore) -> tuple[Tensor, list[str]]:
-    """Return one-hot labels, float16 (N, classes), by the folders of photographs, and class names.
+def label_by_folder(store: PhotoStore | PhotoStream) -> tuple[int, float]:
+    """Give photographs the labels of their folders; return classes and the labelled share.
 
     The class of ``source/label/id.jpg`` is ``source/label``. Photographs in no folder, or in a
     folder called ``unlabelled``, have a row of zeros.
     """
-    folders = [str(PurePosixPath(name).parent) for name in store.names]
+    if isinstance(store, PhotoStream):
+        store.classes, classes = _folder_classes(store.folders)
+        own = store.classes[store.folder.long()]
+    else:
+        own, classes = _folder_classes([str(PurePosixPath(name).parent) for name in store.names])
+        store.labels = one_hot(own, len(classes)).half()
+    return len(classes), float((own >= 0).double().mean())
+
+
+def _folder_classes(folders: Sequence[str]) -> tuple[Tensor, list[str]]:
+    """Return the class of each folder, -1 for none, and the names of the classes."""
     classes = sorted({f for f in folders if f != "." and PurePosixPath(f).name != "unlabelled"})
     index = {name: k for k, name in enumerate(classes)}
-    labels = torch.zeros((len(store), len(classes)), dtype=torch.float16)
-    for row, folder in enumerate(folders):
-        if folder in index:
-            labels[row, index[folder]] = 1
-    return labels, classes
+    return torch.tensor([index.get(folder, -1) for folder in folders]), classes
 
 
 def soft_labels(store: PhotoStore, teacher: Path, batch: int = 64) -> Tensor:
