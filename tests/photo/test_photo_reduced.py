@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from photo.srgb import make_profile
 from PIL import Image
 
 from tintype.errors import GrayPhotoError, UnreadablePhotoError
-from tintype.photo import Photo, read_reduced
+from tintype.photo import Photo
+from tintype.photo import read_reduced as read_image
 
 
 def picture(width: int = 340, height: int = 210) -> Image.Image:
@@ -24,6 +26,12 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
+
+
+def read_reduced(source: bytes | Path, short_side: int) -> NDArray[np.uint8]:
+    image = read_image(source, short_side)
+    assert image.mode == "RGB"
+    return np.asarray(image)
 
 
 def exif(orientation: int) -> Image.Exif:

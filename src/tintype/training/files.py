@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 from torch import Tensor
 
 from tintype.errors import DataError, GrayPhotoError, PhotoError
@@ -29,6 +29,8 @@ from tintype.models.torch_color import (
 from tintype.photo import read_reduced
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
+# Photographs are decoded side by side: threads of their own cost one of them twice the time.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 _THUMB = 16  # side in pixels of the thumbnail on which color is measured
 
 
@@ -171,22 +173,21 @@ def _plain(shard: Path, folder: Path) -> Path:
 def decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
     """Return a photograph, uint8 (H, W, 3), and its thumbnail, or the reason to leave it out."""
     try:
-        rgb = read_reduced(data, short_side)
+        photo = read_reduced(data, short_side)
     except GrayPhotoError:
         return "gray"
     except PhotoError:
         return "unreadable"
-    short, longer = sorted(rgb.shape[:2])
+    short, longer = sorted(photo.size)
     if short < short_side / 2:
         return "too small"
     if longer > 4 * short:
         return "too narrow"
-    photo = Image.fromarray(rgb)
     if short < short_side:
         width, height = (max(short_side, round(s * short_side / short)) for s in photo.size)
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
     thumb = photo.resize((_THUMB, _THUMB), Image.Resampling.BOX)
-    return np.array(photo), np.array(thumb)
+    return np.asarray(photo), np.asarray(thumb)
 
 
 def color_beyond_tone(thumbs: Tensor) -> Tensor:

@@ -113,15 +113,16 @@ class PhotoStream:
         """
         crops: list[np.ndarray | None] = [None] * len(index)
         used, missing = index.tolist(), list(range(len(index)))
+        down, right = top.numpy(), left.numpy()
         for tries in range(_TRIES):
             found = self._decoded([used[k] for k in missing])
             for k, photo in zip(missing, found, strict=True):
                 if photo is None:
                     used[k] = int(np.random.default_rng((int(index[k]), tries)).integers(len(self)))
                 else:
-                    room = torch.tensor(photo.shape[:2]) - side
-                    y = int((top[k] * (room[0] + 1)).long().minimum(room[0]))
-                    x = int((left[k] * (room[1] + 1)).long().minimum(room[1]))
+                    height, width = photo.shape[0] - side, photo.shape[1] - side
+                    y = min(int(down[k] * np.float32(height + 1)), height)
+                    x = min(int(right[k] * np.float32(width + 1)), width)
                     crops[k] = photo[y : y + side, x : x + side]
             missing = [k for k in missing if crops[k] is None]
             if not missing:
