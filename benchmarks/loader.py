@@ -1,7 +1,7 @@
 """What streaming costs: photographs a second a core beside decoding alone, and memory by number.
 
     python benchmarks/loader.py SHARD... [--jpeg] [--crop 128] [--steps 100] [--rounds 5]
-    python benchmarks/loader.py SHARD... --memory [--photographs 10000 200000] [--share 1.0]
+    python benchmarks/loader.py SHARD... --memory [--photographs 10000 200000] [--batches N]
 
 The first compares, in turns, photographs in memory that are decoded and reduced in this process
 (`read_reduced`) with squares as the training loop takes them from the stream: read, decoded, looked
@@ -9,7 +9,7 @@ at for color, cut, brought over from the process that decodes. Both are counted 
 all processes together, so that what else the machine does hardly matters; the time by the clock
 stands beside. Photographs that cannot be used count in both.
 
-The second streams an epoch, or a share of it, of so many photographs, the shards being repeated,
+The second streams an epoch, or so many batches, of so many photographs, the shards being repeated,
 each in a fresh process: the largest memory of that process and of those that decode (Pss, so that
 what they share counts once).
 """
@@ -128,13 +128,13 @@ def children() -> list[int]:
     return [int(n) for n in Path(f"/proc/{me}/task/{me}/children").read_text().split()]
 
 
-def memory(stream: PhotoStream, config: TrainConfig, share: float) -> None:
-    """Stream a share of an epoch; print the largest memory on the way."""
+def memory(stream: PhotoStream, config: TrainConfig, steps: int | None) -> None:
+    """Stream so many batches, or an epoch; print the largest memory on the way."""
     batches, largest = Batches(stream, config, seed=0), 0.0
-    steps = max(1, int(share * len(stream) / config.batch))
-    # A second epoch begins, so that both orders are there.
-    for done, _ in enumerate(batches.follow(range(steps + 2))):
-        if done % 20 == 0:
+    if steps is None:
+        steps = len(stream) // config.batch + 2  # the next epoch begins: both orders are there
+    for done, _ in enumerate(batches.follow(range(steps))):
+        if done % 10 == 0:
             largest = max(largest, pss())
     print(
         f"{len(stream):>9,} photographs, {steps:,} batches: {largest:,.0f} MB at most", flush=True
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--jpeg", action="store_true", help="as JPEG of ILSVRC's size")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--photographs", type=int, nargs="+", default=[10_000, 200_000])
-    parser.add_argument("--share", type=float, default=1.0, help="of an epoch, with --memory")
+    parser.add_argument("--batches", type=int, help="with --memory; an epoch if not given")
     parser.add_argument("--unpacked", type=Path, help="folder for gzipped shards")
     options = parser.parse_args()
     config = TrainConfig(crop=options.crop, batch=options.batch)
@@ -166,7 +166,7 @@ def main() -> None:
             return
         if options.memory:
             stream = opened(options.shards, config, unpacked, options.photographs[0])
-            memory(stream, config, options.share)
+            memory(stream, config, options.batches)
             return
         if options.jpeg:
             options.shards = [as_of_ilsvrc(options.shards[0], Path(temporary))]
