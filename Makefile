@@ -52,7 +52,7 @@ format: $(VENV)/installed  ## put the sources into the house format
 docs: $(VENV)/installed  ## build the documents into site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build
 
-tables: $(VENV)/installed  ## write the tables of the documents anew, from cards and presets
+tables: $(VENV)/installed  ## write the generated parts of the documents anew
 	$(VENV)/bin/python docs/tables.py
 
 bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement of chroma too

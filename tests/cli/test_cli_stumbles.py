@@ -301,4 +301,6 @@ def test_the_doctor_names_the_extras(run: Any, monkeypatch: Any) -> None:
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", none)
-    assert "pip install '.[web]'" in run("doctor").out
+    out = run("doctor").out
+    assert "optional, not installed (fastapi" in out
+    assert "pip install '.[web]'" in out

@@ -85,8 +85,11 @@ class Results:
             if self._parquet:
                 self._finish()
 
-    def describe(self, card: Card, options: Mapping[str, Any]) -> None:
-        """Set what is the same in every line that is added."""
+    def describe(self, card: Card | None, options: Mapping[str, Any]) -> None:
+        """Set what is the same in every line that is added; no card if there is no model."""
+        if card is None:
+            self._common: dict[str, Any] = dict.fromkeys(("model", "checksum", "options"))
+            return
         checksum = f"sha256:{card.files[card.file().name]}"
         self._common = {"model": card.name, "checksum": checksum, "options": dict(options)}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from tintype.batch.task import Task
+from tintype.batch.task import Outcome, Task
 from tintype.batch.work import Reader, Work
 from tintype.cli import UsageError, collecting_no_garbage
 from tintype.cli.console import Progress
@@ -21,8 +21,9 @@ from tintype.cli.inputs import Inputs, Skipped, find_photos, key
 from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
 from tintype.cli.outputs import plan_outputs
 from tintype.cli.report import Report, reported
+from tintype.cli.saved import Album, failing, grouped, some
 from tintype.cli.work import do_all
-from tintype.errors import SettingError
+from tintype.errors import SettingError, TintypeError
 
 if TYPE_CHECKING:
     from tintype.batch.results import Results
@@ -56,7 +57,7 @@ class OutputOptions:
 
     Args:
         samples: write this many different colourings of each photograph, NAME.sample-1.EXT and so
-            on, and NAME.samples.EXT, a sheet of all of them, the likeliest (often the calmest)
+            on, and NAME.samples.EXT, a sheet of all of them, the likeliest (often the grayest)
             first; for models that sample.
         compare: also write NAME.compare.EXT, before and after side by side.
         overwrite: replace results that exist.
@@ -164,32 +165,31 @@ def colorize(
         saved = hints.saved()
         if saved is not None and model is None:
             report.model = model_or_default = saved.model
-        inputs = find_photos(photos, taken.recursive, to.output, elsewhere=True)
-        tasks = plan_outputs(
-            photos,
-            inputs.photos,
-            to.output,
-            to.in_place,
-            to.compare,
-            to.samples,
-            hints.save_settings,
-        )
+        inputs, tasks, unmatched, album = _plan(photos, to, taken.recursive, hints, saved)
         _check_pipes(tasks, json)
-        tasks, unmatched = hints.give(tasks, inputs.photos, saved)
         report.merge(inputs)
         results, planned = to.open_results(tasks), tasks
         if to.skip_existing:
             tasks = report.without_existing(tasks)
-        _say(inputs, report, unmatched, progress)
-        groups = hints.groups(tasks, saved, progress.say) if tasks else ()
+        _say(inputs, report, unmatched, album, progress)
+        groups, notes, unread = grouped(tasks, album, saved)
+        progress.note(notes)
         with results.writing(tasks, planned) if results else nullcontext():
+            _fail(unread, report, results)
             for own, group in groups:
                 progress.show(0, len(group), "loading the model")
                 reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
                 name = model or (own.model if own else model_or_default)
-                colorizer = _load(name, threads, reader, group[0])
-                held = _held(colorizer, asked(options.asked(), own), to.samples, report)
-                _check_model(colorizer, group, own, progress)
+                try:
+                    colorizer = _load(name, threads, reader, group[0])
+                    held = _held(colorizer, asked(options.asked(), own), to.samples, report)
+                    _check_model(colorizer, group, own, progress)
+                except TintypeError as error:
+                    if album is None:
+                        raise
+                    progress.say(f"tintype: {some([task.name for task in group])}: {error}")
+                    _fail([failing(task, error) for task in group], report, results)
+                    continue
                 if results is not None:
                     results.describe(colorizer.card, report.options)
                 entropy = results is not None
@@ -200,6 +200,39 @@ def colorize(
     return 1 if report.failed else 0
 
 
+def _plan(
+    photos: Sequence[str],
+    to: OutputOptions,
+    recursive: bool,
+    hints: HintOptions,
+    saved: Settings | None,
+) -> tuple[Inputs, list[Task], list[Skipped], Album | None]:
+    """Return the inputs, a task for each to colour, hints that match none, and their settings."""
+    inputs = find_photos(photos, recursive, to.output, elsewhere=True)
+    tasks = plan_outputs(
+        photos,
+        inputs.photos,
+        to.output,
+        to.in_place,
+        to.compare,
+        to.samples,
+        hints.save_settings,
+    )
+    tasks, unmatched = hints.give(tasks, inputs.photos, saved)
+    album = hints.album(tasks, inputs.photos)
+    return inputs, tasks if album is None else list(album.files), unmatched, album
+
+
+def _fail(outcomes: Sequence[Outcome], report: Report, results: Results | None) -> None:
+    """Report photographs that no model was loaded for."""
+    if results is not None:
+        results.describe(None, {})
+    for outcome in outcomes:
+        report.add(outcome)
+        if results is not None:
+            results.add(outcome)
+
+
 def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
     """Return a summary for folders, patterns and several photographs; "" for one, or for a pipe."""
     everything = len(report.photos) + len(report.failed) + len(report.skipped)
@@ -208,8 +241,14 @@ def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
     return report.summary(tasks) if many and not piped else ""
 
 
-def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress: Progress) -> None:
-    """Print notes of the search for photographs, and which hints match no photograph."""
+def _say(
+    inputs: Inputs,
+    report: Report,
+    unmatched: Sequence[Skipped],
+    album: Album | None,
+    progress: Progress,
+) -> None:
+    """Print notes of the search for photographs and settings, and which hints match none."""
     for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
         progress.say(f"tintype: {line}")
     for skipped in report.skipped if progress.watched else ():
@@ -217,6 +256,9 @@ def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress:
     for skipped in unmatched:
         progress.say(f"tintype: {skipped.input}: {skipped.reason}")
     report.skipped += unmatched
+    if album is not None:
+        progress.note(album.notes)
+        report.skipped += album.skipped
 
 
 def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Colorizer:

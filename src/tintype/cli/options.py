@@ -61,9 +61,11 @@ class ColorOptions:
     """How photographs are coloured; options that are not given are the model's own.
 
     Args:
-        vividness: from 0, the safest colours, to 1, the most vivid.
+        vividness: from 0, the safest colours, to 1, the most vivid; a model that samples takes
+            temperature instead.
         saturation: strength of the colours, a factor: 0 gives gray, below 1 paler ones.
-        warmth: from -1, colder, to 1, warmer; gray pixels stay gray.
+        warmth: from -1, colder, to 1, warmer: shifts b of CIE Lab by up to 10, a slight change, and
+            hardly seen at 0.3; gray pixels stay gray.
         filter: what a filter that follows edges is applied to, of a model that has one, as
             patchwise: nothing, the colours (chroma), or the coloured picture (image).
         enlarge: bring the colours to the photograph's size along its edges (guided), or smoothly
@@ -73,7 +75,8 @@ class ColorOptions:
             without its dots; the result keeps the photograph's own lightness.
         temperature: below 1 calmer, above 1 bolder, of a model that samples.
         seed: another seed gives other colours, of a model that samples.
-        sample: make the sample of this number only, of a model that samples.
+        sample: make the sample of this number only, of a model that samples; without --model that
+            is tint_sampler.
         mark: say in the result's metadata that its colours are made, and by which model.
     """
 

@@ -66,7 +66,8 @@ class AdversarialConfig:
             layer norm, because the penalty is per sample.
         clip_value: largest absolute weight with clipping.
         lambda_gp: weight of the gradient penalty.
-        lam, max_weight: constants of the rebalancing, as in `BinsModel`.
+        lam: weight of the uniform distribution in the rebalancing (Zhang et al. 2016: lambda).
+        max_weight: largest weight of a bin in the rebalancing; 0 for no limit.
     """
 
     maps: int = 64

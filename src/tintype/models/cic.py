@@ -250,7 +250,8 @@ class CicConfig:
     Attributes:
         maps: channels of the first block; those of the others are in proportion.
         input_side: shorter side in pixels of the network's input.
-        lam, max_weight: constants of the rebalancing, as in `BinsModel`; the paper has no limit.
+        lam: weight of the uniform distribution in the rebalancing (Zhang et al. 2016: lambda).
+        max_weight: largest weight of a bin in the rebalancing; 0 for no limit.
     """
 
     maps: int = 64

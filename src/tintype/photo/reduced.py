@@ -1,4 +1,4 @@
-"""Photographs for training: their colours alone, reduced while they are decoded."""
+"""Photographs for training: the colors only, downscaled during decoding."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_reduced(source: bytes | Path, short_side: int) -> Image.Image:
 
 
 def _reduced(image: Image.Image, short_side: int) -> Image.Image:
-    """Return the image with its shorter side at most so long."""
+    """Return the image with a shorter side of at most a number of pixels."""
     image.load()
     short = min(image.size)
     if short <= short_side:
