@@ -4,14 +4,15 @@
     python benchmarks/loader.py SHARD... --memory [--photographs 10000 200000] [--batches N]
 
 The first compares, in turns, photographs in memory that are decoded and reduced in this process
-(`read_reduced`) with squares as the training loop takes them from the stream: read, decoded, looked
-at for color, cut, brought over from the process that decodes. Both are counted in seconds of CPU of
-all processes together, so that what else the machine does hardly matters; the time by the clock
-stands beside. Photographs that cannot be used count in both.
+(`read_reduced`) with squares as the training loop takes them from the stream: read, decoded, cut,
+brought over from the process that decodes. Both are counted in seconds of CPU of all processes
+together, so that what else the machine does hardly matters; the time by the clock stands beside. A
+round is an epoch; in the first one photographs are also looked at for color, and it stands apart.
+Photographs that cannot be used count in both.
 
 The second streams an epoch, or so many batches, of so many photographs, the shards being repeated,
 each in a fresh process: the largest memory of that process and of those that decode (Pss, so that
-what they share counts once).
+what they share counts once), without what the loop makes of the squares.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ def speed(stream: PhotoStream, config: TrainConfig, steps: int, rounds: int) -> 
             else:
                 for photo in data:
                     decoded(photo, config.kept_side)
-            if number:  # the first round warms up
-                count = steps * config.batch
-                found.append((count / (cpu() - before), count / (time.perf_counter() - clock)))
+            count = steps * config.batch
+            found.append((count / (cpu() - before), count / (time.perf_counter() - clock)))
+    (first, _), (streamed, _) = (found.pop(0) for found in rates.values())
+    print(f"first epoch: {streamed:.0f} beside {first:.0f} decoded alone, {streamed / first:.1%}")
     alone = statistics.median(rate for rate, _ in rates["decoding alone"])
     for name, found in rates.items():
         median, clock = (statistics.median(values) for values in zip(*found, strict=True))
@@ -133,7 +135,7 @@ def memory(stream: PhotoStream, config: TrainConfig, steps: int | None) -> None:
     batches, largest = Batches(stream, config, seed=0), 0.0
     if steps is None:
         steps = len(stream) // config.batch + 2  # the next epoch begins: both orders are there
-    for done, _ in enumerate(batches.follow(range(steps))):
+    for done, _ in enumerate(stream.ahead(batches._take, range(steps))):
         if done % 10 == 0:
             largest = max(largest, pss())
     print(

@@ -18,7 +18,14 @@ from torch import Tensor
 
 from tintype.errors import DataError
 from tintype.models.torch_color import linear_to_ab, srgb_to_linear
-from tintype.training.files import color_beyond_tone, decode, frequencies, mean_chroma, members
+from tintype.training.files import (
+    color_beyond_tone,
+    decode,
+    frequencies,
+    mean_chroma,
+    members,
+    thumbnail,
+)
 
 
 @dataclass
@@ -271,7 +278,7 @@ def _decode_all(
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
         while chunk := list(islice(images, 512)):
             decoded = []
-            photos = pool.map(lambda image: decode(image[1], short_side), chunk)
+            photos = pool.map(lambda image: _decode(image[1], short_side), chunk)
             for (name, _), photo in zip(chunk, photos, strict=True):
                 if isinstance(photo, str):
                     drop(photo)
@@ -289,3 +296,9 @@ def _decode_all(
                 sizes += [pixels.shape[:2] for _, pixels, _ in kept]
                 names += [name for name, _, _ in kept]
     return {"names": names, "sizes": sizes, "dropped": dropped}
+
+
+def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
+    """Return a photograph, uint8 (H, W, 3), and its thumbnail, or the reason to leave it out."""
+    photo = decode(data, short_side)
+    return photo if isinstance(photo, str) else (np.asarray(photo), thumbnail(photo))

@@ -142,6 +142,8 @@ def places(paths: Sequence[Path], unpacked: Path) -> Iterator[tuple[Path, str, i
                 continue
             with naming(file), tarfile.open(plain := _plain(file, unpacked), "r:") as tar:
                 for member in tar:
+                    # It would keep them all, a kilobyte each.
+                    tar.members = []  # pyright: ignore[reportAttributeAccessIssue]
                     if member.isreg() and is_image(member.name):
                         yield plain, member.name, member.offset_data, member.size
 
@@ -170,8 +172,8 @@ def _plain(shard: Path, folder: Path) -> Path:
     return plain
 
 
-def decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
-    """Return a photograph, uint8 (H, W, 3), and its thumbnail, or the reason to leave it out."""
+def decode(data: bytes, short_side: int) -> Image.Image | str:
+    """Return a photograph in RGB, or the reason to leave it out."""
     try:
         photo = read_reduced(data, short_side)
     except GrayPhotoError:
@@ -186,8 +188,12 @@ def decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
     if short < short_side:
         width, height = (max(short_side, round(s * short_side / short)) for s in photo.size)
         photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-    thumb = photo.resize((_THUMB, _THUMB), Image.Resampling.BOX)
-    return np.asarray(photo), np.asarray(thumb)
+    return photo
+
+
+def thumbnail(photo: Image.Image) -> np.ndarray:
+    """Return the thumbnail on which color is measured, uint8 (h, w, 3)."""
+    return np.asarray(photo.resize((_THUMB, _THUMB), Image.Resampling.BOX))
 
 
 def color_beyond_tone(thumbs: Tensor) -> Tensor:

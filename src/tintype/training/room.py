@@ -39,7 +39,7 @@ def decoded_bytes(paths: Sequence[Path], short_side: int, limit: int | None) -> 
             photo = decode(data, short_side)
             count += 1
             read += len(data) + (_IN_TAR if file.suffix == ".tar" and is_shard(file) else 0)
-            decoded += 0 if isinstance(photo, str) else photo[0].nbytes
+            decoded += 0 if isinstance(photo, str) else 3 * photo.width * photo.height
     if not count:
         return 0.0
     return decoded / count * min(stored / read * count, math.inf if limit is None else limit)

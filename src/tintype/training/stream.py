@@ -29,11 +29,13 @@ from tintype.training.files import (
     frequencies,
     mean_chroma,
     places,
+    thumbnail,
 )
 from tintype.training.parallel import processes_here
 
 BUFFER = 16_384  #: photographs in the shuffle buffer: so far one moves from its place in the shards
 _PIXELS = 100  # of each photograph on which a prior is computed
+_UNKNOWN, _COLORED, _GRAY = range(3)  # what is known of a photograph's color
 _TRIES = 1_000  # photographs that may be unusable one after the other
 
 
@@ -49,6 +51,7 @@ class PhotoStream:
         file: index of each photograph's file, int32 (N,).
         offset, size: its place in the file, in bytes, int64 (N,).
         folder: index of its folder, int32 (N,).
+        color: whether it is in color, as far as a process that shares it has looked, int8 (N,).
         folders: names of the folders, e.g. ``source/label``.
         short_side, min_color, min_chroma: see `tintype.training.data.load_photos`.
         frequency: as in `PhotoStore`.
@@ -61,6 +64,7 @@ class PhotoStream:
     offset: Tensor
     size: Tensor
     folder: Tensor
+    color: Tensor
     folders: list[str]
     short_side: int
     min_color: float
@@ -89,7 +93,8 @@ class PhotoStream:
         at = len(self) - val_size
 
         def part(cut: slice) -> PhotoStream:
-            arrays = {n: getattr(self, n)[cut] for n in ("file", "offset", "size", "folder")}
+            names = ("file", "offset", "size", "folder", "color")
+            arrays = {name: getattr(self, name)[cut] for name in names}
             weights = None if self.frequency is None else self.frequency[cut]
             return replace(self, **arrays, frequency=weights)
 
@@ -176,16 +181,22 @@ class PhotoStream:
 
     def _decoded(self, index: Sequence[int]) -> list[np.ndarray | None]:
         """Return photographs, uint8 (H, W, 3); None for those that are left out."""
-        photos = [decode(self._read(k), self.short_side) for k in index]
-        thumbs = [photo[1] for photo in photos if not isinstance(photo, str)]
-        if not thumbs:
-            return [None] * len(photos)
-        seen = torch.from_numpy(np.stack(thumbs))
-        good = color_beyond_tone(seen) >= self.min_color
-        if self.min_chroma:
-            good &= mean_chroma(seen) >= self.min_chroma
-        colored = iter(good.tolist())
-        return [p[0] if not isinstance(p, str) and next(colored) else None for p in photos]
+        color = self.color.numpy()
+        photos = [
+            "without color" if color[k] == _GRAY else decode(self._read(k), self.short_side)
+            for k in index
+        ]
+        decoded = [(k, p) for k, p in zip(index, photos, strict=True) if not isinstance(p, str)]
+        if unknown := [(k, photo) for k, photo in decoded if color[k] == _UNKNOWN]:
+            thumbs = torch.from_numpy(np.stack([thumbnail(photo) for _, photo in unknown]))
+            good = color_beyond_tone(thumbs) >= self.min_color
+            if self.min_chroma:
+                good &= mean_chroma(thumbs) >= self.min_chroma
+            color[[k for k, _ in unknown]] = torch.where(good, _COLORED, _GRAY).numpy()
+        return [
+            np.asarray(photo) if not isinstance(photo, str) and color[k] == _COLORED else None
+            for k, photo in zip(index, photos, strict=True)
+        ]
 
     def _read(self, k: int) -> bytes:
         """Return the bytes of a photograph; none of one that cannot be read."""
@@ -276,6 +287,7 @@ def open_stream(
     return PhotoStream(
         np.array(files),
         *place,
+        color=torch.full((len(file),), _UNKNOWN, dtype=torch.int8).share_memory_(),
         folders=names,
         short_side=short_side,
         min_color=min_color,
