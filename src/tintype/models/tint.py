@@ -58,7 +58,7 @@ _TRAINING = TrainConfig(
     learning_rate=7e-4,
     warmup=300,
     cooldown=0.1,
-    ema=0.9995,
+    ema=0.998,
     aspect_jitter=0.2,
     crop_sizes=(96, 128),
     faded=0.5,
@@ -70,7 +70,7 @@ class Tint(BinsModel):
 
     name: ClassVar[str] = "tint"
     training_only: ClassVar[tuple[str, ...]] = ("distill",)
-    decoding: Decoding = Decoding((1.25, -0.06), (1.25, 0.26), 0.8)
+    decoding: Decoding = Decoding((1.25, -0.06), (1.25, 0.26), 0.75)
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "small": (TintConfig(), _TRAINING),
         "test": (
@@ -199,7 +199,7 @@ class Tint(BinsModel):
             "description": "Our default model: an ImageNet encoder, attention, a light decoder.",
             "space": "lab",
             "kind": "chroma",
-            "size": {"short_side": 160, "multiple": 32, "longest": 640, "resample": "triangle"},
+            "size": {"short_side": 192, "multiple": 32, "longest": 768, "resample": "triangle"},
             "enlarge": "guided",
             "normalise": True,
             "options": options | ({"hints": []} if self.config.hints else {}),
