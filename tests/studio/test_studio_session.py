@@ -19,7 +19,7 @@ from tintype.runtime.colorizer import Colorizer
 from tintype.runtime.hints import Hint
 from tintype.studio.engine import Engine
 from tintype.studio.levels import read_level, write_levels
-from tintype.studio.session import shown_name
+from tintype.studio.picture import shown_name
 
 
 def add(client: TestClient, content: bytes, name: str = "a.jpg", wait: bool = True) -> str:

@@ -60,6 +60,10 @@ def studio(
             if not no_browser:
                 webbrowser.open(address)
 
+        def end() -> None:
+            kept = f"are kept in {keep}" if keep else "are deleted"
+            progress.say(f"tintype: the studio ends; its photographs {kept}")
+
         serve_studio(
             [item.path for item in inputs.photos if item.path] if inputs else (),
             host=host,
@@ -68,5 +72,6 @@ def studio(
             keep=keep,
             workers=workers,
             on_ready=ready,
+            on_end=end,
         )
     return 0
