@@ -402,6 +402,7 @@ def test_a_studio_that_ends_is_noticed(desktop: Any, tmp_path: Path, models: Pat
         hands.until(lambda: said(hands) == "The studio has ended; start it again.")
         hands.press("#save")
         assert said(hands) in ("Making the file …", "The studio has ended; start it again.")
+    desktop.get("about:blank")
     desktop.get_log("browser")  # refused connections
 
 

@@ -113,7 +113,7 @@ class Studio {
   /** Until the person chooses, the first photograph that can be seen is on the desk. */
   tidy() {
     const all = this.ordered;
-    if (!this.chosen || !this.photo) {
+    if (!this.chosen || !this.id) {
       const first = all.find((photo) => !["failed", "cancelled"].includes(photo.state)) ?? all[0];
       if (!first) this.close();
       else if (first.id !== this.id) this.open(first.id);
