@@ -398,7 +398,7 @@ def test_a_studio_that_ends_is_noticed(desktop: Any, tmp_path: Path, models: Pat
         desktop.get(address)
         hands = Hands(desktop)
         begin(hands)
-        process.kill()
+        process.terminate()
         hands.until(lambda: said(hands) == "The studio has ended; start it again.")
         hands.press("#save")
         assert said(hands) in ("Making the file …", "The studio has ended; start it again.")

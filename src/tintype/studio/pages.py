@@ -127,6 +127,7 @@ class Pages:
                 yield ": listening\n\n"
                 while (change := await changes.get()) is not None:
                     yield f"data: {json.dumps(change)}\n\n"
+                yield 'data: {"ended": true}\n\n'
 
         return StreamingResponse(events(), media_type="text/event-stream")
 

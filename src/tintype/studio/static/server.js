@@ -69,6 +69,9 @@ export function listen(onChange, onEnd, onAgain) {
   const source = new EventSource("session/events");
   let opened = false;
   source.onopen = () => { if (opened) onAgain(); opened = true; };
-  source.onmessage = (event) => onChange(JSON.parse(event.data));
+  source.onmessage = (event) => {
+    const change = JSON.parse(event.data);
+    if (change.ended) onEnd(); else onChange(change);
+  };
   source.onerror = async () => { if (!await lives()) onEnd(); };
 }

@@ -198,13 +198,17 @@ export class View extends EventTarget {
     }
   }
 
-  /** Names a side, where there is room beside the line. */
+  /** Names a side, in as many words as there is room for beside the line. */
   label(words, pane, side) {
-    const {context} = this;
+    const {context} = this, line = this.split * this.width;
     context.font = "600 13px system-ui, sans-serif";
-    const width = context.measureText(words).width + 14, line = this.split * this.width;
+    const width = context.measureText(words).width + 14;
     const x = side === "left" ? pane.x + 6 : pane.x + pane.width - width - 6;
-    if (this.mode === "slider" && (side === "left" ? x + width > line : x < line)) return;
+    if (this.mode === "slider" && (side === "left" ? x + width > line : x < line)) {
+      const shorter = words.split(/[:,]/).length - 1;
+      if (shorter) this.label(words.split(/(?=[:,])/).slice(0, shorter).join(""), pane, side);
+      return;
+    }
     context.fillStyle = "rgba(0, 0, 0, .62)";
     context.fillRect(x, pane.y + 6, width, 22);
     context.fillStyle = "#fff";
