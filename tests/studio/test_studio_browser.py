@@ -66,6 +66,13 @@ def begin(hands: Hands, **photos: bytes) -> None:
     hands.ready(len(photos) or 1)
 
 
+def select(hands: Hands, name: str) -> None:
+    """Put a photograph of the strip on the desk."""
+    hands.press(frame(name))
+    hands.until(lambda: hands.current()["name"] == name)
+    hands.settled()
+
+
 def said(hands: Hands) -> str:
     """What the page says last."""
     return hands.texts("#said")[0]
@@ -91,8 +98,7 @@ def test_photographs_are_dropped_pasted_and_chosen_and_each_is_coloured(hands: H
     hands.press(frame("broken.jpg"))
     assert hands.texts("#notice-words")[0].startswith("broken.jpg is cut short")
     assert not hands.find("#again").is_displayed()  # it stays as it is
-    hands.press(frame("c.webp"))
-    hands.until(lambda: hands.current()["name"] == "c.webp")
+    select(hands, "c.webp")
     order = hands.texts("#film .name")
     hands.keys("n", on="#canvas")
     hands.until(lambda: hands.current()["name"] == order[order.index("c.webp") + 1])
@@ -292,8 +298,7 @@ def test_a_colour_is_corrected_by_mouse(hands: Hands) -> None:
     hands.press("#delete-dot")
     hands.settled(lambda s: len(s["hints"]) == 1)
     other = "b.jpg" if hands.current()["name"] == "a.jpg" else "a.jpg"
-    hands.press(frame(other))
-    hands.until(lambda: hands.current()["name"] == other)
+    select(hands, other)
     hands.settled(lambda s: not s["hints"])
     hands.click(0.6, 0.4)
     assert hands.find("#used button:nth-child(2)").get_attribute("data-color") == "#3366aa"
@@ -368,8 +373,7 @@ def test_results_are_saved_and_made_again_by_the_command(hands: Hands, tmp_path:
 
 def test_a_reload_loses_nothing(hands: Hands) -> None:
     begin(hands, **{"a.jpg": encoded(size=(300, 200)), "b.jpg": encoded()})
-    hands.press(frame("b.jpg"))
-    hands.until(lambda: hands.current()["name"] == "b.jpg")
+    select(hands, "b.jpg")
     hands.click(0.4, 0.4)
     hands.press("#gray")
     settings = hands.settled(lambda s: s["hints"])

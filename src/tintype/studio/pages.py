@@ -131,10 +131,10 @@ class Pages:
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    async def add(self, request: Request, name: str = "photograph") -> Response:
+    async def add(self, request: Request, name: str = "photograph", number: int = 0) -> Response:
         """Take a photograph, whose file is the body."""
         self._folder.check_space()
-        with self._session.added(name) as (picture, path):
+        with self._session.added(name, number) as (picture, path):
             file, digest = await asyncio.to_thread(path.open, "wb"), hashlib.sha256()
             with file:
                 async for piece in request.stream():

@@ -6,7 +6,6 @@ Everybody who may open the page sees the same session.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import secrets
 import shutil
@@ -98,8 +97,12 @@ class Session:
             )
 
     @contextmanager
-    def added(self, name: str) -> Iterator[tuple[Picture, Path]]:
+    def added(self, name: str, number: int = 0) -> Iterator[tuple[Picture, Path]]:
         """Yield a new photograph and the path to write its file to, and color it then.
+
+        Args:
+            name: of its file.
+            number: in the order of the session, if the client knows it; else it is the last.
 
         Raises:
             SessionFullError: there is no room.
@@ -110,7 +113,11 @@ class Session:
         folder = self._folder / id
         folder.mkdir()
         try:
-            picture = Picture(id, shown_name(name), next(self._numbers), history=[self._default])
+            with self._lock:
+                known = 0 < number <= self._most + self._limits.photos
+                number = number if known else self._most + 1
+                self._most = max(self._most, number)
+            picture = Picture(id, shown_name(name), number, history=[self._default])
             yield picture, folder / PHOTO
             twins = (one for one in self.pictures() if one.name == picture.name)
             if picture.digest and any(one.digest == picture.digest for one in twins):
@@ -327,8 +334,7 @@ class Session:
             self._pictures[picture.id] = picture
             if picture.state == "waiting":
                 unfinished.append(picture)
-        most = max((picture.number for picture in self._pictures.values()), default=0)
-        self._numbers = itertools.count(most + 1)
+        self._most = max((picture.number for picture in self._pictures.values()), default=0)
         for picture in unfinished:
             self.start(picture)
         with suppress(OSError, ValueError):

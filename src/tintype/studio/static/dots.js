@@ -28,7 +28,7 @@ export class Dots {
 
   /** Puts the dots where their places are. */
   draw() {
-    const hints = this.studio.photo ? this.hints : [];
+    const hints = this.view.photo ? this.hints : [];
     while (this.box.children.length > hints.length) this.box.lastChild.remove();
     while (this.box.children.length < hints.length) this.box.append(this.make(this.box.children.length));
     hints.forEach((hint, index) => {

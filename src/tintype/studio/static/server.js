@@ -26,8 +26,8 @@ const told = async (...words) => (await post(...words)).json();
 
 export const everything = async () => (await ask("session")).json();
 
-export const upload = async (file, signal) => (await ask(
-  `session/photos?name=${encodeURIComponent(file.name || "pasted.png")}`,
+export const upload = async (file, number, signal) => (await ask(
+  `session/photos?name=${encodeURIComponent(file.name || "pasted.png")}&number=${number}`,
   {method: "POST", body: file, signal},
 )).json();
 

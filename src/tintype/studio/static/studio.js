@@ -137,11 +137,16 @@ class Studio {
   /** Shows words in the photograph's place: `empty` to begin with, or `notice`. */
   empty(which) {
     for (const id of ["canvas", "views", "split", "advice", "damage", "empty", "notice"]) part(id).hidden = id !== which;
-    this.view.photo = null;
     this.dots.close();
-    this.dots.draw();
     this.others.close();
     part("desk").style.removeProperty("--shape");
+    this.clear();
+  }
+
+  clear() {
+    this.view.photo = null;
+    delete part("canvas").dataset.shown;
+    this.dots.draw();
     this.view.draw();
   }
 
@@ -152,7 +157,10 @@ class Studio {
     this.draft = null;
     history.replaceState(null, "", `#${encodeURIComponent(id)}`);
     this.dots.close();
-    if (moved) this.others.close();
+    if (moved) {
+      this.others.close();
+      this.clear();  // until its own picture is there, nothing can be clicked
+    }
     if (old) this.film.draw(old, false);
     this.film.draw(this.photo, true);
     this.film.select(id);
@@ -309,13 +317,13 @@ class Studio {
   }
 
   /** Returns what went wrong. */
-  async send({file, photo: {id, name}}) {
+  async send({file, photo: {id, name, number}}) {
     const {signal} = this.sending.get(id);
     let error = "";
     try {
       if (signal.aborted) throw new DOMException("", "AbortError");
       if (file.size > limits.body) throw new Error(`it is larger than ${limits.body >> 20} MiB`);
-      const photo = await server.upload(file, signal);
+      const photo = await server.upload(file, number, signal);
       const current = this.id === id;
       this.take(photo);
       if (current) this.open(photo.id);
