@@ -8,10 +8,12 @@ DEMO := demo
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage quick heavy fuzz lint format docs tables bench clean
+.PHONY: help install demo test coverage quick heavy fuzz lint format docs tables bench clean
 
 help:  ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+install: $(VENV)/installed  ## install the development environment into .venv
 
 demo: $(DEMO_VENV)/installed  ## install the core and colour the photographs in examples/
 	$(DEMO_VENV)/bin/tintype colorize examples --output $(DEMO) --compare --overwrite
@@ -28,7 +30,7 @@ test: $(VENV)/installed  ## run the whole test suite
 coverage: $(VENV)/installed  ## run it, and print which lines and branches it leaves out
 	$(PYTEST) --cov --cov-report=term-missing
 
-quick: $(VENV)/installed  ## run the tests that take no more than a few seconds each
+quick: $(VENV)/installed  ## run what neither trains, exports, measures, nor starts processes
 	$(PYTEST) -m "not (slow or heavy or gpu or network or shared)"
 
 # pytest ends with 5 where there is no such test.
@@ -52,7 +54,7 @@ format: $(VENV)/installed  ## put the sources into the house format
 docs: $(VENV)/installed  ## build the documents into site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build
 
-tables: $(VENV)/installed  ## write the tables of the documents anew, from cards and presets
+tables: $(VENV)/installed  ## write the generated parts of the documents anew
 	$(VENV)/bin/python docs/tables.py
 
 bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement of chroma too
@@ -68,9 +70,10 @@ clean:  ## remove the environments, caches and results
 
 # The stamp files make a second run start at once.
 $(VENV)/installed: pyproject.toml constraints.txt
-	@echo "Installing the development environment into $(VENV) (a few minutes the first time)"
+	@echo "Installing the development environment into $(VENV): 5 to 15 minutes the first time, and"
+	@echo "2.3 GB with torch for a CPU, more with CUDA"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(VENV)/bin/python -m pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 $(DEMO_VENV)/installed: pyproject.toml $(shell find src -type f -not -name '*.pyc')

@@ -1,19 +1,14 @@
-"""Pages that MkDocs makes while it builds: the repository's own, and the command line's."""
+"""Pages that MkDocs adds while it builds: those outside docs/."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from unittest import mock
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-_COMMANDS = "<!-- commands -->"
-# What is of use only to those who read a page in the repository.
-_REPOSITORY = re.compile(r"<!-- repository -->\n.*?<!-- end of repository -->\n\n?", re.DOTALL)
 #: Pages that lie outside docs/, and their names in the site.
 PAGES = {
     "README.md": "index.md",
@@ -35,20 +30,3 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in ("LICENSE", "CITATION.cff"):
         files.append(File.generated(config, name, content=(ROOT / name).read_bytes()))
     return files
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the reference of the command line, written by its parser, where a page asks for it.
-
-    What is for readers of the repository is left out.
-    """
-    markdown = _REPOSITORY.sub("", markdown)
-    if _COMMANDS not in markdown:
-        return markdown
-    from tintype.cli.app import app, load_all
-
-    load_all()
-    with mock.patch("sys.argv", ["tintype"]):  # else usage begins with the command that builds this
-        text = app.generate_docs(output_format="markdown")
-    _, _, commands = text.partition("\n## tintype ")
-    return markdown.replace(_COMMANDS, f"## tintype {commands}")

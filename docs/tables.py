@@ -1,4 +1,4 @@
-"""Write the tables of README.md and of the pages, from the models' cards and presets.
+"""Write the generated parts of README.md and of the pages, from cards, presets and docstrings.
 
     python docs/tables.py
 
@@ -13,15 +13,21 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import docstrings
+import torch
+from torch import nn
 
 from tintype.card import Card, read_card
-from tintype.models import model_class
+from tintype.cli.app import app, load_all
+from tintype.models import build, model_class
 from tintype.models.base import TrainConfig
 from tintype.runtime.registry import list_untrained, parse_model_option
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "src" / "tintype" / "weights"
-_MARKED = re.compile(r"(<!-- table: (\w+)([\w/ ]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_MARKED = re.compile(r"(<!-- table: (\w+)([\w/. ]*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 _FIGURES = (  # key on the card, heading, decimals
     ("ab_rmse", "ab error ↓", 2),
     ("rmse_vs_gray", "of gray ↓", 3),
@@ -47,7 +53,7 @@ def with_tables(text: str) -> str:
     def table(match: re.Match[str]) -> str:
         begin, kind, names, end = match.groups()
         lines = TABLES[kind](*names.split())
-        return "\n".join([begin, *lines, "", end])
+        return "\n".join([begin, *lines]).rstrip() + f"\n\n{end}"
 
     return _MARKED.sub(table, text)
 
@@ -71,8 +77,11 @@ def _scores(*systems: str) -> Iterator[str]:
         scores = card.scores
         for row in scores.get("rows", ()):
             protocol = scores["protocol"].partition(".")[0]
-            title = f"{_named(scores['dataset'], '../')}; protocol `{protocol}`; the photographs "
-            title += f"themselves have a colorfulness of {scores['true_colorful']:.1f}."
+            sizes = "compared at that size" if protocol == "native" else "resized"
+            title = f"{_named(scores['dataset'], '../')}, {sizes} "
+            title += f"([protocol](../reference/metrics.md#protocols) `{protocol}`); their own "
+            title += f"colorfulness is {scores['true_colorful']:.1f}. Of a sampler one sample of "
+            title += "each photograph, seed 0. [No intervals](../reference/metrics.md#eval-500)."
             sets.setdefault(title, {}).setdefault(row["model"], row)
     for title, models in sets.items():
         yield from (title, "")
@@ -120,10 +129,10 @@ def _overview(folder: str = "") -> Iterator[str]:
     for model in list_untrained():
         link = f"[{model.name}]({folder}{model.name}.md)"
         rows.append([link, model.description, "none yet", *_pair(None)])
-    yield from _table(["model", "what it is", "weights", "ab error", "colorfulness"], rows, "lllrr")
+    yield from _table(["model", "what it is", "weights", "of gray", "colorfulness"], rows, "lllrr")
     docs = "docs/" if folder else "../"
-    words = f"[ab error, colorfulness]({docs}glossary.md): the error is a share of gray's, and the"
-    yield from ("", words, f"photographs themselves have a colorfulness of {truth:.1f}.")
+    words = f"*of gray*: the [ab error]({docs}glossary.md) as a share of gray's, lower is better."
+    yield from ("", words, f"The photographs' own colorfulness is {truth:.1f}.")
     yield f"{_named(dataset, docs)}."
 
 
@@ -162,8 +171,10 @@ def _card(system: str) -> Iterator[str]:
 
 
 def _presets(system: str) -> Iterator[str]:
-    """The fields of the network's and of the training's configuration that do something."""
+    """Numbers of parameters, and the fields of both configurations that do something."""
     presets = {k: v for k, v in model_class(system).presets.items() if k != "test"}
+    columns, align = [f"`{name}`" for name in presets], "l" + "r" * len(presets)
+    yield from _table(["parameters", *columns], _parameters(system, presets), align)
     for position, title in enumerate(("network and losses", "training")):
         configs = [pair[position] for pair in presets.values()]
         rows = []
@@ -173,12 +184,25 @@ def _presets(system: str) -> Iterator[str]:
             if any(used):
                 cells = (v if u else "–" for v, u in zip(values, used, strict=True))
                 rows.append([f"`{field.name}`", *cells])
-        if position:
-            yield ""
-        yield from _table(
-            [title, *(f"`{name}`" for name in presets)], rows, "l" + "r" * len(presets)
-        )
+        yield ""
+        yield from _table([title, *columns], rows, align)
     yield from ("", "What a preset does without has a dash, or no row where none has it.")
+
+
+def _parameters(system: str, presets: Iterable[str]) -> Iterator[list[str]]:
+    """The number of parameters of a model, and of its parts unless they are many."""
+    counts = []
+    for preset in presets:
+        with torch.device("meta"):  # nothing is allocated
+            model, _ = build(system, preset)
+        parts = {name: _count(part) for name, part in model.named_children()}
+        counts.append({"all": _count(model)} | (parts if len(parts) < 5 else {}))
+    for name in counts[0]:
+        yield [f"`{name}`" if name != "all" else name, *(f"{count[name]:,}" for count in counts)]
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _is_used(config: Any, name: str) -> bool:
@@ -200,7 +224,24 @@ def _value(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-TABLES = {"scores": _scores, "overview": _overview, "card": _card, "presets": _presets}
+def _commands() -> list[str]:
+    """The reference of the command line, written by its parser."""
+    load_all()
+    with mock.patch("sys.argv", ["tintype"]):  # else usage begins with the program that runs this
+        text = app.generate_docs(output_format="markdown")
+    _, _, commands = text.partition("\n## tintype ")
+    return ["", *f"## tintype {commands}".rstrip().splitlines()]
+
+
+TABLES = {
+    "scores": _scores,
+    "overview": _overview,
+    "card": _card,
+    "presets": _presets,
+    "fields": docstrings.fields,
+    "reference": docstrings.reference,
+    "commands": _commands,
+}
 
 
 if __name__ == "__main__":

@@ -43,11 +43,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+#: Fixtures that take seconds: they train, export, import a network, measure, or start processes.
+SLOW = {"shard", "exported", "imported", "table", "studio", "pool", "port", "server"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what waits for an export as slow: tracing a network takes seconds."""
+    """Mark what waits for a slow fixture as slow."""
     for item in items:
-        if "exported" in getattr(item, "fixturenames", ()):
+        if SLOW.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,9 +37,14 @@ def randomized(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+@functools.cache
+def _cic(maps: int) -> nn.Module:
+    return randomized(Cic(CicConfig(maps=maps)))
+
+
 def eccv16_state(maps: int = 4) -> dict[str, Tensor]:
     """The file that Zhang et al. published for PyTorch, narrower."""
-    own = randomized(Cic(CicConfig(maps=maps))).state_dict()
+    own = {key: value.clone() for key, value in _cic(maps).state_dict().items()}
     state = {
         eccv16._published(key): value
         for key, value in own.items()

@@ -1,9 +1,10 @@
 """The documents can be run: each block of a page, in turn, in a folder that holds examples/.
 
 What a page cannot make is the reader's own: ``photo.jpg``, ``album/`` (gray) and ``photos/`` (in
-colour) stand for it. Training and measuring are cut short. A block after ``<!-- untested: why -->``
-is not run, one after ``<!-- heavy -->`` by ``make heavy`` alone. Commands run in this process,
-those with pipes in a shell.
+colour) stand for it, and for ``held-back/``, other photographs in colour. Training, measuring and
+studies are cut short. A block after a line ``*Untested: why.*``, which readers see, is not run, one
+after ``<!-- heavy -->`` by ``make heavy`` alone. Commands run in this process, those with pipes in
+a shell.
 """
 
 import contextlib
@@ -17,26 +18,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import tables
 from PIL import Image
 
 from tintype.cli import main
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(
-    r"(?:<!-- (untested: \S[^>]*|heavy) -->\n+)?^```(sh|python)\n(.*?)^```$",
+    r"(?:(?:<!-- |\*)(Untested: \S[^*]*|heavy)(?: -->|\.\*)\n+)?^```(sh|python)\n(.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _SHELL = f'tintype() {{ {shlex.quote(sys.executable)} -m tintype "$@"; }}; set -euo pipefail\n'
 
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tables = load("tables")
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in tables.documents()}
 WITH_BLOCKS = [page for page, text in PAGES.items() if _BLOCK.search(text)]
 
@@ -47,6 +40,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples" / "color", "photos")
     shutil.copytree("photos", "examples/color")
+    shutil.copytree("photos", "held-back")
     Path("album").mkdir()
     for path in (ROOT / "examples").glob("*.jpg"):
         with Image.open(path) as image:
@@ -57,6 +51,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_BLOCKS)
 def test_examples_run(page, here, monkeypatch):
     run_page(page, monkeypatch, heavy=False)
@@ -71,7 +66,7 @@ def test_long_examples_run(page, here, monkeypatch):
 def run_page(page, monkeypatch, heavy):
     names = {}
     for mark, language, code in _BLOCK.findall(PAGES[page]):
-        if mark.startswith("untested") or (mark == "heavy" and not heavy):
+        if mark.startswith("Untested") or (mark == "heavy" and not heavy):
             continue
         if language == "python":
             run_python(page, code, names, monkeypatch)
@@ -120,9 +115,11 @@ def run_line(line, monkeypatch):
 
 
 def shortened(words):
-    """Train for two steps of the preset that takes seconds, and measure small pictures."""
+    """Train for two steps of the preset that takes seconds, and measure and judge few pictures."""
     if words[0] == "evaluate":
         return words if "--size" in words else [*words, "--size", "64"]
+    if words[:2] == ["study", "create"] and "--trials" not in words:
+        return [*words, "--trials", "2", "--practice-trials", "1", "--catch-trials", "1"]
     if words[0] != "train":
         return words
     for option in ("--preset", "--steps", "--minutes"):
@@ -133,14 +130,15 @@ def shortened(words):
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "<!-- table:" in text])
-def test_tables_are_those_of_cards_and_presets(page):
+def test_generated_parts_are_those_of_cards_presets_and_docstrings(page):
     assert tables.with_tables(PAGES[page]) == PAGES[page], "run: make tables"
 
 
 @pytest.mark.parametrize("page", [page for page, text in PAGES.items() if "\n| " in text])
 def test_every_row_of_a_table_has_as_many_cells_as_its_heading(page):
     for table in re.findall(r"(?:^\|.*\n)+", PAGES[page], re.MULTILINE):
-        assert len({line.replace("`|`", "").count("|") for line in table.splitlines()}) == 1, table
+        rows = [line.replace("`|`", "").replace(r"\|", "") for line in table.splitlines()]
+        assert len({row.count("|") for row in rows}) == 1, table
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
@@ -162,3 +160,11 @@ def test_every_metric_is_defined():
 
     defined = re.findall(r"`(\w+)`", PAGES["docs/reference/metrics.md"])
     assert set(METRICS) <= set(defined)
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    from tintype import __version__
+
+    assert f"version: {__version__} " in (ROOT / "CITATION.cff").read_text()
+    assert f"{{{__version__}}}" in PAGES["docs/how-to/publish-results.md"]
+    assert __version__ in PAGES["README.md"]

@@ -52,6 +52,7 @@ def test_the_package_and_the_help_load_nothing_heavy(code: str) -> None:
     assert not loaded_by(code) & HEAVY
 
 
+@pytest.mark.slow
 def test_nothing_needed_to_color_a_photograph_loads_torch() -> None:
     sources = [s.relative_to(PACKAGE).with_suffix("") for s in sorted(PACKAGE.rglob("*.py"))]
     modules = [
@@ -62,6 +63,7 @@ def test_nothing_needed_to_color_a_photograph_loads_torch() -> None:
     assert "torch" not in loaded_by("import " + ", ".join(modules))
 
 
+@pytest.mark.slow
 def test_training_needs_none_of_the_core_but_numpy_and_pillow() -> None:
     pytest.importorskip("torch")
     loaded = loaded_by("import tintype.training.train, tintype.training.__main__")

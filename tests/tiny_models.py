@@ -218,5 +218,13 @@ def sampler_model(
     return write(folder, name, graphs, **{**fields, **card})
 
 
+def models_of_the_command(folder: Path) -> Path:
+    """Write ``tint.small`` and ``tint_sampler.small``, which take hints, and ``plain.small``."""
+    hinted_model(folder, "tint.small")
+    sampler_model(folder, hints=True)
+    chroma_model(folder)
+    return folder
+
+
 def _row(values: np.ndarray) -> str:
     return ", ".join(f"{value:.6f}" for value in values)

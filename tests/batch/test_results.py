@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from cli.painting import photograph
 
-from tintype.batch.results import read_results
+from tintype.batch.results import doubtful_first, read_results
 from tintype.cli import main
 from tintype.color.bins import entropy
 from tintype.errors import UnwritablePhotoError
@@ -60,6 +58,7 @@ def test_each_photograph_has_a_line_with_what_came_of_it() -> None:
     assert "in/b.png" in second["error"]
 
 
+@pytest.mark.slow
 def test_asking_for_the_entropy_changes_no_byte() -> None:
     for name, size in (("a", (8, 6)), ("long", (64, 8))):
         photograph(f"in/{name}.png", size)
@@ -142,14 +141,8 @@ def test_parquet_has_the_same_lines() -> None:
     assert not Path("out.parquet.jsonl").exists()
 
 
-def test_parquet_without_pyarrow_is_refused_before_the_work() -> None:
-    photograph("in/a.png")
-    code = (
-        "import sys; sys.modules['pyarrow'] = None\n"
-        "from tintype.cli import main\n"
-        "sys.exit(main(['colorize', 'in/a.png', '--results', 'out.parquet']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert "pip install pyarrow" in done.stderr
-    assert not Path("in/a.colorized.png").exists()
+def test_the_doubtful_come_first_and_those_without_entropy_last(tmp_path: Path) -> None:
+    entropies = {"a.png": 1.5, "b.png": None, "c.png": 6.25, "d.png": 0.0}
+    results = [{"source": name, "entropy": value} for name, value in entropies.items()]
+    Path("out.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in results))
+    assert doubtful_first(Path("out.jsonl")) == ["c.png", "a.png", "d.png", "b.png"]

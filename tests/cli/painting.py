@@ -13,6 +13,7 @@ from PIL import Image
 
 from tintype.errors import UnknownModelError
 from tintype.photo import Photo
+from tintype.runtime.device import Device, Provider
 from tintype.runtime.options import Options
 
 
@@ -30,8 +31,9 @@ class Painter:
         normalise=False,
         has="decode".__eq__,
     )
+    device = Device()
 
-    def __init__(self, model: str, threads: int | None = None) -> None:
+    def __init__(self, model: str, threads: int | None = None, provider: Provider = "cpu") -> None:
         if model != "tint":
             raise UnknownModelError(f"No model is called {model!r}; there are: tint")
         self.made.append((model, threads))

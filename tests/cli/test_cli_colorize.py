@@ -329,3 +329,12 @@ def test_a_pipe_is_not_opened_ahead() -> None:
     os.mkfifo("pipe.jpg")
     with ThreadPoolExecutor(1) as pool:  # which would wait for whoever writes to it
         Reader(None, False, False, None).begin(Task(Path("pipe.jpg"), None), pool)
+
+
+def test_what_the_device_remarks_is_said_once(run: Any, monkeypatch: Any) -> None:
+    photograph("a.png")
+    photograph("b.png")
+    monkeypatch.setattr(Painter.device, "said", lambda: ("it is slow",))
+    result = run("colorize", "a.png", "b.png", "--provider", "cuda")
+    assert result.status == 0
+    assert result.err.count("tintype: it is slow\n") == 1

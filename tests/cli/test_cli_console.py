@@ -52,6 +52,31 @@ def test_short_work_has_a_line_and_long_work_a_bar(
     assert not re.search(r"\x1b\[3\d", capsys.readouterr().err)
 
 
+def test_a_bar_says_how_fast_it_goes_and_how_long_it_will(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(monkeypatch)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("tintype.cli.console._BAR_AFTER", 0.0)
+    clock = iter(range(1000))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    with Progress() as progress:
+        for done in range(5):
+            progress.show(done, 100, "a.png")
+    assert re.search(r"\d/(s|min).*0:\d\d:\d\d", capsys.readouterr().err)
+
+
+def test_a_log_has_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 59.0, 100.0, 101.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with Progress() as progress:
+        for done in (1, 50, 51):
+            progress.show(done, 200, "a.png")
+    assert capsys.readouterr().err == "tintype: 50 of 200, 30.0/min, 0:05:00 left\n"
+
+
 def test_nothing_is_drawn_where_nobody_looks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

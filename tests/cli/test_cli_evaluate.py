@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -132,21 +131,6 @@ def test_feature_networks_need_an_extra(
     assert "pip install '.[features]'" in result.err
 
 
-def test_the_benchmark_needs_an_extra(tmp_path: Path) -> None:
-    (tmp_path / "a.png").touch()
-    code = (
-        "import sys; sys.modules['skimage'] = None; from tintype.cli import main; "
-        "sys.exit(main(['evaluate', 'a.png']))"
-    )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "tintype: the benchmark needs packages that are not installed: run  pip install "
-        "'.[evaluate]'  in the folder that tintype was installed from\n"
-    )
-
-
 def test_a_report_is_written_whole_or_refused_before_the_work(
     asked: list[Any], run: Any, tmp_path: Path
 ) -> None:
@@ -155,6 +139,7 @@ def test_a_report_is_written_whole_or_refused_before_the_work(
     assert "none/report.html cannot be written" in result.err
 
 
+@pytest.mark.slow
 def test_a_report_shows_real_photographs(run: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     rgb = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)

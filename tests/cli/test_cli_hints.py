@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cli.painting import files
 from PIL import Image
-from tiny_models import chroma_model, hinted_model, sampler_model
+from tiny_models import chroma_model, models_of_the_command
 
 import tintype
 from tintype.color.spaces import rgb_to_lab
@@ -22,12 +22,7 @@ BROWN = "#8a3324"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tint.small`` and ``tint_sampler.small`` take hints, ``plain.small`` takes none."""
-    folder = tmp_path_factory.mktemp("models")
-    hinted_model(folder, "tint.small")
-    sampler_model(folder, "tint_sampler.small", hints=True)
-    chroma_model(folder)
-    return folder
+    return models_of_the_command(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True)
@@ -231,18 +226,76 @@ def test_hints_in_settings_are_for_one_photograph(color: Any) -> None:
 
 
 def test_a_folder_of_settings_remakes_an_album(color: Any) -> None:
-    for name in ("a.png", "b.png"):
-        photograph(name)
-    assert color("a.png", "--save-settings", "--vividness", "0.3", "-o", "best/").status == 0
-    result = color("a.png", "b.png", "--settings", "best", "-o", "again/")
-    assert result.status == 1
-    assert "b.png has no settings: there is no best/b.tintype.json" in result.err
+    for name in "abcdef":
+        photograph(f"album/{name}.png")
+    assert color("album/a.png", "--save-settings", "--vividness", "0.3", "-o", "best/").status == 0
     words = ("-m", "tint_sampler", "--sample", "2", "--save-settings")
-    assert color("b.png", *words, "-o", "best/").status == 0
-    result = color("a.png", "b.png", "--settings", "best", "-o", "again/")
+    assert color("album/b.png", *words, "-o", "best/").status == 0
+    result = color("album", "--settings", "best", "-o", "again/")
     assert result.status == 0
+    without = "album/c.png, album/d.png, album/e.png and 1 more"
+    assert result.err.splitlines() == [
+        f"tintype: 4 of 6 photographs skipped, without settings in best: {without}",
+        "tintype: 2 coloured, in again/; 4 skipped",
+    ]
     for name in ("a.png", "b.png"):
         assert Path("again", name).read_bytes() == Path("best", name).read_bytes()
+
+
+def test_a_folder_without_settings_for_any_photograph_is_an_error(color: Any) -> None:
+    photograph("a.png")
+    Path("best").mkdir()
+    result = color("a.png", "--settings", "best", "-o", "again/")
+    assert result.status == 1
+    assert "best has settings for none of these photographs (a.png)" in result.err
+    assert not Path("again").exists()
+
+
+def test_the_settings_of_a_chosen_sample_serve_from_a_folder(color: Any) -> None:
+    photograph("a.png")
+    assert color("a.png", "--samples", "3", "--save-settings", "-o", "best/").status == 0
+    result = color("a.png", "--settings", "best", "-o", "again/")
+    assert result.status == 1
+    assert "a.png has settings of 3 samples in best" in result.err
+    assert "--settings best/a.sample-1.tintype.json" in result.err
+    for k in (1, 3):
+        Path(f"best/a.sample-{k}.tintype.json").unlink()
+    result = color("a.png", "--settings", "best", "-o", "again/")
+    assert (result.status, result.err) == (
+        0,
+        "tintype: a.png is made by best/a.sample-2.tintype.json\n",
+    )
+    assert Path("again/a.png").read_bytes() == Path("best/a.sample-2.png").read_bytes()
+
+
+def test_settings_of_subfolders_are_found_there(color: Any) -> None:
+    for folder in ("album", "album/sub"):
+        photograph(f"{folder}/a.png")
+    words = ("album", "-r", "-o", "best/", "--save-settings")
+    assert color(*words, "--vividness", "0.3").status == 0
+    assert color("album", "-r", "--settings", "best/", "-o", "again/").status == 0
+    assert Path("again/sub/a.png").read_bytes() == Path("best/sub/a.png").read_bytes()
+
+
+def test_settings_that_do_not_serve_end_no_other_photograph(color: Any) -> None:
+    for name in "abc":
+        photograph(f"{name}.png")
+    assert color("a.png", "--save-settings", "-o", "best/").status == 0
+    assert color("b.png", "--sample", "2", "--save-settings", "-o", "best/").status == 0
+    Path("best/c.tintype.json").write_text("{}")
+    words = ("--settings", "best", "--vividness", "0.2", "-o", "again/", "--results", "lines.jsonl")
+    result = color("a.png", "b.png", "c.png", *words, "--json")
+    assert result.status == 1
+    assert "c.png: best/c.tintype.json holds no settings" in result.err
+    assert (
+        "tintype: b.png: tint_sampler.small draws its colors: it takes no vividness; "
+        "give temperature or saturation instead" in result.err
+    )
+    assert [one["input"] for one in result.json["failed"]] == ["c.png", "b.png"]
+    assert Path("again/a.png").exists()
+    lines = [json.loads(line) for line in Path("lines.jsonl").read_text().splitlines()]
+    models = {line["source"]: line["model"] for line in lines}
+    assert models == {"a.png": "tint.small", "b.png": None, "c.png": None}
 
 
 def test_settings_tell_another_scan(color: Any) -> None:
@@ -252,7 +305,21 @@ def test_settings_tell_another_scan(color: Any) -> None:
     photograph("a.png", (120, 120))
     result = color("a.png", "--settings", "a.tintype.json", "-o", "b.png")
     assert result.status == 0
-    assert "a.png is not the scan" in result.err
+    assert "a.png is not the scan that the settings were made from: the result will differ" in (
+        result.err
+    )
+    assert "give the scan itself" in result.err
+
+
+def test_coloured_pictures_in_place_of_scans_are_noted_once(color: Any) -> None:
+    for name in "ab":
+        photograph(f"album/{name}.png")
+    assert color("album", "-o", "best/", "--save-settings").status == 0
+    result = color("best", "--settings", "best", "-o", "again/")
+    assert result.status == 0
+    assert result.err.count("not the scans") == 1
+    assert "2 of 2 photographs" in result.err
+    assert "give the scans themselves, not coloured copies" in result.err
 
 
 def test_settings_are_replaced_only_when_told_and_with_their_result(color: Any) -> None:
@@ -334,7 +401,7 @@ def test_hostile_settings_are_one_line(color: Any, change: dict[str, Any]) -> No
 def test_files_that_cannot_be_read_are_one_line(color: Any, option: str) -> None:
     photograph("a.png")
     assert "cannot be read" in _refused(color, option, "missing.json")
-    folder = "cannot be read" if option == "--hints" else "there is no a.tintype.json"
+    folder = "cannot be read" if option == "--hints" else "settings for none"
     assert folder in _refused(color, option, ".")
 
 

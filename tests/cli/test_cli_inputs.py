@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tintype.batch.task import Failure, Task
 from tintype.cli import UsageError
@@ -135,6 +136,12 @@ def test_pictures_that_are_not_read_are_counted(album: Path) -> None:
     assert inputs.notes == ["3 files left out: not photographs tintype reads (.psd, .pdf)"]
     assert not inputs.failed
     assert find_photos(["trip"]).notes == ["1 file left out: not a photograph tintype reads (.pdf)"]
+    kinds = ("pdf", "pcx", "pbm", "hif", "NEF", "rwl", "erf")
+    for name in (*(f"trip/x.{kind}" for kind in kinds), "trip/README"):
+        (album / name).touch()
+    Image.new("L", (8, 6)).save(album / "trip" / "scan0001", "PNG")
+    found = {f".{kind.lower()}": 1 for kind in kinds} | {".pdf": 2, "without extension": 1}
+    assert find_photos(["trip"]).left_out == found
 
 
 def test_own_results_are_left_out_where_their_original_is_named_too(album: Path) -> None:

@@ -50,7 +50,8 @@ def test_papers_whose_weights_do_not_ship_are_listed_with_how_to_train_them(
 ) -> None:
     lines = run("models").out.splitlines()
     assert any(line.startswith("pixcolor ") and "No weights ship yet" in line for line in lines)
-    assert any("tintype train pixcolor --data FOLDER --out RUN" in line for line in lines)
+    assert "tintype train NAME --data FOLDER --out RUN" in lines[-1]
+    assert not any("tintype train" in line for line in lines[:-1])
     untrained = run("models", "--json").json["untrained"]
     assert {"adversarial", "cic", "letcolor", "pic", "pixcolor"} == {
         paper["name"] for paper in untrained
@@ -61,14 +62,14 @@ def test_papers_whose_weights_do_not_ship_are_listed_with_how_to_train_them(
     assert "tint_sampler" in result.err
 
 
-def test_a_model_is_described(card: Card, run: Any) -> None:
+def test_a_model_is_described_for_its_users(card: Card, run: Any) -> None:
     described = run("models", "tint").out
-    assert "CC0-1.0" in described
-    assert "training steps  3" in described
-    assert "training data   photographs: 7" in described
-    assert "2 photographs of the test's" in described
-    assert "15.500" in described
-    assert str(card.path) in described
+    lines = described.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["name", "description"]
+    for said in ("CC0-1.0", "measured on the test's", "15.500", str(card.path), "0.0 MB"):
+        assert said in described
+    assert card.files[card.file().name] not in described  # no recipe, no checksums
+    assert lines[-1].endswith("tintype models tint.tiny --json")
 
 
 def test_models_as_json(card: Card, run: Any) -> None:
@@ -92,14 +93,17 @@ def test_the_doctor_finds_a_whole_installation_well(card: Card, run: Any) -> Non
     assert report.json["models"] == [
         {"name": "tint.tiny", "path": str(card.path), "status": "intact"}
     ]
-    assert "tint.tiny" in run("doctor").out
+    out = run("doctor").out
+    assert "tint.tiny" in out
+    assert out.splitlines()[-1] == "In order for colouring photographs."
 
 
 def test_the_doctor_finds_damaged_weights(card: Card, run: Any) -> None:
     card.file().write_bytes(b"weight!")
     result = run("doctor")
     assert result.status == 1
-    assert "damaged" in result.out
+    verdict = "Not in order: tint.tiny damaged, see above. Install tintype again."
+    assert result.out.splitlines()[-1] == verdict
     assert not run("doctor", "--json").json["healthy"]
 
 

@@ -32,7 +32,7 @@ class Several(Painter):
         has="refine".__eq__,
     )
 
-    def __init__(self, model: str, threads: int | None = None) -> None:
+    def __init__(self, model: str, *_: object) -> None:
         assert model == "tint_sampler"
 
     def sample(self, photo: Photo, count: int, options: Options, *, hints: Any = ()) -> Any:
@@ -43,10 +43,12 @@ class Several(Painter):
             rgb[..., 0] = 40 * number
             yield Sample(photo.with_rgb(rgb), number, -10.0 * number, 1.25)
 
-    def score(self, path: str) -> Score:
+    def score(self, path: str, luminance: str | None = None) -> Score:
         with Image.open(path) as image:
             if image.mode != "RGB":
                 raise PhotoError(f"{path} has no colours of its own: give a photograph in colour")
+        if luminance is not None:
+            return Score(5.0, (5.0, 5.0), -200.0, 200) if luminance != path else 1 / 0
         return Score(1.375, (1.25, 1.5), -100.0, 200)
 
 
@@ -145,6 +147,16 @@ def test_scores_are_printed_with_their_mean(run: Any) -> None:
     assert result.out.split()[:6] == ["PHOTOGRAPH", "BITS", "BITS", "CB", "BITS", "CR"]
     assert ["a.png", "1.375", "1.250", "1.500"] in [x.split() for x in result.out.splitlines()]
     assert result.out.splitlines()[-1].split() == ["mean", "1.375", "1.250", "1.500"]
+
+
+def test_shuffled_luminance_is_that_of_another_photograph(run: Any) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (8, 6), (200, 100, 50)).save(name)
+    result = run("score", "a.png", "b.png", "c.png", "--shuffle-luminance", "--json")
+    assert [entry["bits"] for entry in result.json["photos"]] == [5.0, 5.0, 5.0]
+    result = run("score", "a.png", "--shuffle-luminance")
+    assert result.status == 2
+    assert "two photographs" in result.err
 
 
 def test_a_photograph_without_colours_has_no_score(run: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,23 +182,3 @@ def test_rates_that_make_no_sense_are_refused(words: str, made: Path, run: Any) 
     result = run("study", "simulate", made, "--fooling-rate", words)
     assert result.status in (1, 2)
     assert "tint" in result.err
-
-
-@pytest.mark.parametrize("command", ["create", "serve", "report", "simulate"])
-def test_a_missing_package_is_said_how_to_get(command: str, tmp_path: Path) -> None:
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "study.json").write_text("{}")
-    words = ["study", command, "study", *(("--real", "study") if command == "create" else ())]
-    code = (
-        "import sys\n"
-        "for name in ('fastapi', 'jinja2', 'sqlalchemy', 'uvicorn'): sys.modules[name] = None\n"
-        f"from tintype.cli import main; sys.exit(main({words!r}))"
-    )
-    # A process of its own: a package imported anew would stay behind for the tests after it.
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    if command == "serve":  # the others get as far as they can without
-        assert "pip install '.[web]'" in result.stderr

@@ -51,7 +51,16 @@ def test_training_says_what_it_came_to_and_what_comes_next(
     monkeypatch.setattr("tintype.training.checkpoint.read_facts", lambda out: facts)
     result = run(*["train", "tint", "--data", "a", "--out", "run"])
     assert result.out.startswith("7 steps in 69 s (of 100,000 that the preset takes")
-    assert result.out.endswith("wrote run; next: tintype export run --name tint.mine\n")
+    export = "tintype export run --name tint.mine --out my-models"
+    assert result.out.endswith(f"wrote run; next: {export}\n")
+
+
+def test_training_shows_its_log_where_nobody_watches_too(run: Any, monkeypatch: Any) -> None:
+    fake = SimpleNamespace(train=lambda run, on_line: on_line('{"kind": "train", "step": 1}'))
+    monkeypatch.setitem(sys.modules, "tintype.training.train", fake)
+    lines = run(*["train", "tint", "--data", "a", "--out", "run"]).err.splitlines()
+    assert lines[0].startswith("tintype: loading the photographs")
+    assert lines[1] == '{"kind": "train", "step": 1}'
 
 
 def test_a_run_without_a_length_takes_the_presets(runs: Any, run: Any) -> None:
@@ -77,15 +86,12 @@ def test_folders_can_have_sampling_weights(runs: Any, run: Any) -> None:
     weights = "--sampling-weights cats=4 cats/black=0.5 --seed 1"
     assert run(*f"{train} {weights}".split()).status == 0
     assert runs[0].sampling_weights == {"cats": 4.0, "cats/black": 0.5}
-    for wrong in ("cats", "cats=often", "=3"):
-        result = run(*f"{train} --sampling-weights {wrong}".split())
-        assert result.status == 1
-        assert "FOLDER=WEIGHT" in result.err
-    result = run(*f"{train} --sampling-weights cats=4 cats/=2".split())
+    result = run(*f"{train} --sampling-weights cats".split())
     assert result.status == 1
-    assert "two sampling weights for cats" in result.err
+    assert "FOLDER=WEIGHT" in result.err
 
 
+@pytest.mark.slow
 def test_both_commands_that_train_have_every_option_of_a_run() -> None:
     pytest.importorskip("torch")
     import inspect
@@ -121,26 +127,6 @@ def test_exporting_replaces_a_model_only_when_told(calls: Any, run: Any, tmp_pat
     assert "--overwrite" in result.err
     assert not calls
     assert run(*words, "--overwrite").status == 0
-
-
-@pytest.mark.parametrize(
-    ("words", "package", "extra"),
-    [
-        ("train tint --data a --out run --steps 3", "torch", ".[train]"),
-        ("train tint --data a --out run --steps 3", "safetensors", ".[train]"),
-        ("export run --name tint.small", "torch", ".[export]"),
-    ],
-)
-def test_a_missing_extra_is_named(words: str, package: str, extra: str) -> None:
-    code = (
-        f"import sys; sys.modules[{package!r}] = None\n"  # importing it fails
-        f"from tintype.cli import main; sys.exit(main({words.split()!r}))"
-    )
-    # A process of its own: a package imported anew would stay behind for the tests after it.
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 1
-    assert f"pip install '{extra}'" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_the_loop_has_the_signals_while_it_trains(run: Any, monkeypatch: Any) -> None:

@@ -41,6 +41,7 @@ def test_lab_agrees_with_scikit_image(colors):
     assert np.abs(rgb_to_lab(colors) - expected).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_lab_agrees_with_colour_science(colors):
     with warnings.catch_warnings():  # it warns about optional packages that it does not find
         warnings.simplefilter("ignore")

@@ -74,6 +74,7 @@ def test_nothing_is_made_of_a_plain_surface(gray, shape):
     assert stretch_tones(grain).std() < 0.03
 
 
+@pytest.mark.slow
 def test_the_result_changes_continuously_with_the_range():
     before = None
     for kept in np.linspace(1, 0.02, 200):

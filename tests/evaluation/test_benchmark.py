@@ -147,6 +147,7 @@ def test_all_models_is_by_name():
     assert "tint.small" in all_models()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells")
 def test_memory_is_that_of_a_process_that_only_colours(photos):
     table = evaluate(photos[:1], ["tint"], threads=1, memory=True)

@@ -29,7 +29,8 @@ def count(network):
 
 
 def test_inception_is_the_published_network_without_its_classifiers():
-    network = InceptionV3()
+    with torch.device("meta"):
+        network = InceptionV3()
     # torchvision prints 27,161,264: 3,326,696 are of the auxiliary classifier, 2,049,000 of fc.
     assert count(network) == 27_161_264 - 3_326_696 - 2_049_000
     names = set(network.state_dict())
@@ -46,6 +47,7 @@ def test_inception_is_the_published_network_without_its_classifiers():
     assert network.Mixed_6b.branch7x7dbl_2.conv.weight.shape == (128, 128, 7, 1)
 
 
+@pytest.mark.slow
 def test_inception_sees_pictures_of_any_size_and_differs_in_its_poolings():
     torch.manual_seed(0)
     ours, theirs = InceptionV3().eval(), InceptionV3(tensorflow=True).eval()
@@ -59,6 +61,7 @@ def test_inception_sees_pictures_of_any_size_and_differs_in_its_poolings():
     assert second[0, -192:].sum() != first[0, -192:].sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("outputs", "kind"), [(1008, "TensorFlow"), (1000, "torchvision")])
 def test_the_file_tells_which_inception_it_is(outputs, kind, tmp_path):
     weights = InceptionV3().state_dict()
@@ -73,7 +76,8 @@ def test_the_file_tells_which_inception_it_is(outputs, kind, tmp_path):
 
 
 def test_lpips_has_the_published_layers():
-    network = LPIPS()
+    with torch.device("meta"):
+        network = LPIPS()
     assert count(network.features) == 2_469_696  # torchvision's AlexNet.features
     names = set(network.state_dict())
     assert {f"features.{k}.weight" for k in (0, 3, 6, 8, 10)} <= names

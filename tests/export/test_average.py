@@ -11,8 +11,6 @@ from tintype.models import build
 from tintype.training.run import Run
 from tintype.training.train import train
 
-pytestmark = pytest.mark.slow  # of six small runs
-
 
 @pytest.fixture(scope="module")
 def tint(shard, tmp_path_factory):

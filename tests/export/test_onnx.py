@@ -67,7 +67,7 @@ def test_a_card_tells_where_the_weights_come_from(run, card):
     training = card.training
     assert (training["step"], training["photographs"], training["seed"]) == (2, 16, 0)
     assert (training["start"], training["note"]) == ("from nothing", "Drawn scenes.")
-    assert training["commands"] == ["tintype train cic", "tintype export RUN --name cic.tiny"]
+    assert training["commands"] == ["tintype train cic", f"tintype export {run} --name cic.tiny"]
     assert training["validation"] == load_checkpoint(run)[0]["validation"]
     assert card.scores == {}
 

@@ -17,7 +17,7 @@ from tintype.training.start import load_exported
 
 
 @pytest.fixture(scope="module")
-def card(tmp_path_factory):
+def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("eccv16")
     torch.save(eccv16_state(), folder / "eccv.pth")
     return import_model(folder / "eccv.pth", folder / "models")
@@ -58,8 +58,8 @@ def test_it_computes_what_the_published_code_does(size):
     torch.testing.assert_close(found, expected, atol=2e-3 * float(expected.std()), rtol=0)
 
 
-def test_a_photograph_is_colored_and_nothing_is_left_to_choose(card):
-    colorizer = Colorizer(card.path)
+def test_a_photograph_is_colored_and_nothing_is_left_to_choose(imported):
+    colorizer = Colorizer(imported.path)
     assert colorizer.chroma(photograph()).shape == (2, 64, 64)
     assert colorizer.options().vividness is None
     with pytest.raises(SettingError, match="takes no vividness"):
@@ -67,18 +67,19 @@ def test_a_photograph_is_colored_and_nothing_is_left_to_choose(card):
     assert len(colorizer.suggest(photograph(), 3, 4)) > 0
 
 
-def test_the_card_says_whose_it_is(card):
-    assert (card.name, card.size.short_side, card.size.shape) == ("cic.eccv16", 256, "square")
-    assert (card.size.resample, card.enlarge, card.scores) == ("bicubic", "guided", {})
-    assert "BSD-2-Clause" in card.licence
-    assert "neither ships it nor vouches" in card.licence
-    assert card.training["imported"] == "eccv16"
-    assert "step" not in card.training
+def test_the_card_says_whose_it_is(imported):
+    size = imported.size
+    assert (imported.name, size.short_side, size.shape) == ("cic.eccv16", 256, "square")
+    assert (size.resample, imported.enlarge, imported.scores) == ("bicubic", "guided", {})
+    assert "BSD-2-Clause" in imported.licence
+    assert "neither ships it nor vouches" in imported.licence
+    assert imported.training["imported"] == "eccv16"
+    assert "step" not in imported.training
 
 
-def test_training_goes_on_from_it(card):
+def test_training_goes_on_from_it(imported):
     model: Any = build("cic", "paper", {"maps": 4})[0]
-    assert load_exported(model, card.path) == "cic.eccv16, imported from eccv.pth"
+    assert load_exported(model, imported.path) == "cic.eccv16, imported from eccv.pth"
     state = eccv16_state()
     assert torch.equal(model.classify.weight, state["model8.6.weight"])
     assert torch.equal(model.blocks[0][4].running_var, state["model1.4.running_var"])

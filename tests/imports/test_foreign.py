@@ -105,6 +105,13 @@ def external(model):
     entry.key, entry.value = "location", "/etc/passwd"
 
 
+def external_inside(model):
+    inner = net(1, 1)
+    external(inner)
+    node = helper.make_node("If", ["yes"], ["z"], then_branch=inner.graph, else_branch=inner.graph)
+    model.graph.node.append(node)
+
+
 def custom(model):
     model.graph.node[0].domain = "evil"
 
@@ -143,6 +150,7 @@ def endless(model):
     ("change", "said"),
     [
         (external, "weights are in another file"),
+        (external_inside, "weights are in another file"),
         (custom, "operators of evil, which ONNX Runtime lacks"),
         (two_outputs, "has 2 outputs, where one"),
         (no_rank, "'input' is not of rank 4"),

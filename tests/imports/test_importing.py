@@ -77,6 +77,7 @@ def refuse(said, source, out, **options):
         import_model(source, out, ImportOptions(**options))
 
 
+@pytest.mark.slow
 def test_options_that_cannot_be_met_are_refused(file, tmp_path, written, monkeypatch):
     refuse("not a name for it: it takes the form cic.TAG", file, tmp_path, name="tint.mine")
     refuse("not a name for it", file, tmp_path, name="cic.a/b")

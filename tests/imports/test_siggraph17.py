@@ -16,7 +16,7 @@ from tintype.training.start import load_exported
 
 
 @pytest.fixture(scope="module")
-def card(tmp_path_factory):
+def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("siggraph17")
     torch.save(siggraph17_state(), folder / "colorizer.pth")
     return import_model(folder / "colorizer.pth", folder / "models")
@@ -69,23 +69,24 @@ def test_it_computes_what_the_published_code_does(size, hinted):
     torch.testing.assert_close(found, expected, atol=1e-4 * float(expected.std()), rtol=0)
 
 
-def test_hints_reach_it(card):
-    colorizer = Colorizer(card.path)
+def test_hints_reach_it(imported):
+    colorizer = Colorizer(imported.path)
     plain = colorizer.chroma(photograph())
     hinted = colorizer.chroma(photograph(), hints=[Hint(20, 20, "#b03020")])
     assert plain.shape == (2, 256, 256)
     assert np.abs(plain - hinted).max() > 0.1
 
 
-def test_the_card_says_whose_it_is(card):
-    assert (card.name, card.takes_hints) == ("siggraph17.published", True)
-    assert (card.size.short_side, card.size.shape, card.size.multiple) == (256, "square", 8)
-    assert card.training["paper"] == "1705.02999"
+def test_the_card_says_whose_it_is(imported):
+    assert (imported.name, imported.takes_hints) == ("siggraph17.published", True)
+    size = imported.size
+    assert (size.short_side, size.shape, size.multiple) == (256, "square", 8)
+    assert imported.training["paper"] == "1705.02999"
 
 
-def test_it_is_no_start_for_training(card):
+def test_it_is_no_start_for_training(imported):
     with pytest.raises(CheckpointError, match="cannot start from siggraph17"):
-        load_exported(build("cic", "test")[0], card.path)
+        load_exported(build("cic", "test")[0], imported.path)
 
 
 def test_what_is_left_over_is_named():

@@ -164,6 +164,7 @@ def test_without_labels_or_a_critic_their_losses_are_off():
     assert "label loss is off" in model.warnings({"color": 1.0})[0]
 
 
+@pytest.mark.slow
 def test_the_gradients_of_the_losses_at_the_last_layer_are_logged_now_and_then(model):
     names = {"grad_color", "grad_label", "grad_adv"}
     assert not names & set(model.loss(batch(), 198))
@@ -241,6 +242,7 @@ def test_the_critic_learns_to_tell_true_from_predicted_and_the_generator_stays(l
         assert max(float(p.abs().max()) for p in model.critic.parameters()) <= 0.1 + 1e-6
 
 
+@pytest.mark.slow
 def test_the_game_moves_the_generator_towards_what_the_critic_likes():
     model = adversarial(lambda_adv=1.0, lambda_color=0.0, lambda_label=0.0)
 
@@ -297,6 +299,7 @@ def play(model, optimizer, steps):
         optimizer.zero_grad()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lipschitz", ["penalty", "clipping"])
 def test_parameters_buffers_and_optimizers_are_all_there_is_to_resume(lipschitz):
     model = adversarial(lipschitz=lipschitz)
@@ -346,7 +349,7 @@ def test_collapse_and_a_runaway_critic_are_told(model):
 def test_validation_needs_neither_labels_nor_critic(model):
     with torch.no_grad():
         found = model.eval().validation_metrics(batch()._replace(labels=None))
-    assert set(found) == {"ce", "kl", "rmse", "chroma_ratio"}
+    assert set(found) == {"ce", "kl", "rmse", "chroma_ratio", "calm"}
 
 
 def test_the_exported_generator_decodes_as_the_paper_at_vividness_1(exported):

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from tintype.errors import CheckpointError
-from tintype.models.backbones import Backbone, Classifier, SameConv
+from tintype.models.backbones import Backbone, Classifier, DilatedBackbone, SameConv
 
 VARIANTS = {
     # Channels at 1/4, 1/8, 1/16 and 1/32; parameters with folded norms and a gray stem, without
@@ -61,6 +61,19 @@ def test_what_is_added_reaches_the_next_blocks():
     torch.testing.assert_close(added[0], plain[0] + 1)
     for one, other in zip(added[1:], plain[1:], strict=True):
         assert not torch.allclose(one, other)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", ["mobilenet_v2", "efficientnet_lite0", "tiny"])
+def test_a_dilated_backbone_gives_at_every_second_position_what_the_classifier_gives(variant):
+    torch.manual_seed(0)
+    strided, dilated = Backbone(variant, 0.25), DilatedBackbone(variant, 0.25)
+    weights = strided.state_dict()
+    dilated.load_state_dict({name: weights[name] for name in dilated.state_dict()})
+    gray = torch.rand(1, 1, 64, 96)
+    found = dilated(gray)
+    assert found.shape == (1, strided.channels[2], 8, 12)
+    torch.testing.assert_close(found[..., 1::2, 1::2], strided(gray)[2])
 
 
 @pytest.mark.parametrize("variant", ["mobilenet_v2", "efficientnet_lite0"])

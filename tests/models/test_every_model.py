@@ -131,6 +131,26 @@ def learnt(model: Any, gray: torch.Tensor) -> bool:
     return dark[0] > 25 and dark[1] > 0 and bright[1] < -25
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adversarial", "cic"])
+def test_the_calmest_decoding_of_what_was_learnt_has_less_error_than_gray(name):
+    torch.manual_seed(0)
+    model: Any = build(name, "test")[0].train()
+    example = scenes(model, 4)
+    model.start_training(torch.tensor([[50.0, 35.0], [25.0, -60.0]]).repeat(50, 1))
+    optimizer = torch.optim.Adam([p for group, _ in model.parameter_groups() for p in group], 5e-3)
+    errors = []
+    for step in range(61):
+        if step % 60 == 0:
+            with torch.no_grad():
+                errors.append(float(model.eval().validation_metrics(example)["calm"]))
+            model.train()
+        model.loss(example, 0)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert errors[1] < 0.7 * errors[0]
+
+
 def test_a_run_is_saved_and_its_weights_come_back(name, shard, tmp_path):
     trained = train(Run(name, [shard], tmp_path, "test", steps=1, val_size=4, changes={"batch": 2}))
     assert load_checkpoint(tmp_path)[0]["validation"]

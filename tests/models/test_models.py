@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tintype.errors import CheckpointError, SettingError, UnknownModelError
-from tintype.models import build, preset_of, rebuild
+from tintype.models import MODELS, build, model_class, preset_of, rebuild
 from tintype.models.base import TrainConfig
 
 
@@ -42,6 +42,15 @@ def test_a_configuration_of_another_version_is_refused():
     config = dataclasses.asdict(preset_of("tint", "test")[0])
     with pytest.raises(CheckpointError, match="another version of tint"):
         rebuild("tint", config | {"forgotten": 1})
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if model_class(name).paper])
+def test_small_models_of_papers_fit_5_mb_and_one_store_of_photographs(name):
+    model, training = build(name, "small")
+    exported = sum(p.numel() for n, p in model.named_parameters() if model.is_exported(n))
+    assert 2 * exported < 4.8e6  # float16; the graphs and the card come on top
+    assert training.steps * training.batch >= 300_000
+    assert (training.kept_side, training.min_color, training.min_chroma) == (144, 2.0, 0.0)
 
 
 @pytest.mark.parametrize(

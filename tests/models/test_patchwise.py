@@ -119,6 +119,7 @@ def test_the_losses_take_turns():
         assert terms["loss"].requires_grad
 
 
+@pytest.mark.slow
 def test_the_printed_log_loss_rewards_being_wrong_and_the_completed_does_not():
     """Descending on the formula as printed leads away from the truth, whatever that is."""
     example = batch(1)

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from tintype.errors import CheckpointError
 from tintype.models import build
-from tintype.models.backbones import ResNet
+from tintype.models.backbones import Backbone, ResNet
 from tintype.models.pixcolor import PixColor
 
 
@@ -92,6 +92,18 @@ def test_a_loaded_backbone_is_frozen_for_the_first_steps(tmp_path):
     assert all(p.grad is not None for p in backbone.parameters())
     assert not torch.equal(backbone.bn1.running_mean, before["bn1.running_mean"])
     assert backbone.bn1.training
+
+
+def test_small_starts_from_a_dilated_classifier_at_a_rate_of_its_own(tmp_path):
+    torch.manual_seed(0)
+    model, _ = build("pixcolor", "small")
+    save_file(Backbone("efficientnet_lite0", inputs=3).state_dict(), tmp_path / "lite.safetensors")
+    assert "EfficientNet-Lite0" in model.load_backbone(tmp_path / "lite.safetensors")
+    assert model.conditioning.frozen
+    (slow, rate), (rest, full) = model.parameter_groups()
+    assert {id(p) for p in slow} == {id(p) for p in model.conditioning.backbone.parameters()}
+    assert len(slow) + len(rest) == len(list(model.parameters()))
+    assert (rate, full) == (0.5, 1.0)
 
 
 def test_a_backbone_that_starts_from_nothing_is_trained_at_once():

@@ -140,6 +140,7 @@ def test_refinement_begins_with_the_chroma_it_is_given(sampler):
     assert float(terms["refined"]) == pytest.approx(float(terms["coarse"]), rel=0.05)
 
 
+@pytest.mark.slow
 def test_refinement_learns_to_follow_the_edges_of_the_luminance():
     torch.manual_seed(0)
     refine, example = Refinement(8), edges()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from photo.saved import BROKEN, encoded, saved, scene
 from PIL import Image
 
 from tintype.errors import TintypeError
 from tintype.photo import Photo
 
-BROKEN = Path(__file__).parent / "broken"
-SCENE = Path(__file__).parents[2] / "examples" / "cameraman.jpg"
 SEEDS, MUTANTS = 20, 1000
 SECONDS = 5.0
 KINDS: list[tuple[str, dict[str, Any]]] = [
@@ -40,21 +37,16 @@ def seeds() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Kodak"
     files = [path.read_bytes() for path in sorted(BROKEN.iterdir())]
-    with Image.open(SCENE) as scene:
-        small = scene.convert("L").resize((56, 40))
+    small = scene("L", (56, 40))
     for format, how in KINDS:
         more = {} if format in ("BMP", "GIF", "JPEG2000") else {"exif": exif.tobytes()}
         for mode in ("L", "RGB"):
-            file = io.BytesIO()
-            small.convert(mode).save(file, format, **how, **more)
-            files.append(file.getvalue())
+            files.append(encoded(small.convert(mode), format, **how, **more))
     random = np.random.default_rng(0)
     for format in ("PNG", "TIFF"):
         for channels in (1, 2, 3, 4):
-            file = io.BytesIO()
             pixels = random.integers(0, 65536, (40, 56, channels), dtype=np.uint16)
-            Photo.from_array(pixels).save(file, format=format)
-            files.append(file.getvalue())
+            files.append(saved(Photo.from_array(pixels), format))
     return files
 
 
@@ -92,9 +84,7 @@ def test_a_mutant_gives_a_picture_or_an_error_of_ours(seed: int) -> None:
         started = time.perf_counter()
         try:
             photo = Photo.open(data, max_pixels=1_000_000)
-            file = io.BytesIO()
-            photo.save(file)
-            Photo.open(file.getvalue())
+            Photo.open(saved(photo))
         except TintypeError:
             pass
         except Exception as error:

@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from photo.saved import chunk, encoded, saved, with_chunks
 from photo.srgb import PHOTO, made, make_profile
 from PIL import Image, ImageCms
 
@@ -99,9 +100,7 @@ def table_profile(kind: str, power: float, points: int = 33) -> bytes:
 
 
 def png(pixels: np.ndarray, icc: bytes) -> Photo:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", icc_profile=icc)
-    return Photo.open(file.getvalue())
+    return Photo.open(encoded(Image.fromarray(pixels), "PNG", icc_profile=icc))
 
 
 def srgb_encoded(linear: np.ndarray) -> np.ndarray:
@@ -141,9 +140,8 @@ def test_a_gray_profile_may_speak_of_lightness() -> None:
 
 def test_16_bit_gray_is_converted_at_16_bits() -> None:
     levels = np.arange(0, 65536, 7, dtype=np.uint16).reshape(1, -1)
-    file = io.BytesIO()
-    Image.fromarray(levels).save(file, "TIFF", icc_profile=gray_profile(gamma(1.8)))
-    photo = Photo.open(file.getvalue())
+    icc = gray_profile(gamma(1.8))
+    photo = Photo.open(encoded(Image.fromarray(levels), "TIFF", icc_profile=icc))
     expected = 65535 * srgb_encoded((levels / 65535) ** (461 / 256))
     assert np.abs(photo.gray - expected).max() <= 1
     assert len(np.unique(photo.gray)) > 8000
@@ -200,13 +198,9 @@ def test_16_bit_color_is_converted_at_16_bits() -> None:
 
 
 def test_a_gamma_without_a_profile_is_honoured() -> None:
-    plain = io.BytesIO()
-    Image.fromarray(RAMP).save(plain, "PNG")
-    data = plain.getvalue()
+    data = encoded(Image.fromarray(RAMP), "PNG")
     for value in (45455, 55556, 1, 0xFFFFFFFF):  # the last two are no picture's
-        chunk = b"gAMA" + struct.pack(">I", value)
-        chunk = struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-        marked = data[:33] + chunk + data[33:]
+        marked = with_chunks(data, chunk(b"gAMA", struct.pack(">I", value)))
         expected = np.rint(255 * srgb_encoded((RAMP / 255) ** 1.8)) if value == 55556 else RAMP
         assert np.abs(Photo.open(marked).gray - expected).max() <= (value == 55556)
 
@@ -233,9 +227,7 @@ def test_a_broken_profile_is_said_and_the_picture_read_as_srgb(
 
 
 def test_cmyk_without_a_profile_is_said() -> None:
-    file = io.BytesIO()
-    Image.fromarray(COLORS).convert("CMYK").save(file, "TIFF")
-    photo = Photo.open(file.getvalue())
+    photo = Photo.open(encoded(Image.fromarray(COLORS).convert("CMYK"), "TIFF"))
     assert any("CMYK" in note for note in photo.notes)
 
 
@@ -250,9 +242,7 @@ def test_cmyk_goes_through_its_profile() -> None:
     icc = profile("CMYK", {"desc": text("ink"), "A2B0": data}, "Lab ")
     image = Image.new("CMYK", (2, 1))
     image.putpixel((1, 0), (200, 0, 0, 128))
-    file = io.BytesIO()
-    image.save(file, "TIFF", icc_profile=icc)
-    photo = Photo.open(file.getvalue())
+    photo = Photo.open(encoded(image, "TIFF", icc_profile=icc))
     assert photo.profile == "ink"
     assert photo.gray[0, 0] == 255
     # L* of 100 (1 - 128 / 255) = 49.8, which in sRGB is 118.
@@ -264,11 +254,10 @@ def test_cmyk_goes_through_its_profile() -> None:
 def test_what_is_written_says_that_it_is_srgb(format: str, depth: int) -> None:
     pixels = COLORS if depth == 8 else COLORS.astype(np.uint16) * 257
     for photo in (Photo.from_array(pixels), Photo.from_array(pixels[..., 0])):
-        file = io.BytesIO()
-        photo.save(file, format=format)
-        image = Image.open(file)
+        written = saved(photo, format)
+        image = Image.open(io.BytesIO(written))
         assert image.info["icc_profile"][16:20] == (b"RGB " if "RGB" in image.mode else b"GRAY")
-        again = Photo.open(file.getvalue())
+        again = Photo.open(written)
         assert again.profile is None
         assert again.notes == ()
 
@@ -341,9 +330,7 @@ def test_a_png_of_another_space_is_converted(primaries: int, transfer: int, deep
     levels = np.random.default_rng(0).uniform(0.45, 0.6, (16, 16, 3))
     pixels = np.rint(levels * 65535).astype(np.uint16) if deep else np.rint(levels * 255)
     photo = Photo.from_array(pixels if deep else pixels.astype(np.uint8))
-    file = io.BytesIO()
-    photo.save(file, format="PNG")
-    data = file.getvalue()
+    data = saved(photo, "PNG")
     at, end = data.index(b"iCCP") - 4, data.index(b"IDAT") - 4
     chunk = b"cICP" + bytes([primaries, transfer, 0, 1])
     sized = b"\0\0\0\4" + chunk + struct.pack(">I", zlib.crc32(chunk))

@@ -1,17 +1,19 @@
 """Photographs read at a reduced size, for training."""
 
-import io
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from photo.saved import encoded
 from photo.srgb import make_profile
 from PIL import Image
 
 from tintype.errors import GrayPhotoError, UnreadablePhotoError
-from tintype.photo import Photo, read_reduced
+from tintype.photo import Photo
+from tintype.photo import read_reduced as read_image
 
 
 def picture(width: int = 340, height: int = 210) -> Image.Image:
@@ -20,10 +22,10 @@ def picture(width: int = 340, height: int = 210) -> Image.Image:
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
+def read_reduced(source: bytes | Path, short_side: int) -> NDArray[np.uint8]:
+    image = read_image(source, short_side)
+    assert image.mode == "RGB"
+    return np.asarray(image)
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -51,7 +53,7 @@ def test_a_jpeg_is_decoded_at_a_part_of_its_size_and_looks_the_same(tmp_path: Pa
 
 @pytest.mark.parametrize("short_side", [210, 400])
 def test_no_photograph_is_enlarged(short_side: int) -> None:
-    np.testing.assert_array_equal(read_reduced(encoded(picture()), short_side), picture())
+    np.testing.assert_array_equal(read_reduced(encoded(picture(), "PNG"), short_side), picture())
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

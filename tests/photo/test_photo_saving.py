@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
-from photo.saved import PIXELS, coloured, files
+from photo.saved import PIXELS, coloured, files, saved
 from PIL import Image
+from serving import all_done, at_once
 
 from tintype.errors import UnwritablePhotoError
 from tintype.photo import Photo
@@ -89,10 +90,8 @@ def test_the_format_of_a_name_is_known_before_the_work() -> None:
             requested_format(Path(strange), Path("b.jpg"))
 
 
-def test_a_picture_from_memory_becomes_a_png(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    Photo.from_array(PIXELS).save(file)
-    assert Photo.open(file.getvalue()).format == "PNG"
+def test_a_picture_from_memory_becomes_a_png() -> None:
+    assert Photo.open(saved(Photo.from_array(PIXELS))).format == "PNG"
 
 
 def test_the_photograph_itself_is_replaced_only_in_place(source: Path, tmp_path: Path) -> None:
@@ -218,10 +217,9 @@ class Sips(io.RawIOBase):
 
 
 def test_all_is_written_to_a_file_that_takes_a_part_at_a_time(source: Path) -> None:
-    whole, sips = io.BytesIO(), Sips(10**6)
-    coloured(source).save(whole)
+    sips = Sips(10**6)
     coloured(source).save(cast("BinaryIO", sips))
-    assert sips.got == whole.getvalue()
+    assert sips.got == saved(coloured(source))
     with pytest.raises(UnwritablePhotoError, match="no more bytes"):
         coloured(source).save(cast("BinaryIO", Sips(20)))
 
@@ -276,10 +274,6 @@ def test_threads_open_and_save_at_the_same_time(source: Path, tmp_path: Path) ->
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    all_done(at_once(work, *((number,) for number in range(4))))
     assert not failures
     assert limit == Image.MAX_IMAGE_PIXELS

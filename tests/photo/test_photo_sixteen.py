@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photo.saved import chunk, encoded, saved
 from PIL import Image
 
 from tintype.errors import UnreadablePhotoError
@@ -32,10 +33,6 @@ def samples(channels: int, height: int = H, width: int = W) -> np.ndarray:
 
 def luma(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels[..., :3] @ np.array([0.299, 0.587, 0.114]))
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(pixels: np.ndarray, *extra: bytes, interlaced: bool = False) -> bytes:
@@ -92,12 +89,6 @@ def tiff(pixels: np.ndarray, **how: Any) -> bytes:
     if channels == 2:
         how.setdefault("planarconfig", "contig")
     tifffile.imwrite(file, pixels, metadata=None, **how)
-    return file.getvalue()
-
-
-def saved(photo: Photo, format: str | None = None) -> bytes:
-    file = io.BytesIO()
-    photo.save(file, format=format)
     return file.getvalue()
 
 
@@ -183,10 +174,8 @@ def test_a_16_bit_tiff_of_any_layout_keeps_every_level(
 @pytest.mark.parametrize("channels", [3, 4])
 def test_a_16_bit_tiff_keeps_its_compression(compression: str, channels: int) -> None:
     # A gray 16-bit file by Pillow gives the compression; colour comes in by with_rgb.
-    file = io.BytesIO()
     gray = samples(1)[..., 0]
-    Image.fromarray(gray).save(file, "TIFF", compression=compression)
-    photo = Photo.open(file.getvalue())
+    photo = Photo.open(encoded(Image.fromarray(gray), "TIFF", compression=compression))
     np.testing.assert_array_equal(photo.gray, gray)
     data = saved(in_color(photo))
     with Image.open(io.BytesIO(data)) as image:
@@ -196,10 +185,10 @@ def test_a_16_bit_tiff_keeps_its_compression(compression: str, channels: int) ->
 
 
 def test_many_small_strips_of_lzw_are_read() -> None:
-    file = io.BytesIO()
-    Image.fromarray(samples(1)[..., 0]).save(file, "TIFF", compression="tiff_lzw", strip_size=160)
-    assert len(Image.open(io.BytesIO(file.getvalue())).tag_v2[273]) > 10
-    check(Photo.open(file.getvalue()), samples(1))
+    gray = Image.fromarray(samples(1)[..., 0])
+    data = encoded(gray, "TIFF", compression="tiff_lzw", strip_size=160)
+    assert len(Image.open(io.BytesIO(data)).tag_v2[273]) > 10
+    check(Photo.open(data), samples(1))
 
 
 def test_a_tiff_whose_zero_is_white_is_turned_to_black() -> None:
@@ -225,18 +214,9 @@ def test_a_channel_of_another_kind_is_left_out_and_said() -> None:
 def test_12_bits_fill_the_16() -> None:
     values = [0, 4095, 1, 2048]
     packed = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big")
-    tags = [
-        (256, 4),
-        (257, 1),
-        (258, 12),
-        (259, 1),
-        (262, 1),
-        (273, 8),
-        (277, 1),
-        (278, 1),
-        (279, 6),
-    ]
-    ifd = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", t, 4, 1, v) for t, v in tags)
+    tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 6}
+    entries = (struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    ifd = struct.pack("<H", len(tags)) + b"".join(entries)
     data = b"II*\0" + struct.pack("<I", 14) + packed + ifd + bytes(4)
     assert Photo.open(data).gray.tolist() == [[0, 65535, 16, 32776]]
 
@@ -291,10 +271,8 @@ def test_8_bit_colors_of_a_16_bit_photograph_are_written_at_16() -> None:
 def test_16_bits_and_what_the_file_carries_go_together(format: str) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "Camera"
-    file = io.BytesIO()
     gray = samples(1)[..., 0]
-    Image.fromarray(gray).save(file, format, exif=exif, dpi=(600, 600))
-    photo = Photo.open(file.getvalue())
+    photo = Photo.open(encoded(Image.fromarray(gray), format, exif=exif, dpi=(600, 600)))
     np.testing.assert_array_equal(photo.gray, gray.T[:, ::-1])
     written = Image.open(io.BytesIO(saved(photo.with_rgb(np.zeros((W, H, 3), np.uint16)))))
     assert written.size == (H, W)

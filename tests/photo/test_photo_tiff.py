@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from photo.saved import BROKEN, encoded
 from PIL import Image
 
 from tintype.errors import PhotoTooLargeError, UnreadablePhotoError
@@ -17,7 +18,6 @@ from tintype.photo import Photo, ifd, tiff
 
 tifffile = pytest.importorskip("tifffile")
 
-BROKEN = Path(__file__).parent / "broken"
 H, W = 45, 38
 
 
@@ -230,19 +230,17 @@ def test_the_first_of_several_pages_is_taken_or_the_one_that_is_named(bits: int)
 
 
 def test_a_named_page_that_pillow_reads_is_that_page() -> None:
-    file = io.BytesIO()
     first, *others = (Image.new("L", (16, 16), level) for level in (10, 100, 200))
-    first.save(file, "TIFF", save_all=True, append_images=others, compression="jpeg")
+    data = encoded(first, "TIFF", save_all=True, append_images=others, compression="jpeg")
     for number, level in enumerate((10, 100, 200), 1):
-        assert Photo.open(file.getvalue(), page=number).gray[0, 0] == level
+        assert Photo.open(data, page=number).gray[0, 0] == level
 
 
 def test_a_picture_of_one_page_has_no_second() -> None:
-    file = io.BytesIO()
-    Image.new("L", (16, 16)).save(file, "PNG")
-    assert Photo.open(file.getvalue(), page=1).width == 16
+    data = encoded(Image.new("L", (16, 16)), "PNG")
+    assert Photo.open(data, page=1).width == 16
     with pytest.raises(UnreadablePhotoError, match="no page 2"):
-        Photo.open(file.getvalue(), page=2)
+        Photo.open(data, page=2)
 
 
 @pytest.mark.parametrize("kind", [0, 2])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +13,10 @@ from tintype.errors import CorruptModelError, PhotoError, SettingError, UnknownM
 from tintype.photo import Photo
 from tintype.runtime.colorizer import Colorizer, colorize, sample
 from tintype.runtime.hints import Hint
+from tintype.runtime.registry import WEIGHTS_VARIABLE
 from tintype.runtime.resize import network_size, reduce
 
+EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "color"
 NAMES = ("plain", "tint", "filtered", "tint_sampler", "tint_sampler.plain")
 
 
@@ -143,6 +147,15 @@ def test_a_likely_coloring_scores_better_than_an_unlikely_one(landscape):
     for score in (likely, unlikely):
         assert score.bits == pytest.approx(sum(score.bits_by_channel) / 2)
         assert score.nats == pytest.approx(-score.bits * score.values * np.log(2), rel=1e-5)
+
+
+def test_colors_are_less_likely_with_the_luminance_of_another_photograph(monkeypatch):
+    monkeypatch.delenv(WEIGHTS_VARIABLE)  # the package's own model, which has learnt
+    sampler = Colorizer("tint_sampler")
+    one, other = (EXAMPLES / name for name in ("coffee.jpg", "rocket.jpg"))
+    own = sampler.score(one)
+    assert sampler.score(one, one) == own
+    assert sampler.score(one, other).bits > 1.2 * own.bits
 
 
 def test_what_does_not_sample_and_what_has_no_colors_is_said(tint, landscape):

@@ -181,7 +181,7 @@ def test_a_model_without_hints_says_which_have_them(name, monkeypatch):
     colorizer = Colorizer(name)
     monkeypatch.delenv(WEIGHTS_VARIABLE)
     monkeypatch.setattr("tintype.runtime.registry.list_models", list)
-    with pytest.raises(SettingError, match="no model that comes with tintype: import one"):
+    with pytest.raises(SettingError, match="nor does another model that is installed: import one"):
         colorizer.colorize(MIDDLE, hints=[Hint(1, 2, BROWN)])
 
 

@@ -221,7 +221,7 @@ def test_tensors_beside_the_model_are_refused_even_if_nothing_else_is_odd(tmp_pa
     (tmp_path / "data.bin").write_bytes(np.ones(2, np.float32).tobytes())
     card = write(tmp_path, "plain.small", {"": model})
     assert card.files.keys() == {"plain.small.onnx"}
-    refused_in_place(tmp_path, card.path, capsys)
+    assert "external files" in refused_in_place(tmp_path, card.path, capsys)
 
 
 ODD_SCORES = [

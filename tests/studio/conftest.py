@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import serving
 
 pytest.importorskip("fastapi", reason="needs the extra web")
 pytest.importorskip("python_multipart", reason="needs the extra web")
@@ -16,7 +17,7 @@ pytest.importorskip("python_multipart", reason="needs the extra web")
 from PIL import Image
 from starlette.testclient import TestClient
 from studio.misbehaving import misbehaving
-from tiny_models import chroma_model, hinted_model, sampler_model
+from tiny_models import models_of_the_command
 
 from tintype.runtime.registry import WEIGHTS_VARIABLE
 from tintype.studio.app import Studio
@@ -27,12 +28,7 @@ HOST = "http://localhost"
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tint.small`` and ``tint_sampler.small`` take hints, ``plain.small`` takes none."""
-    folder = tmp_path_factory.mktemp("models")
-    hinted_model(folder, "tint.small")
-    chroma_model(folder)
-    sampler_model(folder, hints=True)
-    return folder
+    return models_of_the_command(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,6 +64,12 @@ def encoded(format: str = "JPEG", size: tuple[int, int] = (96, 64), **how: Any) 
     file = io.BytesIO()
     Image.radial_gradient("L").resize(size).save(file, format, **how)
     return file.getvalue()
+
+
+def served(*words: str | Path, temporary: Path) -> Any:
+    """The studio in a process of its own, with a folder for temporary files, and its address."""
+    studio = ("studio", "--no-browser", "--workers", 1)
+    return serving.served(*studio, *words, TMPDIR=temporary)
 
 
 def until(condition: Callable[[], Any], seconds: float = 20) -> Any:

@@ -15,9 +15,8 @@ pytest.importorskip("selenium", reason="drives a browser")
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from studio.conftest import encoded
+from studio.conftest import encoded, served
 from studio.hands import Hands
-from studio.serving import served
 from study.browser import MARKS, browser
 
 from tintype.cli import main
@@ -26,11 +25,8 @@ pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[str]:
-    with served("--port", "0", temporary=tmp_path_factory.mktemp("t"), models=models) as (
-        _,
-        address,
-    ):
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served("--port", "0", temporary=tmp_path_factory.mktemp("t")) as (_, address):
         yield address
 
 

@@ -12,8 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from studio.conftest import encoded, until
-from studio.serving import served
+from studio.conftest import encoded, served, until
 
 from tintype.cli import main
 from tintype.studio.folder import WorkFolder
@@ -38,12 +37,30 @@ def folders(temporary: Path) -> list[Path]:
     return list(temporary.glob("tintype-studio-*"))
 
 
-def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path, models: Path) -> None:
+def test_it_begins_with_the_doubtful_photographs_of_a_results_file(tmp_path: Path) -> None:
+    entropies = {"sure.jpg": 1.0, "doubtful.jpg": 6.0, "s3://archive/a.jpg": 7.0}
+    lines = []
+    for name, entropy in entropies.items():
+        source = name if "://" in name else str(tmp_path / name)
+        lines.append(json.dumps({"source": source, "entropy": entropy}) + "\n")
+        if "://" not in name:
+            (tmp_path / name).write_bytes(encoded())
+    (tmp_path / "out.jsonl").write_text("".join(lines))
+    words = ("--results", tmp_path / "out.jsonl", "--port", "0")
+    with served(*words, temporary=tmp_path) as (process, address):
+        names = [photo["name"] for photo in session(address)["photos"]]
+        assert names == ["doubtful.jpg", "sure.jpg"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert "1 are no files here and left out" in said
+
+
+def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encoded())
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     words = (tmp_path / "a.jpg", tmp_path / "missing.jpg", "--port", "0")
-    with served(*words, temporary=temporary, models=models) as (process, address):
+    with served(*words, temporary=temporary) as (process, address):
         assert ask(address, "/healthz").body == b"ok\n"
         photo = until(lambda: session(address)["photos"][0]["facts"] and session(address))
         assert photo["photos"][0]["name"] == "a.jpg"
@@ -65,9 +82,9 @@ def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path, mod
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_what_a_killed_one_left_is_removed_by_the_next_and_a_living_ones_is_not(
-    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with served("--port", "0", temporary=tmp_path, models=models) as (process, address):
+    with served("--port", "0", temporary=tmp_path) as (process, address):
         ask(address, "/session/photos?name=a.jpg", "POST", encoded())
         process.kill()
         process.wait()
@@ -80,10 +97,10 @@ def test_what_a_killed_one_left_is_removed_by_the_next_and_a_living_ones_is_not(
     assert not folders(tmp_path)
 
 
-def test_a_second_one_takes_another_port_and_says_so(tmp_path: Path, models: Path) -> None:
+def test_a_second_one_takes_another_port_and_says_so(tmp_path: Path) -> None:
     with (
-        served(temporary=tmp_path, models=models) as (_, first),
-        served(temporary=tmp_path, models=models) as (process, second),
+        served(temporary=tmp_path) as (_, first),
+        served(temporary=tmp_path) as (process, second),
     ):
         assert first != second
         port = str(urlsplit(second).port)
@@ -93,9 +110,9 @@ def test_a_second_one_takes_another_port_and_says_so(tmp_path: Path, models: Pat
         assert "takes another" in said
 
 
-def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path, models: Path) -> None:
+def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path) -> None:
     words = ("--port", "0", "--keep", tmp_path / "kept")
-    with served(*words, temporary=tmp_path, models=models) as (process, address):
+    with served(*words, temporary=tmp_path) as (process, address):
         body = encoded()
         photo = json.loads(ask(address, "/session/photos?name=a.jpg", "POST", body).body)
         place = f"/session/photos/{photo['id']}"
@@ -104,35 +121,33 @@ def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path, models: 
         assert ask(address, f"{place}/settings", "POST", json.dumps(choice)).status == 200
         process.terminate()
         process.wait(20)
-    with served(*words, temporary=tmp_path, models=models) as (process, address):
+    with served(*words, temporary=tmp_path) as (process, address):
         found = session(address)
         assert found["photos"][0]["settings"]["options"]["vividness"] == 0.25
         assert found["photos"][0]["undo"] == 1
         assert found["colors"] == ["#8a3324"]
         assert ask(address, f"{place}/result").status == 200
-        other = served(*words, temporary=tmp_path, models=models)
+        other = served(*words, temporary=tmp_path)
         with pytest.raises(AssertionError, match="another studio keeps"), other:
             pass
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_what_waited_when_a_kept_one_was_killed_is_coloured_by_the_next(
-    tmp_path: Path, models: Path
-) -> None:
+def test_what_waited_when_a_kept_one_was_killed_is_coloured_by_the_next(tmp_path: Path) -> None:
     words = ("--port", "0", "--keep", tmp_path / "kept")
-    with served(*words, temporary=tmp_path, models=models) as (process, address):
+    with served(*words, temporary=tmp_path) as (process, address):
         ask(address, "/session/photos?name=slow.png", "POST", encoded("PNG", (6000, 4000)))
         ask(address, "/session/photos?name=a.jpg", "POST", encoded())
         process.kill()
         process.wait()
-    with served(*words, temporary=tmp_path, models=models) as (process, address):
+    with served(*words, temporary=tmp_path) as (process, address):
         assert [one["name"] for one in session(address)["photos"]] == ["slow.png", "a.jpg"]
         until(lambda: all(one["state"] == "ready" for one in session(address)["photos"]), 60)
 
 
-def test_a_client_that_goes_away_stops_its_work(tmp_path: Path, models: Path) -> None:
+def test_a_client_that_goes_away_stops_its_work(tmp_path: Path) -> None:
     words = ("--port", "0")
-    with served(*words, temporary=tmp_path, models=models) as (_, address):
+    with served(*words, temporary=tmp_path) as (_, address):
         slow = encoded("PNG", (9000, 6000))
         form = (
             b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
@@ -159,9 +174,9 @@ def test_a_client_that_goes_away_stops_its_work(tmp_path: Path, models: Path) ->
         assert not list(next(iter(folders(tmp_path))).joinpath("jobs").iterdir())
 
 
-def test_other_machines_need_a_token(tmp_path: Path, models: Path) -> None:
+def test_other_machines_need_a_token(tmp_path: Path) -> None:
     words = ("--port", "0", "--host", "0.0.0.0")
-    with served(*words, temporary=tmp_path, models=models) as (_, address):
+    with served(*words, temporary=tmp_path) as (_, address):
         parts = urlsplit(address)
         assert parts.query.startswith("token=")
         local = f"http://127.0.0.1:{parts.port}/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,21 @@ from study.material import small_study
 from study.visitor import Visitor
 
 from tintype.study.app import create_app
-from tintype.study.manifest import Study
+from tintype.study.manifest import Study, read_study
 from tintype.study.storage import AnswerStore
 
 #: URL of a PostgreSQL database that the tests may empty.
 POSTGRES = os.environ.get("TINTYPE_TEST_POSTGRES")
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_study(tmp_path_factory.mktemp("made")).folder
+
+
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return small_study(tmp_path)
+def study(made: Path, tmp_path: Path) -> Study:
+    return read_study(shutil.copytree(made, tmp_path / "study"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from study.browser import DESKTOP, MARKS, PHONE, browser, tap
 from study.material import small_study
-from study.serving import served
+from study.rater import served
 
 from tintype.study.manifest import Study
 from tintype.study.records import Rater
@@ -38,8 +38,17 @@ def study(tmp_path: Path) -> Study:
 
 @pytest.fixture
 def address(study: Study) -> Iterator[str]:
-    with served(study.folder) as (_, address):
+    with served(study) as (_, address):
         yield address
+
+
+@pytest.fixture
+def hands(address: str, tmp_path: Path) -> Iterator[Hands]:
+    """A rater at the keyboard, before the first pair."""
+    with browser(tmp_path / "profile") as driver:
+        hands = Hands(driver, touch=False)
+        hands.begin(address)
+        yield hands
 
 
 class Hands:
@@ -192,21 +201,18 @@ def fits(driver: Any) -> bool:
     return driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_pictures_disappear_after_the_exposure(study: Study, address: str, tmp_path: Path) -> None:
-    with browser(tmp_path / "profile") as driver:
-        hands = Hands(driver, touch=False)
-        hands.begin(address)
-        hands.press("#start")
-        hands.until(lambda _: hands.asked())
-        hands.until(lambda _: not hands.shown())
-        hidden = driver.execute_script(
-            "return getComputedStyle(document.getElementById('left-picture')).visibility"
-        )
-        assert hidden == "hidden"
-        assert "Which one was it?" in driver.find_element(By.ID, "status").text
-        hands.choose("left")
-        hands.until(lambda _: hands.seen("next"))
-        assert "true colours" in driver.find_element(By.ID, "status").text
+def test_pictures_disappear_after_the_exposure(study: Study, hands: Hands) -> None:
+    hands.press("#start")
+    hands.until(lambda _: hands.asked())
+    hands.until(lambda _: not hands.shown())
+    hidden = hands.driver.execute_script(
+        "return getComputedStyle(document.getElementById('left-picture')).visibility"
+    )
+    assert hidden == "hidden"
+    assert "Which one was it?" in hands.driver.find_element(By.ID, "status").text
+    hands.choose("left")
+    hands.until(lambda _: hands.seen("next"))
+    assert "true colours" in hands.driver.find_element(By.ID, "status").text
     (answer,) = the_rater(study).answers
     assert answer.measurements.exposed_ms is not None
     assert answer.measurements.exposed_ms >= 300 - 10
@@ -214,63 +220,54 @@ def test_pictures_disappear_after_the_exposure(study: Study, address: str, tmp_p
 
 
 def test_keys_before_the_pictures_and_after_the_answer_do_nothing(
-    study: Study, address: str, tmp_path: Path
+    study: Study, hands: Hands
 ) -> None:
-    with browser(tmp_path / "profile") as driver:
-        hands = Hands(driver, touch=False)
-        hands.begin(address)
-        hands.key("f")
-        hands.press("#start")
-        hands.key("f")
-        hands.until(lambda _: hands.asked())
-        hands.key("j")
-        hands.until(lambda _: hands.seen("next"))
-        hands.key("f")
-        hands.key("f")
-        time.sleep(0.3)
+    hands.key("f")
+    hands.press("#start")
+    hands.key("f")
+    hands.until(lambda _: hands.asked())
+    hands.key("j")
+    hands.until(lambda _: hands.seen("next"))
+    hands.key("f")
+    hands.key("f")
+    time.sleep(0.3)
     assert [answer.choice for answer in the_rater(study).answers] == ["right"]
 
 
-def test_a_reload_and_the_back_button_resume(study: Study, address: str, tmp_path: Path) -> None:
-    with browser(tmp_path / "profile") as driver:
-        hands = Hands(driver, touch=False)
-        hands.begin(address)
-        hands.press("#start")
-        hands.until(lambda _: hands.asked())
-        hands.choose("left")
-        hands.until(lambda _: hands.seen("next"))
-        driver.refresh()
-        hands.until(lambda _: hands.seen("start"))
-        assert driver.find_element(By.ID, "ready-title").text == "Welcome back"
-        assert driver.find_element(By.ID, "count").text == "Practice pair 2 of 2"
-        driver.back()
-        driver.get(address)
-        assert driver.current_url.endswith("/trial")
-        hands.finish()
+def test_a_reload_and_the_back_button_resume(study: Study, address: str, hands: Hands) -> None:
+    hands.press("#start")
+    hands.until(lambda _: hands.asked())
+    hands.choose("left")
+    hands.until(lambda _: hands.seen("next"))
+    hands.driver.refresh()
+    hands.until(lambda _: hands.seen("start"))
+    assert hands.driver.find_element(By.ID, "ready-title").text == "Welcome back"
+    assert hands.driver.find_element(By.ID, "count").text == "Practice pair 2 of 2"
+    hands.driver.back()
+    hands.driver.get(address)
+    assert hands.driver.current_url.endswith("/trial")
+    hands.finish()
     rater = the_rater(study)
     assert [answer.position for answer in rater.answers] == list(range(PAIRS))
     assert rater.answers[1].presentations >= 2
 
 
-def test_a_page_that_was_left_behind_catches_up(study: Study, address: str, tmp_path: Path) -> None:
-    with browser(tmp_path / "profile") as driver:
-        hands = Hands(driver, touch=False)
-        hands.begin(address)
-        (cookie,) = driver.get_cookies()
-        store = AnswerStore(study)
-        session = store.find_session(cookie["value"])
-        assert session is not None
-        store.record_answer(session, 0, "left")  # as another tab would
-        store.close()
-        hands.press("#start")
-        hands.until(
-            lambda d: (
-                d.execute_script("return document.getElementById('count')?.textContent")
-                == "Practice pair 2 of 2"
-                and hands.seen("start")
-            )
+def test_a_page_that_was_left_behind_catches_up(study: Study, hands: Hands) -> None:
+    (cookie,) = hands.driver.get_cookies()
+    store = AnswerStore(study)
+    session = store.find_session(cookie["value"])
+    assert session is not None
+    store.record_answer(session, 0, "left")  # as another tab would
+    store.close()
+    hands.press("#start")
+    hands.until(
+        lambda d: (
+            d.execute_script("return document.getElementById('count')?.textContent")
+            == "Practice pair 2 of 2"
+            and hands.seen("start")
         )
-        assert driver.find_element(By.ID, "ready-title").text == "Welcome back"
+    )
+    assert hands.driver.find_element(By.ID, "ready-title").text == "Welcome back"
 
 
 def test_a_session_without_script(study: Study, address: str, tmp_path: Path) -> None:
@@ -294,7 +291,7 @@ def test_a_session_without_script(study: Study, address: str, tmp_path: Path) ->
 
 
 def test_an_answer_waits_for_a_server_that_went_away(study: Study, tmp_path: Path) -> None:
-    with served(study.folder) as (process, address), browser(tmp_path / "profile") as driver:
+    with served(study) as (process, address), browser(tmp_path / "profile") as driver:
         hands = Hands(driver, touch=False)
         hands.begin(address)
         hands.press("#start")
@@ -304,6 +301,6 @@ def test_an_answer_waits_for_a_server_that_went_away(study: Study, tmp_path: Pat
         hands.choose("left")
         hands.until(lambda d: "not saved yet" in d.find_element(By.ID, "status").text)
         port = int(address.rstrip("/").rpartition(":")[2])
-        with served(study.folder, port=port):
+        with served(study, port=port):
             hands.until(lambda _: hands.seen("next"))
     assert len(the_rater(study).answers) == 1

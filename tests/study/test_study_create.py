@@ -39,6 +39,11 @@ from tintype.study.storage import AnswerStore
 from tintype.study.systems import FolderSystem, ModelSystem
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return small_study(tmp_path)
+
+
 def test_a_study_is_read_as_it_was_written(study: Study) -> None:
     assert read_study(study.folder) == study
     verify_pictures(study)

@@ -91,6 +91,7 @@ def test_both_pictures_are_read_whichever_is_asked_for(
     assert read[:2] == read[2:]
 
 
+@pytest.mark.slow
 def test_names_of_pictures_are_drawn_anew_for_every_rater_and_pair(visitors: Any) -> None:
     names, firsts = [], []
     for _ in range(12):
@@ -103,6 +104,7 @@ def test_names_of_pictures_are_drawn_anew_for_every_rater_and_pair(visitors: Any
     assert len(set(names)) == len(names) == 240
 
 
+@pytest.mark.slow
 def test_names_and_places_do_not_tell_the_true_side(tmp_path: Path) -> None:
     """Whoever guesses by any of these is right as often as a coin, to within chance of 1e-6."""
     study = small_study(tmp_path)

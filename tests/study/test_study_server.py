@@ -16,8 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from serving import all_done, at_once
 from study.material import small_study
-from study.serving import RemoteRater, served
+from study.rater import RemoteRater, served
 
 from tintype.errors import DataError
 from tintype.study.assignment import assign_trials, pairs_of_assignment
@@ -52,22 +53,16 @@ def test_a_killed_server_has_lost_no_answer_it_acknowledged(
             rater.close()
 
     def under_load(seed: int) -> list[threading.Thread]:
-        threads = [
-            threading.Thread(target=work, args=(rater, seed + k)) for k, rater in enumerate(raters)
-        ]
-        for thread in threads:
-            thread.start()
-        return threads
+        return at_once(work, *((rater, seed + k) for k, rater in enumerate(raters)))
 
     url = ("--database", database)
-    with served(long_study.folder, *url) as (process, address):
+    with served(long_study, *url) as (process, address):
         raters += [RemoteRater(address) for _ in range(6)]
         threads = under_load(0)
         while sum(len(rater.acknowledged) for rater in raters) < 60:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        for thread in threads:
-            thread.join()
+        all_done(threads)
     acknowledged = [dict(rater.acknowledged) for rater in raters]
     assert 60 <= sum(map(len, acknowledged)) < 6 * total
     kept = answers_in(long_study, database)
@@ -75,11 +70,10 @@ def test_a_killed_server_has_lost_no_answer_it_acknowledged(
         assert any(own.items() <= answers.items() for answers in kept), own
         assert any(len(answers) - len(own) in (0, 1) for answers in kept)
 
-    with served(long_study.folder, *url) as (_, address):
+    with served(long_study, *url) as (_, address):
         for rater in raters:
             rater.move(address)
-        for thread in under_load(100):
-            thread.join()
+        all_done(under_load(100))
     kept = answers_in(long_study, database)
     assert sorted(map(len, kept)) == [total] * 6
     for own, rater in zip(acknowledged, raters, strict=True):
@@ -101,7 +95,7 @@ def answers_in(study: Study, database: str) -> list[dict[int, str]]:
 @pytest.mark.slow
 def test_two_processes_serve_one_study(study: Study, database: str) -> None:
     url = ("--database", database)
-    with served(study.folder, *url) as (_, one), served(study.folder, *url) as (_, two):
+    with served(study, *url) as (_, one), served(study, *url) as (_, two):
         raters = [RemoteRater(one if k % 2 else two) for k in range(8)]
 
         def work(rater: RemoteRater, k: int) -> None:
@@ -115,11 +109,7 @@ def test_two_processes_serve_one_study(study: Study, database: str) -> None:
                 rater.move(one if k % 2 else two)  # each answer to the other process
             rater.close()
 
-        threads = [threading.Thread(target=work, args=(rater, k)) for k, rater in enumerate(raters)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        all_done(at_once(work, *((rater, k) for k, rater in enumerate(raters))))
     store = AnswerStore(study, database)
     found = store.raters()
     store.close()
@@ -138,7 +128,7 @@ def test_two_processes_serve_one_study(study: Study, database: str) -> None:
 
 @pytest.mark.slow
 def test_the_server_says_where_it_is_and_ends_by_a_signal(study: Study) -> None:
-    with served(study.folder, "--host", "0.0.0.0") as (process, address):
+    with served(study, "--host", "0.0.0.0") as (process, address):
         assert address.startswith("http://0.0.0.0:")
         assert process.stdout is not None
         assert "owner-token" in process.stdout.readline()
@@ -156,9 +146,10 @@ def test_the_server_says_where_it_is_and_ends_by_a_signal(study: Study) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_while_somebody_locks_the_answers_all_else_goes_on(study: Study) -> None:
     """Forty answers that wait, each in its thread, left none for a page."""
-    with served(study.folder) as (process, address):
+    with served(study) as (process, address):
         state = (rater := RemoteRater(address)).begin()
         lock = sqlite3.connect(study.folder / "answers.sqlite", isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")
@@ -199,8 +190,9 @@ def test_while_somebody_locks_the_answers_all_else_goes_on(study: Study) -> None
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_nothing_redirects_to_another_host(study: Study) -> None:
-    with served(study.folder, "--proxy") as (_, address):
+    with served(study, "--proxy") as (_, address):
         connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
         for page in ("/trial/", "/instructions/", "/picture/x/", "/trial", "/thanks", "//evil/"):
             connection.request("GET", page, headers={"Host": "evil.example"})
@@ -211,9 +203,10 @@ def test_nothing_redirects_to_another_host(study: Study) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 def test_names_of_others_are_answered_to_behind_a_proxy_only(study: Study) -> None:
     for words, expected in (((), 421), (("--proxy",), 200), (("--host", "0.0.0.0"), 200)):
-        with served(study.folder, *words) as (_, address):
+        with served(study, *words) as (_, address):
             port = urlsplit(address).port
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             for host, status in (("study.example", expected), ("localhost:8000", 200)):

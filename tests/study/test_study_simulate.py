@@ -56,6 +56,7 @@ def test_equal_systems_are_seldom_found_different(tmp_path: Path) -> None:
     assert found <= 2
 
 
+@pytest.mark.slow
 def test_careless_raters_are_excluded(tmp_path: Path) -> None:
     study = small_study(tmp_path, photos=30, trials=20, practice_trials=0, catch_trials=6)
     _, report = rehearsed(study, RaterPopulation(40, RATES, careless=0.5, seed=1))

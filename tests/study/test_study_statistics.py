@@ -119,6 +119,7 @@ def test_the_random_test_is_as_before_to_within_chance(count: int, recorded: flo
     assert found == pytest.approx(recorded, abs=5 * deviation)
 
 
+@pytest.mark.slow
 def test_the_test_keeps_its_level_where_there_is_nothing_to_find() -> None:
     random = np.random.default_rng(2)
     p = [paired_permutation_test(random.normal(0, 1, 10)) for _ in range(400)]

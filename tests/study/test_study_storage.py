@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from serving import all_done, at_once
 from study.material import small_study
 
 from tintype.errors import DataError
@@ -102,11 +103,7 @@ def test_of_answers_that_arrive_at_once_one_counts(study: Study, database: str) 
             barrier.wait()
             stores[k % 2].record_answer(session, position, "left" if k % 3 else "right")
 
-        threads = [threading.Thread(target=send, args=(k,)) for k in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        all_done(at_once(send, *((k,) for k in range(6))))
     (rater,) = stores[0].raters()
     assert [answer.position for answer in rater.answers] == list(range(total))
     assert rater.finished
@@ -121,11 +118,7 @@ def test_raters_who_come_at_once_get_assignments_of_their_own(study: Study, data
     def come(store: AnswerStore) -> None:
         sessions.extend(store.enroll()[1] for _ in range(4))
 
-    threads = [threading.Thread(target=come, args=(store,)) for store in stores * 2]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    all_done(at_once(come, *((store,) for store in stores * 2)))
     given = Counter(
         (pair.trial.photo, pair.trial.system)
         for session in sessions
@@ -213,11 +206,7 @@ def test_processes_that_start_at_once_make_the_tables_once(study: Study, databas
         except Exception as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    all_done(at_once(start, *[()] * 6))
     assert failed == []
 
 

@@ -17,7 +17,7 @@ from tintype.models.backbones import Classifier
 from tintype.models.base import ColorModel, TrainConfig
 from tintype.training import labels
 from tintype.training.checkpoint import load_checkpoint
-from tintype.training.data import load_photos
+from tintype.training.data import PhotoStore, load_photos
 from tintype.training.run import Run
 from tintype.training.train import train
 
@@ -72,9 +72,17 @@ def folders(tmp_path):
 
 
 def test_a_class_is_a_folder_and_what_has_none_a_row_of_zeros(folders):
-    found, classes = labels.folder_labels(load_photos([folders], short_side=72))
-    assert classes == ["a/cat", "b/dog"]
-    assert found.tolist() == [[1, 0], [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]]
+    store = load_photos([folders], short_side=72)
+    assert labels.label_by_folder(store) == (2, 0.5)
+    assert store.labels.tolist() == [[1, 0], [1, 0], [0, 1], [0, 0], [0, 0], [0, 0]]
+
+
+def test_classes_too_rare_to_be_learnt_are_left_out():
+    names = ["a/rare/1.png", *(f"a/cat/{k}.png" for k in range(20_000))]
+    empty = torch.empty(0)
+    store = PhotoStore(empty, torch.zeros(len(names)), empty, empty, {}, names)
+    assert labels.label_by_folder(store)[0] == 1
+    assert store.labels.sum(1).tolist() == [0] + 20_000 * [1]
 
 
 def test_a_run_learns_the_labels_of_its_folders_and_says_how_many_have_one(seer, folders, tmp_path):
@@ -139,7 +147,6 @@ def distilled(shard, teacher, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_distillation_needs_its_teacher_at_the_start_and_when_the_run_goes_on(
     distilled, shard, teacher, tmp_path
 ):
@@ -159,7 +166,6 @@ def test_a_teacher_nothing_learns_from_is_refused(shard, teacher, tmp_path):
         train(Run("tint", [shard], tmp_path, teacher=teacher, steps=1, **TINT))
 
 
-@pytest.mark.slow
 def test_a_distilled_run_is_a_start_for_a_plain_one_and_the_other_way_round(
     distilled, shard, teacher, tmp_path
 ):

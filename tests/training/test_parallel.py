@@ -51,7 +51,6 @@ def runs(shard, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["clock", "one", "whole", "stopped"])
 def test_both_processes_keep_one_network(runs, name):
     first, second = (load_file(runs / f"{name}{rank}.safetensors") for rank in (0, 1))
@@ -59,7 +58,6 @@ def test_both_processes_keep_one_network(runs, name):
         assert torch.equal(value, second[key]), key
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_of_two_processes_goes_on_to_the_weights_of_a_whole_one(runs):
     (_, found), (_, expected) = (load_checkpoint(runs / name) for name in ("stopped", "whole"))
     for part, tensors in expected.items():
@@ -67,7 +65,6 @@ def test_an_interrupted_run_of_two_processes_goes_on_to_the_weights_of_a_whole_o
             assert torch.equal(found[part][name], value), (part, name)
 
 
-@pytest.mark.slow
 def test_two_processes_learn_from_both_halves_of_a_batch(runs, shard):
     # After one step Adam's first moment is the averaged gradient, but for a factor.
     state = load_checkpoint(runs / "one")[1]["optimizer"]

@@ -58,13 +58,12 @@ def whole(shard, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_a_run_leaves_checkpoint_log_and_contact_sheet(shard, tmp_path):
     lines = []
     model = tint(shard, tmp_path, lines.append, steps=25, changes={})
     assert (tmp_path / "log.jsonl").read_text().splitlines() == lines
     steps, (held,) = logged(tmp_path, "train"), logged(tmp_path, "validation")
-    assert [line["step"] for line in steps] == [1, 20]
+    assert [line["step"] for line in steps] == [1, 2, 5, 10, 20]
     assert {"loss", "ce", "kl", "rate", "norm", "speed", "elapsed"} <= set(steps[0])
     assert held["step"] == 25
     assert held["kl"] < steps[0]["kl"]
@@ -81,7 +80,6 @@ def test_a_run_leaves_checkpoint_log_and_contact_sheet(shard, tmp_path):
 # --- interruptions
 
 
-@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_weights_of_a_whole_one(whole, shard, tmp_path):
     options = ["--preset", "test", "--val-size", 4, "--batch", 2, "--steps", 6]
     options += ["--out", tmp_path, "--eval-minutes", 1e-6]  # saved after every step
@@ -150,6 +148,20 @@ def test_a_run_is_saved_before_anybody_is_told_of_it(shard, tmp_path):
 def test_a_validation_that_is_due_at_the_end_does_not_stand_for_the_last(shard, tmp_path):
     model = tint(shard, tmp_path, steps=1, eval_minutes=1e-6)
     assert not torch.equal(model.corrected_weights, model.weights)
+
+
+def test_photographs_are_validated_at_the_largest_side_that_is_trained_on(
+    shard, tmp_path, monkeypatch
+):
+    sides = []
+
+    def validated(self, batch):
+        sides.append(batch.gray.shape[-1])
+        return {"loss": batch.gray.mean()}
+
+    monkeypatch.setattr("tintype.models.tint.Tint.validation_metrics", validated)
+    tint(shard, tmp_path, steps=1, changes={"crop_sizes": (32,)})
+    assert sides[-1] == 32
 
 
 def test_a_run_that_holds_nothing_back_is_saved(shard, tmp_path):
@@ -225,7 +237,6 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path):
             load_checkpoint(tmp_path)
 
 
-@pytest.mark.slow
 def test_what_a_model_warns_of_is_said_once_as_long_as_it_holds(shard, tmp_path, monkeypatch):
     monkeypatch.setattr(Tint, "warnings", lambda self, values: ["pale: saturation is low"])
     lines = []
@@ -248,6 +259,16 @@ def test_the_learning_rate_warms_up_holds_and_cools_down():
     assert (lr_factor(0, 0.0, constant), lr_factor(99, 1.0, constant)) == (1, 1)
     steps = replace(constant, milestones=((10, 0.1), (20, 0.01)))
     assert [lr_factor(step, 0.9, steps) for step in (9, 10, 19, 20)] == [1, 0.1, 0.1, 0.01]
+
+
+def test_a_run_shorter_than_its_warm_up_is_warm_after_a_tenth():
+    config = TrainConfig(warmup=200, cooldown=0.0)
+    assert [lr_factor(step, done, config) for step, done in ((0, 0), (3, 0.05), (6, 0.1))] == [
+        0.005,
+        0.5,
+        1,
+    ]
+    assert lr_factor(99, 0.01, config) == 0.5  # where a tenth is longer, nothing changes
 
 
 def test_the_average_follows_fast_at_first_and_slowly_later():
@@ -285,7 +306,6 @@ def test_averaged_weights_get_statistics_of_their_own(shard):
     assert float((after - wanted).abs().mean()) < 0.5 * float((before - wanted).abs().mean())
 
 
-@pytest.mark.slow
 def test_a_frozen_start_stays_and_the_rest_learns(whole, shard, tmp_path):
     first = tint(shard, tmp_path / "a", steps=1, init=whole)
     second = tint(shard, tmp_path / "a", steps=3, resume=True, changes={})

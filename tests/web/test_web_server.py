@@ -155,6 +155,7 @@ def test_a_client_that_takes_nothing_is_closed_and_a_slow_one_is_not(port: int) 
     assert len(rest(dead)) < size
 
 
+@pytest.mark.slow
 def test_at_the_cap_those_who_idle_give_way() -> None:
     with server(10, 60, 60) as port:
         idle = [connect(port, HEAD) for _ in range(30)]
@@ -164,6 +165,7 @@ def test_at_the_cap_those_who_idle_give_way() -> None:
         assert closed == sorted(closed, reverse=True)  # those that came first
 
 
+@pytest.mark.slow
 def test_at_the_cap_of_busy_connections_others_are_told() -> None:
     with server(10, 60, 60) as port:
         busy = [connect(port, WHOLE.replace(b"/ ", b"/?1.5 ", 1)) for _ in range(10)]
@@ -183,6 +185,7 @@ def rest_or_none(client: socket.socket) -> bytes | None:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="file descriptors")
 def test_few_file_descriptors_are_enough_for_those_who_behave() -> None:
     few = ("sh", "-c", 'ulimit -n 256; exec "$@"', "sh")

@@ -99,6 +99,7 @@ def test_work_is_cancelled_while_it_runs_and_while_it_waits(pool: WorkerPool) ->
     assert pool.submit({"do": "wait"}).result(30)
 
 
+@pytest.mark.slow
 def test_the_urgent_come_first_and_more_than_may_wait_are_refused() -> None:
     pool = WorkerPool(setup, 1, memory=1 << 30, seconds=10, waiting=3)
     done: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,15 +93,7 @@ class Here:
         if source is not None and url_of(source) is not None:
             source = folder / "photograph" / name_of(source)
             self.names[str(source)] = task.name
-        self.task = replace(
-            task,
-            source=source,
-            output=task.output and self._here(task.output),
-            compare=task.compare and self._here(task.compare),
-            samples=tuple(map(self._here, task.samples)),
-            sheet=task.sheet and self._here(task.sheet),
-            settings=tuple(map(self._here, task.settings)),
-        )
+        self.task = task.moved(source, self._here)
 
     def _here(self, path: Path) -> Path:
         url = url_of(path)

@@ -85,8 +85,11 @@ class Results:
             if self._parquet:
                 self._finish()
 
-    def describe(self, card: Card, options: Mapping[str, Any]) -> None:
-        """Set what is the same in every line that is added."""
+    def describe(self, card: Card | None, options: Mapping[str, Any]) -> None:
+        """Set what is the same in every line that is added; no card if there is no model."""
+        if card is None:
+            self._common: dict[str, Any] = dict.fromkeys(("model", "checksum", "options"))
+            return
         checksum = f"sha256:{card.files[card.file().name]}"
         self._common = {"model": card.name, "checksum": checksum, "options": dict(options)}
 
@@ -141,6 +144,19 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         raise UnwritablePhotoError(
             f"{path} is no results file of tintype: name another, or move it away"
         ) from error
+
+
+def doubtful_first(path: Path) -> list[str]:
+    """Return the photographs of a results file, that of the highest entropy first.
+
+    Those that have none, as of a model that predicts no distribution, are last.
+
+    Raises:
+        UnwritablePhotoError: it is no results file, or cannot be read.
+    """
+    lines = read_results(path)
+    lines.sort(key=lambda line: -1.0 if line["entropy"] is None else line["entropy"], reverse=True)
+    return [line["source"] for line in lines]
 
 
 def _all(path: Path) -> list[dict[str, Any]]:

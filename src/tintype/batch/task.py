@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,18 @@ class Task:
         """Whether any of its files is in a store."""
         return any(url_of(path) for path in (self.source, *self.targets) if path)
 
+    def moved(self, source: Path | None, result: Callable[[Path], Path]) -> Task:
+        """Return the task of another file, with each result at another path."""
+        return replace(
+            self,
+            source=source,
+            output=self.output and result(self.output),
+            compare=self.compare and result(self.compare),
+            samples=tuple(map(result, self.samples)),
+            sheet=self.sheet and result(self.sheet),
+            settings=tuple(map(result, self.settings)),
+        )
+
     @property
     def name(self) -> str:
         """What to call the photograph in messages."""
@@ -80,6 +92,7 @@ class Outcome:
         encoded: the photograph for standard output.
         seconds: that it took.
         options: that held, where it had some of its own.
+        remarks: what there is to say of the machine, and not of the photograph.
     """
 
     task: Task
@@ -89,6 +102,7 @@ class Outcome:
     encoded: bytes | None = None
     seconds: float = 0.0
     options: dict[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def class_of(error: BaseException) -> str:

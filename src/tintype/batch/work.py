@@ -131,6 +131,7 @@ class Work:
                 raise
             outcome.failure = Failure(task.name, _sentence(task, error), class_of(error))
         outcome.seconds = round(time.perf_counter() - started, 3)
+        outcome.remarks = self.colorizer.device.said()
         return outcome
 
     def _with_options_of(self, outcome: Outcome) -> Work:
@@ -156,9 +157,9 @@ class Work:
                     entry, outcome.entry = outcome.entry, None
                     if entry is not None:
                         here.send()
-                        outcome.entry = _called(entry, here.names)
+                        outcome.entry = called(entry, here.names)
             except PhotoError as error:
-                raise type(error)(_called(str(error), here.names)) from error
+                raise type(error)(called(str(error), here.names)) from error
             finally:
                 outcome.task = task
 
@@ -338,15 +339,15 @@ def _format(task: Task, path: Path, photo: Photo) -> str | None:
     return requested_format(path, task.source) or photo.format
 
 
-def _called(said: Any, names: Mapping[str, str]) -> Any:
-    """What is said of files here, of those that they stand for."""
+def called(said: Any, names: Mapping[str, str]) -> Any:
+    """Return what is said of files, by other names of theirs."""
     if isinstance(said, str):
         for here, there in names.items():
             said = said.replace(here, there)
     elif isinstance(said, list):
-        return [_called(part, names) for part in said]
+        return [called(part, names) for part in said]
     elif isinstance(said, dict):
-        return {key: _called(part, names) for key, part in said.items()}
+        return {key: called(part, names) for key, part in said.items()}
     return said
 
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from tintype.batch.task import Task
+from tintype.batch.task import Outcome, Task
 from tintype.batch.work import Reader, Work
-from tintype.cli import UsageError, collecting_no_garbage
+from tintype.cli import UsageError
 from tintype.cli.console import Progress
 from tintype.cli.hints import HintOptions, asked
 from tintype.cli.inputs import Inputs, Skipped, find_photos, key
-from tintype.cli.options import ColorOptions, Count, Flag, Json, Samples, Threads
+from tintype.cli.options import ColorOptions, Count, Flag, Json, MachineOptions, Samples
 from tintype.cli.outputs import plan_outputs
 from tintype.cli.report import Report, reported
-from tintype.cli.work import do_all
-from tintype.errors import SettingError
+from tintype.cli.saved import Album, failing, grouped, some
+from tintype.cli.work import do_all, workers
+from tintype.errors import SettingError, TintypeError
 
 if TYPE_CHECKING:
     from tintype.batch.results import Results
+    from tintype.card import Card
     from tintype.runtime.colorizer import Colorizer
     from tintype.runtime.options import Options
     from tintype.runtime.settings import Settings
@@ -56,7 +59,7 @@ class OutputOptions:
 
     Args:
         samples: write this many different colourings of each photograph, NAME.sample-1.EXT and so
-            on, and NAME.samples.EXT, a sheet of all of them, the likeliest (often the calmest)
+            on, and NAME.samples.EXT, a sheet of all of them, the likeliest (often the grayest)
             first; for models that sample.
         compare: also write NAME.compare.EXT, before and after side by side.
         overwrite: replace results that exist.
@@ -86,8 +89,8 @@ class OutputOptions:
     in_place: Flag = False
     results: Path | None = None
 
-    def check(self) -> None:
-        """Check that no options contradict each other.
+    def check(self, sample: int | None) -> None:
+        """Check that no options contradict each other, or the number of a sample.
 
         Raises:
             UsageError: some do.
@@ -99,8 +102,28 @@ class OutputOptions:
                 "--samples gives several pictures, and a sheet of them beside the photograph: "
                 "leave out --in-place and --compare"
             )
+        if self.samples is not None and sample is not None:
+            raise UsageError(
+                "give either --samples, for several colourings, or --sample, for one by its number"
+            )
         if self.skip_existing and (self.overwrite or self.in_place):
             raise UsageError("--skip-existing keeps results: leave out --overwrite and --in-place")
+
+    @property
+    def replaces_or_keeps(self) -> bool:
+        """Whether results that exist are no errors."""
+        return self.overwrite or self.skip_existing or self.in_place
+
+    def work(self, options: Options, reader: Reader) -> Callable[[Colorizer], Work]:
+        """Return what is done with a model, once it is loaded."""
+        return partial(
+            Work,
+            options=options,
+            reader=reader,
+            overwrite=self.overwrite,
+            skip_existing=self.skip_existing,
+            entropy=self.results is not None,
+        )
 
     def open_results(self, tasks: Sequence[Task]) -> Results | None:
         """Return the results file, if one is asked for.
@@ -120,7 +143,7 @@ class OutputOptions:
         return Results(self.results, self.overwrite, self.skip_existing)
 
 
-_NO_OPTIONS, _NO_HINTS = ColorOptions(), HintOptions()
+_NO_OPTIONS, _NO_HINTS, _ONE_MACHINE = ColorOptions(), HintOptions(), MachineOptions()
 _ALL_INPUTS, _USUAL_OUTPUTS = InputOptions(), OutputOptions()
 
 
@@ -135,7 +158,7 @@ def colorize(
     options: ColorOptions = _NO_OPTIONS,
     hints: HintOptions = _NO_HINTS,
     taken: InputOptions = _ALL_INPUTS,
-    threads: Threads = None,
+    machine: MachineOptions = _ONE_MACHINE,
     json: Json = False,
 ) -> int:
     """Colour black-and-white photographs.
@@ -152,11 +175,8 @@ def colorize(
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _check_words(photos if to.output is None else [*photos, to.output])
-    to.check()
-    if to.samples is not None and options.sample is not None:
-        raise UsageError(
-            "give either --samples, for several colourings, or --sample, for one by its number"
-        )
+    to.check(options.sample)
+    machine.check(to.in_place)
     sampling = to.samples is not None or options.sample is not None
     model_or_default = model or ("tint_sampler" if sampling else "tint")
     report = Report(model_or_default, options.asked())
@@ -164,40 +184,74 @@ def colorize(
         saved = hints.saved()
         if saved is not None and model is None:
             report.model = model_or_default = saved.model
-        inputs = find_photos(photos, taken.recursive, to.output, elsewhere=True)
-        tasks = plan_outputs(
-            photos,
-            inputs.photos,
-            to.output,
-            to.in_place,
-            to.compare,
-            to.samples,
-            hints.save_settings,
-        )
-        _check_pipes(tasks, json)
-        tasks, unmatched = hints.give(tasks, inputs.photos, saved)
+        inputs, tasks, unmatched, album = _plan(photos, to, taken.recursive, hints, saved)
+        _check_pipes(tasks, json, machine.cluster)
         report.merge(inputs)
         results, planned = to.open_results(tasks), tasks
         if to.skip_existing:
             tasks = report.without_existing(tasks)
-        _say(inputs, report, unmatched, progress)
-        groups = hints.groups(tasks, saved, progress.say) if tasks else ()
-        with results.writing(tasks, planned) if results else nullcontext():
+        _say(inputs, report, unmatched, album, progress)
+        groups, notes, unread = grouped(tasks, album, saved)
+        progress.note(notes)
+        with (
+            results.writing(tasks, planned) if results else nullcontext(),
+            workers(machine if groups else _ONE_MACHINE, progress.say) as crew,
+        ):
+            _fail(unread, report, results)
             for own, group in groups:
                 progress.show(0, len(group), "loading the model")
                 reader = Reader(taken.max_pixels, to.in_place, taken.strict, taken.page)
                 name = model or (own.model if own else model_or_default)
-                colorizer = _load(name, threads, reader, group[0])
-                held = _held(colorizer, asked(options.asked(), own), to.samples, report)
-                _check_model(colorizer, group, own, progress)
+                try:
+                    card = crew.load(name, reader, group[0])
+                    held = _held(card, asked(options.asked(), own), to.samples, report)
+                    _check_model(card, group, own, progress)
+                except TintypeError as error:
+                    if album is None:
+                        raise
+                    progress.say(f"tintype: {some([task.name for task in group])}: {error}")
+                    _fail([failing(task, error) for task in group], report, results)
+                    continue
                 if results is not None:
-                    results.describe(colorizer.card, report.options)
-                entropy = results is not None
-                work = Work(colorizer, held, reader, to.overwrite, to.skip_existing, entropy)
-                do_all(work, group, report, progress, results)
+                    results.describe(card, report.options)
+                outcomes = crew.do(to.work(held, reader), group)
+                do_all(outcomes, group, not to.replaces_or_keeps, report, progress, results)
         if not json and (line := _sum_up(photos, tasks, report)):
             progress.say(f"tintype: {line}")
     return 1 if report.failed else 0
+
+
+def _plan(
+    photos: Sequence[str],
+    to: OutputOptions,
+    recursive: bool,
+    hints: HintOptions,
+    saved: Settings | None,
+) -> tuple[Inputs, list[Task], list[Skipped], Album | None]:
+    """Return the inputs, a task for each to colour, hints that match none, and their settings."""
+    inputs = find_photos(photos, recursive, to.output, elsewhere=True)
+    tasks = plan_outputs(
+        photos,
+        inputs.photos,
+        to.output,
+        to.in_place,
+        to.compare,
+        to.samples,
+        hints.save_settings,
+    )
+    tasks, unmatched = hints.give(tasks, inputs.photos, saved)
+    album = hints.album(tasks, inputs.photos)
+    return inputs, tasks if album is None else list(album.files), unmatched, album
+
+
+def _fail(outcomes: Sequence[Outcome], report: Report, results: Results | None) -> None:
+    """Report photographs that no model was loaded for."""
+    if results is not None:
+        results.describe(None, {})
+    for outcome in outcomes:
+        report.add(outcome)
+        if results is not None:
+            results.add(outcome)
 
 
 def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
@@ -208,8 +262,14 @@ def _sum_up(words: Sequence[str], tasks: Sequence[Task], report: Report) -> str:
     return report.summary(tasks) if many and not piped else ""
 
 
-def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress: Progress) -> None:
-    """Print notes of the search for photographs, and which hints match no photograph."""
+def _say(
+    inputs: Inputs,
+    report: Report,
+    unmatched: Sequence[Skipped],
+    album: Album | None,
+    progress: Progress,
+) -> None:
+    """Print notes of the search for photographs and settings, and which hints match none."""
     for line in [*inputs.notes, *(failure.error for failure in inputs.failed)]:
         progress.say(f"tintype: {line}")
     for skipped in report.skipped if progress.watched else ():
@@ -217,37 +277,23 @@ def _say(inputs: Inputs, report: Report, unmatched: Sequence[Skipped], progress:
     for skipped in unmatched:
         progress.say(f"tintype: {skipped.input}: {skipped.reason}")
     report.skipped += unmatched
+    if album is not None:
+        progress.note(album.notes)
+        report.skipped += album.skipped
 
 
-def _load(model: str, threads: int | None, reader: Reader, first: Task) -> Colorizer:
-    """Load the model; meanwhile import the rest and open the first photograph."""
-    with collecting_no_garbage():
-        from concurrent.futures import ThreadPoolExecutor
-
-        from tintype.runtime.model import Model
-        from tintype.runtime.ort import load_onnxruntime
-
-        with ThreadPoolExecutor(2) as pool:
-            loading = pool.submit(Model, model, threads)
-            load_onnxruntime()  # first, since the model waits for it
-            reader.begin(first, pool)
-            from tintype.runtime.colorizer import Colorizer
-
-            return Colorizer(loading.result())
-
-
-def _held(
-    colorizer: Colorizer, options: Mapping[str, Any], samples: int | None, report: Report
-) -> Options:
+def _held(card: Card, options: Mapping[str, Any], samples: int | None, report: Report) -> Options:
     """Return the options resolved for the model, and put both into the report."""
-    report.model = colorizer.card.name
+    from tintype.runtime.options import Options
+
+    report.model = card.name
     try:
-        held = colorizer.options(**options)
+        held = Options.resolve(card, **options)
     except SettingError as error:
         raise UsageError(str(error)) from error
-    if samples is not None and colorizer.card.kind != "sampler":
+    if samples is not None and card.kind != "sampler":
         raise UsageError(
-            f"{colorizer.card.name} gives one colouring: for --samples give a model that samples, "
+            f"{card.name} gives one colouring: for --samples give a model that samples, "
             "such as --model tint_sampler"
         )
     report.options = asdict(held)
@@ -255,20 +301,22 @@ def _held(
 
 
 def _check_model(
-    colorizer: Colorizer, tasks: Sequence[Task], saved: Settings | None, progress: Progress
+    card: Card, tasks: Sequence[Task], saved: Settings | None, progress: Progress
 ) -> None:
     """Refuse hints for a model that takes none, and settings of another model."""
     if saved is not None:
         import tintype
         from tintype.runtime.settings import printable
 
-        saved.check_model(colorizer.card)
+        saved.check_model(card)
         if saved.version not in ("", tintype.__version__):
             made = f"tintype {printable(saved.version)} made the settings, this is"
             progress.say(f"tintype: {made} {tintype.__version__}: the result may differ")
     if any(task.hints for task in tasks):
+        from tintype.runtime.seen import check_takes_hints
+
         try:
-            colorizer.check_hints()
+            check_takes_hints(card)
         except SettingError as error:
             raise UsageError(str(error)) from error
 
@@ -284,7 +332,9 @@ def _check_words(words: Sequence[str]) -> None:
             )
 
 
-def _check_pipes(tasks: Sequence[Task], json: bool) -> None:
+def _check_pipes(tasks: Sequence[Task], json: bool, cluster: str | None) -> None:
+    if cluster and any(task.source is None or not task.targets for task in tasks):
+        raise UsageError("--cluster takes files and addresses, not standard input or output")
     if any(task.source is None for task in tasks):
         if sys.stdin is None:
             raise UsageError("standard input is closed: pipe a photograph into it")

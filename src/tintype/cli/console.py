@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tintype.errors import MissingExtraError, TintypeError
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 _BAR_AFTER = 1.0  # seconds of work
+_TOLD_EVERY = 60.0  # seconds, where nobody watches
 
 # Control characters, line ends, changes of writing direction, and surrogates.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Progress:
-    """Progress on standard error, drawn only where that is a terminal.
+    """Progress on standard error.
 
-    In the first second it is a number and a name, then a bar by rich, whose import takes as long as
-    colouring a small photograph. Errors of writing to standard error are ignored.
+    On a terminal it is a number and a name in the first second, then a bar by rich, whose import
+    takes as long as colouring a small photograph. Elsewhere, as in the log of a batch, it is a line
+    every minute. Errors of writing to standard error are ignored.
 
     Attributes:
         watched: whether standard error is a terminal.
@@ -34,7 +37,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.watched = sys.stderr.isatty()
-        self._started = time.monotonic()
+        self._started = self._told = time.monotonic()
         self._bar: Bar | None = None
 
     def __enter__(self) -> Progress:
@@ -47,8 +50,9 @@ class Progress:
                 self._bar.stop()
 
     def show(self, done: int, total: int, label: str) -> None:
-        """Draw how many of `total` are done, and the label of the current one."""
+        """Draw how many of `total` are done, how fast, and the label of the current one."""
         if not self.watched:
+            self._tell(done, total)
             return
         label = escaped(label)
         if self._bar is None and time.monotonic() - self._started < _BAR_AFTER:
@@ -76,6 +80,16 @@ class Progress:
         for line in lines:
             self.say(f"tintype: {line}")
 
+    def _tell(self, done: int, total: int) -> None:
+        """Print a line now and then."""
+        now = time.monotonic()
+        if now - self._told < _TOLD_EVERY or not done:
+            return
+        self._told = now
+        speed = done / (now - self._started)
+        left = timedelta(seconds=round((total - done) / speed))
+        self.say(f"tintype: {done} of {total}, {rate(speed)}, {left} left")
+
     def _clear(self) -> None:
         if self.watched and self._bar is None:
             self._write("\r\x1b[K")
@@ -87,15 +101,33 @@ class Progress:
             sys.stderr.flush()
 
 
+def rate(speed: float) -> str:
+    """Return how fast work is done, a second or, if slower, a minute."""
+    return f"{speed:.1f}/s" if speed >= 1 else f"{60 * speed:.1f}/min"
+
+
 def _start_bar() -> Bar:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
     from rich.table import Column
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(rate(task.speed) if task.speed else "", style="progress.data.speed")
 
     bar = Bar(
         BarColumn(24),
         MofNCompleteColumn(),
+        Rate(),
         TimeRemainingColumn(),
         TextColumn(
             "{task.description}",

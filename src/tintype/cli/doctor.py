@@ -30,6 +30,8 @@ _EXTRAS = {
     "features": ("torch", "safetensors"),
     "export": ("torch", "safetensors", "onnx", "onnxscript"),
     "web": ("fastapi", "jinja2", "python-multipart", "scipy", "sqlalchemy", "uvicorn"),
+    "cloud": ("fsspec", "s3fs", "gcsfs"),
+    "cluster": ("distributed", "cryptography"),
     "postgres": (
         "fastapi",
         "jinja2",
@@ -108,15 +110,28 @@ def _checked(card: Card) -> dict[str, str]:
 
 def _print(report: dict[str, Any]) -> None:
     rows = [("python", report["python"]), ("platform", report["platform"])]
-    rows += [(name, found or "not installed") for name, found in report["packages"].items()]
+    rows += [
+        (name, found or "optional, not installed") for name, found in report["packages"].items()
+    ]
     for extra, missing in report["extras"].items():
-        lacks = f"lacks {', '.join(missing)}: pip install '.[{extra}]' in tintype's folder"
-        rows.append((f"extra {extra}", lacks if missing else "installed"))
+        lacks = f"optional, not installed ({', '.join(missing)}): pip install '.[{extra}]'"
+        rows.append((f"extra {extra}", f"{lacks} in tintype's folder" if missing else "installed"))
     rows += [("providers", ", ".join(report["providers"])), ("threads", str(report["threads"]))]
     for folder in report["folders"]:
         rows.append(("folder", folder["path"] + ("" if folder["exists"] else ": does not exist")))
     rows += [(model["name"], model["status"]) for model in report["models"]]
     rows += [("damaged", reason) for reason in report["damaged"]]
     print_table(rows)
-    if not report["models"]:
-        print_line("no models are installed: install tintype again")
+    print_line(_verdict(report))
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    """Say in a line whether photographs can be coloured, or what is not in order."""
+    if report["healthy"]:
+        return "In order for colouring photographs."
+    if not report["models"] and not report["damaged"]:
+        return "Not in order: no models are installed. Install tintype again."
+    faulty = [model["name"] for model in report["models"] if model["status"] != "intact"]
+    cards = len(report["damaged"])
+    faulty += [f"{cards} card{'s' * (cards > 1)}"] if cards else []
+    return f"Not in order: {', '.join(faulty)} damaged, see above. Install tintype again."

@@ -180,8 +180,7 @@ def evaluate(
     """
     if write_scores == "":
         raise UsageError("--write-scores needs a name for the dataset")
-    protocol = compared.protocol()
-    inputs = find_files(photos, recursive, "evaluate")
+    protocol, inputs = compared.protocol(), find_files(photos, recursive, "evaluate")
     with Progress() as progress, needs_extra("evaluate", "the benchmark", _PACKAGES):
         progress.note(inputs.remarks)
         if not inputs.paths:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +12,11 @@ from cyclopts import Parameter
 from tintype.batch.task import Task
 from tintype.cli import UsageError
 from tintype.cli.inputs import Input, Skipped
-from tintype.cli.names import SETTINGS
 from tintype.cli.options import Flag
 from tintype.errors import SettingError
 
 if TYPE_CHECKING:
+    from tintype.cli.saved import Album
     from tintype.runtime.hints import Hint
     from tintype.runtime.settings import Settings
 
@@ -36,7 +35,8 @@ class HintOptions:
             {"name.jpg": [{"x": 120, "y": 80, "color": "#8a3324", "radius": 5}]}.
         save_settings: write NAME.tintype.json beside each result, which says what made it.
         settings: a file that --save-settings wrote: use its model, options and hints, except those
-            given here. Of a folder, each photograph NAME takes NAME.tintype.json.
+            given here. Of a folder, each photograph NAME takes NAME.tintype.json, or its only
+            NAME.sample-K.tintype.json; one without settings is skipped.
     """
 
     hint: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
@@ -80,37 +80,20 @@ class HintOptions:
             raise UsageError(f"{given} are pixels of one photograph; {advice}")
         return [replace(task, hints=hints) for task in tasks], []
 
-    def groups(
-        self, tasks: Sequence[Task], saved: Settings | None, say: Callable[[str], None]
-    ) -> list[tuple[Settings | None, list[Task]]]:
-        """Return the tasks by the settings that hold for them: of a folder each has its own.
+    def album(self, tasks: Sequence[Task], photos: Sequence[Input]) -> Album | None:
+        """Return what the folder of --settings holds; None if that is a file, or not given.
 
-        A photograph that is not the one they were made from is said.
+        Args:
+            tasks, photos: one of each for every photograph, in the same order.
 
         Raises:
-            SettingError: the folder has no settings for a photograph, or they cannot be read.
+            SettingError: it holds settings of no photograph.
         """
-        if self.settings is None or saved is not None:
-            if saved and len(tasks) == 1 and (note := _other_scan(tasks[0], saved)):
-                say(note)
-            return [(saved, list(tasks))]
-        from tintype.runtime.settings import read_settings
+        if self.settings is None or not self.settings.is_dir():
+            return None
+        from tintype.cli.saved import find_settings
 
-        groups: dict[str, tuple[Settings | None, list[Task]]] = {}
-        for task in tasks:
-            path = self.settings / f"{task.source.stem if task.source else '-'}{SETTINGS}"
-            if not path.exists():
-                raise SettingError(
-                    f"{task.name} has no settings: there is no {path}; leave the photograph out, "
-                    "or colour it without --settings"
-                )
-            own = read_settings(path)
-            if note := _other_scan(task, own):
-                say(note)
-            alike = json.dumps([own.model, dict(own.files), dict(own.options)], sort_keys=True)
-            group = groups.setdefault(alike, (own, []))[1]
-            group.append(replace(task, hints=task.hints or own.hints))
-        return list(groups.values())
+        return find_settings(self.settings, tasks, photos)
 
     def _by_name(
         self, tasks: Sequence[Task], photos: Sequence[Input], path: Path
@@ -132,18 +115,6 @@ class HintOptions:
             for k in places:
                 found[k] = (*found.get(k, ()), *hints)
         return [replace(task, hints=found.get(k, ())) for k, task in enumerate(tasks)], unmatched
-
-
-def _other_scan(task: Task, saved: Settings) -> str:
-    """Say that settings were made from another file; "" if not, or if that is not known."""
-    from tintype.card import sha256
-
-    try:
-        if not saved.scan or task.source is None or sha256(task.source) == saved.scan:
-            return ""
-    except OSError:  # said when the photograph is read
-        return ""
-    return f"tintype: {task.name} is not the scan that the settings were made from"
 
 
 def asked(options: dict[str, Any], saved: Settings | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tintype.cli.console import escaped, print_json, print_line, print_table
@@ -47,7 +48,7 @@ def models(name: str | None = None, /, *, json: Json = False) -> int:
 
 
 def _list(json: bool) -> None:
-    from tintype.runtime.registry import list_cards, list_untrained
+    from tintype.runtime.registry import Untrained, list_cards, list_untrained
 
     cards, damaged = list_cards()
     untrained = list_untrained()
@@ -65,8 +66,8 @@ def _list(json: bool) -> None:
     rows = [(card.name, f"{_megabytes(card):.1f}", card.description) for card in cards]
     rows += [(paper.name, "–", f"{paper.description} No weights ship yet.") for paper in untrained]
     print_table([("MODEL", "MB", "DESCRIPTION"), *rows], header=True)
-    for paper in untrained:
-        print_line(f"{paper.name}: train them with: {paper.command}")
+    if untrained:
+        print_line(f"To make one whose weights do not ship: {Untrained('NAME', '').command}")
 
 
 def _megabytes(card: Card) -> float:
@@ -75,24 +76,41 @@ def _megabytes(card: Card) -> float:
 
 
 def _describe(card: Card) -> None:
-    record = dataclasses.asdict(card)
-    rows: list[tuple[str, str]] = []
-    for field, value in record.items():
-        if field == "training":
-            rows += [(f"training {key}", _line(item)) for key, item in value.items()]
-        elif field != "scores" and value not in (None, "", {}):
-            rows.append((field, _line(value)))
-    print_table(rows)
-    scores = record["scores"]
-    if scores:
-        print_line(f"\n{_line(scores.get('photographs'))} photographs of {scores.get('dataset')}:")
-        # Anybody can write a card: whatever is not a row of scores is left out.
-        listed: Any = scores.get("rows")
-        measured = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
-        names = ["model", *(k for k in _FIGURES if measured and all(k in r for r in measured))]
-        figures = [[_figure(row.get(key)) for key in names] for row in measured]
-        print_table([names, *figures], header=True)
-        print_line(f"truth: colorful {_figure(scores.get('true_colorful'))}")
+    """Print what a user wants to know of a model, then how good it is; the rest is in the JSON."""
+    own = {name: default for name, default in card.options.items() if name != "hints"}
+    rows = [
+        ("name", card.name),
+        ("description", card.description),
+        ("paper", card.paper),
+        ("size", f"{_megabytes(card):.1f} MB"),
+        ("licence", card.licence),
+        ("gives", "many colourings" if card.kind == "sampler" else "one colouring"),
+        ("its options", _line(own)),
+        ("takes hints", "yes" if card.takes_hints else "no"),
+        ("trained on", _line(card.training.get("note", ""))),
+        ("path", str(card.path)),
+    ]
+    print_table([row for row in rows if row[1]])
+    if card.scores:
+        _print_scores(card.scores)
+    print_line(
+        f"\nThe whole card, with its training and checksums: tintype models {card.name} --json"
+    )
+
+
+def _print_scores(scores: Mapping[str, Any]) -> None:
+    print_line(f"\nHow good, measured on {_line(scores.get('dataset'))}:")
+    # Anybody can write a card: whatever is not a row of scores is left out.
+    listed: Any = scores.get("rows")
+    measured = [r for r in listed if isinstance(r, dict)] if isinstance(listed, list) else []
+    names = ["model", *(k for k in _FIGURES if measured and all(k in r for r in measured))]
+    figures = [[_figure(row.get(key)) for key in names] for row in measured]
+    print_table([names, *figures], header=True)
+    true = _figure(scores.get("true_colorful"))
+    print_line(
+        "rmse_vs_gray: the error of the colours as a share of gray's, lower is better.\n"
+        f"colorful: how strong they are; those of the photographs themselves: {true}."
+    )
 
 
 def _figure(value: Any) -> str:

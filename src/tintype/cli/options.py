@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
+from tintype.cli import UsageError
+from tintype.errors import SettingError
+from tintype.runtime.device import Provider
 from tintype.runtime.options import Enlarge, Filter
 
 
@@ -61,9 +64,11 @@ class ColorOptions:
     """How photographs are coloured; options that are not given are the model's own.
 
     Args:
-        vividness: from 0, the safest colours, to 1, the most vivid.
+        vividness: from 0, the safest colours, to 1, the most vivid; a model that samples takes
+            temperature instead.
         saturation: strength of the colours, a factor: 0 gives gray, below 1 paler ones.
-        warmth: from -1, colder, to 1, warmer; gray pixels stay gray.
+        warmth: from -1, colder, to 1, warmer: shifts b of CIE Lab by up to 10, a slight change, and
+            hardly seen at 0.3; gray pixels stay gray.
         filter: what a filter that follows edges is applied to, of a model that has one, as
             patchwise: nothing, the colours (chroma), or the coloured picture (image).
         enlarge: bring the colours to the photograph's size along its edges (guided), or smoothly
@@ -73,7 +78,8 @@ class ColorOptions:
             without its dots; the result keeps the photograph's own lightness.
         temperature: below 1 calmer, above 1 bolder, of a model that samples.
         seed: another seed gives other colours, of a model that samples.
-        sample: make the sample of this number only, of a model that samples.
+        sample: make the sample of this number only, of a model that samples; without --model that
+            is tint_sampler.
         mark: say in the result's metadata that its colours are made, and by which model.
     """
 
@@ -109,3 +115,43 @@ class ColorOptions:
     def asked(self) -> dict[str, Any]:
         """Return the options by name, as `Options.resolve` takes them; None for those not given."""
         return asdict(self)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """What does the work.
+
+    Args:
+        threads: CPU threads to use; of --cluster local, its workers.
+        provider: ONNX Runtime's execution provider, where the installed onnxruntime has it and the
+            machine its device; else that is said, and the CPU goes on.
+        cluster: the address of the scheduler of a Dask cluster, tls://HOST:PORT, whose workers
+            color and write the photographs; or local, for one on this machine.
+    """
+
+    threads: Threads = None
+    provider: Provider = "cpu"
+    cluster: Annotated[str | None, Parameter(show_default=lambda _: "none")] = None
+
+    def check(self, in_place: bool) -> None:
+        """Check that a cluster can do what is asked for.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if self.cluster is None:
+            return
+        from tintype.batch.scheduler import LOCAL, check_address
+
+        if in_place:
+            raise UsageError(
+                "--in-place replaces the only copy of a photograph, which a worker that dies may "
+                "have begun: leave it out with --cluster, and name an --output"
+            )
+        if self.cluster != LOCAL and self.threads is not None:
+            raise UsageError("the workers of a cluster have their own threads: leave out --threads")
+        try:
+            check_address(self.cluster)
+        except SettingError as error:
+            raise UsageError(str(error)) from None

@@ -11,7 +11,7 @@ from tintype.batch.task import Failure
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, print_json, print_table
 from tintype.cli.inputs import find_files
-from tintype.cli.options import Json, Recursive, Threads
+from tintype.cli.options import Flag, Json, Recursive, Threads
 from tintype.errors import TintypeError
 
 #: Color space -> its two channels of chroma.
@@ -24,6 +24,7 @@ def score(
     *,
     model: Annotated[str, Parameter(alias="-m")] = "tint_sampler",
     recursive: Recursive = False,
+    shuffle_luminance: Flag = False,
     threads: Threads = None,
     json: Json = False,
 ) -> int:
@@ -36,8 +37,12 @@ def score(
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model that samples.
+        shuffle_luminance: give the colours of each photograph the luminance of the
+            next one, as a check: a model that uses the luminance needs more bits.
     """
     inputs = find_files(photos, recursive, "score")
+    if shuffle_luminance and len(inputs.paths) < 2:
+        raise UsageError("--shuffle-luminance takes two photographs or more")
     scores: list[dict[str, Any]] = []
     failed = list(inputs.failed)
     name, channels = model, ()
@@ -53,10 +58,12 @@ def score(
                     f"{name} does not sample: give a model that does, such as tint_sampler"
                 )
             channels = _CHANNELS[colorizer.card.space]
-            for done, photo in enumerate(map(str, inputs.paths)):
-                progress.show(done, len(inputs.paths), photo)
+            paths = [str(path) for path in inputs.paths]
+            for done, photo in enumerate(paths):
+                progress.show(done, len(paths), photo)
+                other = paths[(done + 1) % len(paths)] if shuffle_luminance else None
                 try:
-                    found = colorizer.score(photo)
+                    found = colorizer.score(photo, other)
                 except (TintypeError, OSError, MemoryError) as error:
                     failed.append(Failure(photo, str(error), type(error).__name__))
                     progress.say(f"tintype: {error}")

@@ -13,6 +13,7 @@ from tintype.cli.console import Progress, needs_extra, print_line
 from tintype.cli.inputs import find_photos
 from tintype.cli.options import Count, Flag, whole
 
+_MOST = 100  # photographs that the studio lets wait at once
 _PACKAGES = ("fastapi", "jinja2", "pydantic", "python_multipart", "starlette", "uvicorn")
 
 
@@ -31,6 +32,7 @@ def studio(
     token: str | None = None,
     keep: Path | None = None,
     workers: Annotated[Count | None, Parameter(show_default=lambda _: "one per core")] = None,
+    results: Annotated[Path | None, Parameter(show_default=lambda _: "none")] = None,
 ) -> int:
     """Colour photographs in the browser, and correct colours by clicking them, until Ctrl-C.
 
@@ -45,11 +47,13 @@ def studio(
             machines in.
         keep: a folder to keep the session in; if not given, it is deleted at the end.
         workers: number of photographs to work on at once.
+        results: a file that tintype colorize --results wrote: begin with its photographs too, those
+            of which the model was least sure first.
     """
-    inputs = find_photos(photos) if photos else None
     progress = Progress()
-    for line in [*inputs.notes, *(one.error for one in inputs.failed)] if inputs else ():
-        progress.say(f"tintype: {line}")
+    doubtful = _doubtful(results, progress) if results else []
+    inputs = find_photos([*doubtful, *(photos or ())]) if doubtful or photos else None
+    progress.note(inputs.remarks if inputs else ())
     with needs_extra("web", "the studio", _PACKAGES):
         from tintype.studio.serve import serve_studio
 
@@ -65,7 +69,7 @@ def studio(
             progress.say(f"tintype: the studio ends; its photographs {kept}")
 
         serve_studio(
-            [item.path for item in inputs.photos if item.path] if inputs else (),
+            inputs.paths if inputs else (),
             host=host,
             port=port,
             token=token,
@@ -75,3 +79,18 @@ def studio(
             on_end=end,
         )
     return 0
+
+
+def _doubtful(results: Path, progress: Progress) -> list[str]:
+    """The most doubtful photographs of a results file, as many as the studio takes at once."""
+    from tintype.batch.places import is_url
+    from tintype.batch.results import doubtful_first
+
+    everything = doubtful_first(results)
+    here = [source for source in everything if not is_url(source) and source != "-"]
+    if len(here) < len(everything):
+        count = len(everything) - len(here)
+        progress.say(f"tintype: of {results} {count} are no files here and left out")
+    if len(here) > _MOST:
+        progress.say(f"tintype: the {_MOST} most doubtful of {len(here)} photographs are shown")
+    return here[:_MOST]

@@ -70,9 +70,23 @@ class _Measurement:
         names = [*REFERENCE_ROWS, *(candidate.name for candidate in candidates)]
         self.accumulators = {name: MetricAccumulator(networks) for name in names}
         self.truths = MetricAccumulator(networks)
+        self.photos: list[Path] = []
+        self.skipped: dict[str, str] = {}
 
-    def add(self, photo: Photo) -> Iterator[tuple[str, RgbImage]]:
-        """Measure every row on a photograph; yield name and picture of the truth and each row."""
+    def add(self, path: Path, protocol: Protocol, on_image: OnImage | None) -> None:
+        """Measure every row on a photograph, or keep the reason why it cannot be measured."""
+        try:
+            photo = _open_photo(path, protocol)
+        except PhotoError as error:
+            self.skipped[str(path)] = str(error)
+            return
+        for name, rgb in self._measure(photo):
+            if on_image is not None:
+                on_image(len(self.photos), name, rgb)
+        self.photos.append(path)
+
+    def _measure(self, photo: Photo) -> Iterator[tuple[str, RgbImage]]:
+        """Measure every row; yield name and picture of the truth and of each row."""
         truth = GroundTruth(to_uint8(photo.rgb()), self._networks)
         self.truths.update(truth.rgb, truth)
         yield "truth", truth.rgb
@@ -157,22 +171,13 @@ def evaluate(
     protocol, networks = protocol or Protocol(), networks or FeatureNetworks()
     candidates = [_Candidate(name, threads) for name in dict.fromkeys(models)]
     measurement = _Measurement(candidates, networks, samples)
-    measured: list[Path] = []
-    skipped: dict[str, str] = {}
     for done, path in enumerate(photos, start=1):
-        try:
-            photo = _open_photo(path, protocol)
-        except PhotoError as error:
-            skipped[str(path)] = str(error)
-        else:
-            for name, rgb in measurement.add(photo):
-                if on_image is not None:
-                    on_image(len(measured), name, rgb)
-            measured.append(path)
+        measurement.add(path, protocol, on_image)
         if on_photo is not None:
             on_photo(done, len(photos))
+    measured = measurement.photos
     if not measured:
-        reason = next(iter(skipped.values()), "there are none")
+        reason = next(iter(measurement.skipped.values()), "there are none")
         raise DataError(
             f"None of the photographs can be measured ({reason}); give colour photographs."
         )
@@ -186,7 +191,7 @@ def evaluate(
         truth=measurement.true_scores(),
         protocol=protocol,
         notes=_build_notes(rows, len(measured), protocol, networks),
-        skipped=skipped,
+        skipped=measurement.skipped,
         truth_histogram=measurement.truths.histogram,
     )
 

@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import re
+import shlex
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +51,8 @@ def export(
         MissingExtraError: onnx or onnxscript is not installed.
     """
     model, facts = averaged_model(*runs)
-    commands = [*facts.get("commands", []), f"tintype export RUN --name {name}"]
+    command = shlex.join(["tintype", "export", *map(str, runs), "--name", name])
+    commands = [*facts.get("commands", []), command]
     training = {**training_facts(facts), "commands": commands}
     if note:
         training["note"] = note

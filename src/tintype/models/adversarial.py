@@ -66,7 +66,8 @@ class AdversarialConfig:
             layer norm, because the penalty is per sample.
         clip_value: largest absolute weight with clipping.
         lambda_gp: weight of the gradient penalty.
-        lam, max_weight: constants of the rebalancing, as in `BinsModel`.
+        lam: weight of the uniform distribution in the rebalancing (Zhang et al. 2016: lambda).
+        max_weight: largest weight of a bin in the rebalancing; 0 for no limit.
     """
 
     maps: int = 64
@@ -230,7 +231,7 @@ _PAPER = TrainConfig(
 # gradients of labels and critic have a fifth and a sixth of the norm of the color loss's. With
 # gradient penalty and Adam one step of the critic is enough.
 _SMALL = AdversarialConfig(
-    maps=24, critic_maps=32, hidden=512, input_side=160, lambda_label=1.0, max_weight=3.0,
+    maps=16, critic_maps=32, hidden=512, input_side=144, lambda_label=1.0, max_weight=3.0,
     n_critic=1, critic_start=4_500, adv_start=5_000, critic_learning_rate=2e-4,
     lipschitz="penalty",
 )  # fmt: skip
@@ -249,7 +250,9 @@ class Adversarial(BinsModel):
         "paper": (AdversarialConfig(), _PAPER),
         "small": (
             _SMALL,
-            TrainConfig(crop=128, batch=32, learning_rate=5e-4, scale=1.0, augment="none"),
+            TrainConfig(
+                crop=96, batch=32, learning_rate=5e-4, scale=1.0, augment="none", short_side=144
+            ),
         ),
         "test": (_TEST, TrainConfig(crop=64, batch=8, steps=40, warmup=5, ema=0.9, augment="none")),
     }
@@ -369,13 +372,14 @@ class Adversarial(BinsModel):
         return [([*self.generator.parameters(), *self.label_head.parameters()], 1.0)]
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the cross-entropies, the RMSE of ab in Lab units, and `chroma_ratio`."""
+        """Return cross-entropies, RMSE of ab in Lab units, `chroma_ratio`, and `calm_error`."""
         logits, target = self(batch.gray), self.target(batch)
         ab, truth = self.decode(logits), target.permute(0, 3, 1, 2)
         return {
             **self.cross_entropy(logits, target).terms(),
             "rmse": (ab - truth).square().mean().sqrt(),
             "chroma_ratio": chroma_ratio(ab, truth),
+            "calm": self.calm_error(batch),
         }
 
     def warnings(self, values: Mapping[str, float]) -> list[str]:

@@ -2,6 +2,7 @@
 
 - `Backbone`: MobileNetV2 and EfficientNet-Lite, every batch norm folded into the convolution before
   it. Fine-tuning from pretrained weights is stable without normalization;
+- `DilatedBackbone`: the same without its coarsest blocks, with all of the features at 1/8;
 - `ResNet`: He et al. 2016 (arXiv 1512.03385), dilated as in DeepLab (Chen et al. 2017, arXiv
   1706.05587).
 """
@@ -176,7 +177,7 @@ class Backbone(nn.Module):
                 self.blocks.append(block)
                 channels = scaled(maps)
                 outputs.append(channels)
-        self.head = nn.Conv2d(channels, scaled(1280), 1)
+        self.head: nn.Module = nn.Conv2d(channels, scaled(1280), 1)
         self.channels = (*(outputs[k] for k in self.taps), scaled(1280))
         for name, layer in self.named_modules():
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
@@ -227,6 +228,30 @@ class Backbone(nn.Module):
                 "file, or none for random initial weights."
             ) from error
         return f"encoder started from {VARIANTS[self.variant][2]}"
+
+
+class DilatedBackbone(Backbone):
+    """A `Backbone` without the blocks after 1/16, and with features at 1/8 of the input size.
+
+    As in `ResNet`, blocks after 1/8 are not strided, and kernels after the first of them are
+    dilated by 2: at every second position the features are those of the classifier.
+    """
+
+    def __init__(self, variant: str, width: float = 1.0) -> None:
+        super().__init__(variant, width)
+        self.head = nn.Identity()
+        first, last = self.taps[1] + 1, self.taps[2]
+        self.blocks = self.blocks[: last + 1]
+        for k, block in enumerate(self.blocks[first:]):
+            conv = block.get_submodule("depthwise")
+            assert isinstance(conv, SameConv)
+            dilation = 2 if k else 1
+            padding = dilation * (conv.kernel_size[0] // 2)
+            conv.stride, conv.dilation, conv.padding = (1, 1), (dilation,) * 2, (padding,) * 2
+
+    def forward(self, gray: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return features (N, C, H/8, W/8) of luma in [0, 1], (N, 1, H, W), multiples of 8."""
+        return super().forward(gray)[2]
 
 
 class Classifier(Backbone):

@@ -46,7 +46,7 @@ class TrainConfig:
         optimizer: ``"adam"``, ``"adamw"``, ``"adadelta"``, ``"rmsprop"`` or ``"sgd"``.
         betas, eps: parameters of Adam.
         momentum: parameter of SGD.
-        warmup: number of steps of linear warm-up.
+        warmup: number of steps of linear warm-up; it ends after a tenth of the run at the latest.
         cooldown: share of the run, at its end, in which the rate falls to 1 % along a half cosine;
             1 is a cosine schedule over the whole run, 0 no cooldown.
         milestones: (step, factor on the learning rate from that step on), e.g.
@@ -64,12 +64,12 @@ class TrainConfig:
             resizing.
         aspect_jitter: largest share by which one side of the squares is shortened before resizing.
         crop_sizes: sides to which squares are resized instead of `crop` (multi-scale training); one
-            is drawn for each step.
+            is drawn for each step. Validation takes the largest.
         faded: share of the photographs whose tonal range is narrowed, as in a faded print.
         short_side: shorter side in pixels to which photographs are reduced when they are loaded;
             None for the largest square that is cut.
         min_color: photographs with less color, not counting a uniform tone, are left out (in Lab
-            units; see `tintype.training.data.color_beyond_tone`).
+            units; see `tintype.training.files.color_beyond_tone`).
         min_chroma: photographs with a smaller mean of |Cb| + |Cr|, each in [-0.5, 0.5], are left
             out (PixColor's colorness threshold).
     """
@@ -178,6 +178,11 @@ class Graph(NamedTuple):
 class ColorModel(nn.Module):
     """A colorization network with its loss, its presets and its export to ONNX.
 
+    The loop trains the network in `train` mode; a second one with its averaged weights is validated
+    and exported, in `eval` mode. Buffers are not averaged but copied from the trained network, and
+    statistics of batch norms are then recomputed for the averaged weights, from the last 32
+    batches. A norm that a model keeps in `eval` mode, by its own `train`, stays as it is.
+
     Class attributes:
         name: name of the system, the first part of the name of a model file.
         paper: authors, year and identifier; empty for a model of our own.
@@ -220,7 +225,10 @@ class ColorModel(nn.Module):
         return self.loss(batch)
 
     def predict(self, gray: Tensor) -> Tensor:
-        """Return ab (N, 2, h, w) in Lab units of luma (N, 1, H, W), at default options."""
+        """Return ab (N, 2, h, w) in Lab units of luma (N, 1, H, W), at default options.
+
+        The color space of the card does not matter here; `tintype.models.torch_color` converts.
+        """
         raise NotImplementedError
 
     def start_training(self, ab: Tensor) -> None:
@@ -280,7 +288,15 @@ class ColorModel(nn.Module):
         raise NotImplementedError
 
     def card(self) -> dict[str, Any]:
-        """Return the fields of `tintype.card.Card` that follow from the model."""
+        """Return the fields of `tintype.card.Card` that follow from the model.
+
+        They are ``description``, ``space``, ``kind``, ``enlarge``, for a sampler ``states``, and
+        ``size``, the fields of `tintype.card.Size`: ``short_side`` and, where it has others than
+        the defaults, ``longest`` (1024), ``multiple`` (32), ``shape`` (``"aspect"``) and
+        ``resample`` (``"lanczos"``). There may be ``options``, ``normalise``, and ``filter``, the
+        fields of `tintype.card.GuidedFilter`. The exporter adds name, paper, licence, files and
+        training.
+        """
         raise NotImplementedError
 
 

@@ -201,6 +201,12 @@ class BinsModel(ColorModel):
             log_weights += ((predicted + 1e-5) / (frequency + 1e-5)).log()
         self.corrected_weights.copy_(((log_weights + self.weights.log()) / 2).exp())
 
+    def calm_error(self, batch: Batch) -> Tensor:
+        """Return the RMSE of ab decoded at vividness 0, relative to that of gray."""
+        logits, truth = self(batch.gray), self.target(batch).permute(0, 3, 1, 2)
+        calm = Decode(self.corrected_weights, self.decoding)(logits, logits.new_zeros(()))
+        return ((calm - truth).square().sum() / truth.square().sum().clamp_min(1e-6)).sqrt()
+
     def predict(self, gray: Tensor) -> Tensor:
         """Return ab (N, 2, H/4, W/4) in Lab units at the default vividness."""
         vividness = torch.tensor(self.decoding.vividness, device=gray.device)
@@ -250,7 +256,8 @@ class CicConfig:
     Attributes:
         maps: channels of the first block; those of the others are in proportion.
         input_side: shorter side in pixels of the network's input.
-        lam, max_weight: constants of the rebalancing, as in `BinsModel`; the paper has no limit.
+        lam: weight of the uniform distribution in the rebalancing (Zhang et al. 2016: lambda).
+        max_weight: largest weight of a bin in the rebalancing; 0 for no limit.
     """
 
     maps: int = 64
@@ -346,6 +353,10 @@ class Cic(BinsModel):
         found = self.cross_entropy(self(batch.gray), target)
         colored = (target.abs().amax((1, 2, 3)) > _GRAY).float()[:, None, None]
         return {"loss": (found.nats * found.weight * colored).mean(), **found.terms()}
+
+    def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the loss, and `calm_error` (``calm``)."""
+        return {**self.loss(batch), "calm": self.calm_error(batch)}
 
     def graphs(self) -> dict[str, Graph]:
         """Return the classifier and the graph ``decode``."""

@@ -71,10 +71,12 @@ class LetColor(ColorModel):
     paper: ClassVar[str] = "Iizuka, Simo-Serra and Ishikawa 2016, doi:10.1145/2897824.2925974"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (LetColorConfig(), _PAPER),
-        # Ours: narrower, smaller crops, which are enlarged for the global branch.
+        # Ours: narrower, smaller crops, which are enlarged for the global branch, and a cooldown.
         "small": (
-            LetColorConfig(maps=14, input_side=128),
-            replace(_PAPER, crop=128, batch=64, steps=5_000, ema=0.999, short_side=None),
+            LetColorConfig(maps=14, input_side=144),
+            replace(
+                _PAPER, crop=128, short_side=144, batch=64, steps=5_000, ema=0.999, cooldown=0.3
+            ),
         ),
         "test": (
             LetColorConfig(maps=2, classes=10, input_side=64),

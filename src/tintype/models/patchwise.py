@@ -142,10 +142,19 @@ class Patchwise(ColorModel):
     paper: ClassVar[str] = "Liang et al. 2016, doi:10.1145/3005358.3005375"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (PatchwiseConfig(), _PAPER),
-        # Ours: smaller photographs, of which 23 pixels show more, and a higher learning rate.
+        # Ours: smaller photographs, of which 23 pixels show more, and a higher learning rate, kept
+        # in bounds by warm-up and clipping.
         "small": (
             PatchwiseConfig(maps=(32, 48, 48, 32), input_side=144),
-            replace(_PAPER, short_side=144, learning_rate=0.1, steps=20_000),
+            replace(
+                _PAPER,
+                short_side=144,
+                learning_rate=0.5,
+                steps=6_000,
+                warmup=100,
+                grad_clip=1.0,
+                ema=0.999,
+            ),
         ),
         "test": (
             PatchwiseConfig(maps=(4, 4, 4, 4), period=7, input_side=72),

@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.errors import SettingError
-from tintype.models.backbones import ResNet
+from tintype.models.backbones import VARIANTS, DilatedBackbone, ResNet
 from tintype.models.base import (
     Batch,
     ColorModel,
@@ -34,6 +34,7 @@ from tintype.models.base import (
     TrainConfig,
     luma_graph,
     named_graph,
+    scaled_lr_groups,
     settle_row,
 )
 from tintype.models.layers import conv_bn_relu, resize_like
@@ -64,7 +65,8 @@ class PixColorConfig:
         SettingError: a value is not valid.
 
     Attributes:
-        backbone: architecture of the conditioning network: ``"resnet101"``, the only one there is.
+        backbone: architecture of the conditioning network: ``"resnet101"``, or one of
+            `backbones.VARIANTS`, which `DilatedBackbone` cuts and dilates (not the paper's).
         blocks: number of blocks in the ResNet's three groups.
         width: channels of the ResNet's stem.
         adaptation: channels of the features on which the PixelCNN is conditioned.
@@ -73,6 +75,8 @@ class PixColorConfig:
         hidden: channels before the logits of the PixelCNN.
         refinement: channels of the refinement's first layer; those of the others are in proportion.
         freeze_steps: number of first steps in which a pretrained backbone is not trained.
+        backbone_rate: factor on the learning rate of a pretrained backbone after these steps.
+        input_side: shorter side in pixels of the network's input.
     """
 
     backbone: str = "resnet101"
@@ -84,10 +88,13 @@ class PixColorConfig:
     hidden: int = 1024
     refinement: int = 64
     freeze_steps: int = 100_000  # "gradient multiplier: engaged at 100,000 steps"
+    backbone_rate: float = 1.0  # Adam is invariant to the scale of a gradient: of the rate instead
+    input_side: int = 224
 
     def __post_init__(self) -> None:
-        if self.backbone != "resnet101":
-            raise SettingError(f"backbone is 'resnet101', not {self.backbone!r}")
+        if self.backbone != "resnet101" and self.backbone not in VARIANTS:
+            names = ", ".join(map(repr, VARIANTS))
+            raise SettingError(f"backbone is 'resnet101', {names}, not {self.backbone!r}")
         if self.channels % 2 or self.hidden % 2:
             raise SettingError("channels and hidden must be even: half for Cr, half for Cb")
 
@@ -105,10 +112,15 @@ class Conditioning(nn.Module):
         super().__init__()
         # Table 2 prints strides 2, 1, 1 in the first group and no pooling. Standard pooling and an
         # unstrided group have the same total stride, and take standard weights (our choice).
-        self.backbone = ResNet(config.blocks, config.width)
+        if config.backbone == "resnet101":
+            self.backbone = ResNet(config.blocks, config.width)
+            channels = self.backbone.channels
+        else:
+            self.backbone = DilatedBackbone(config.backbone)
+            channels = self.backbone.channels[2]
         c = config.adaptation
         self.adaptation = nn.Sequential(  # 3x3, 64, three times; ReLU is our choice
-            *(nn.Conv2d(self.backbone.channels + 1, c, 3, padding=1), nn.ReLU()),
+            *(nn.Conv2d(channels + 1, c, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(c, c, 3, padding=1), nn.ReLU()),
             *(nn.Conv2d(c, c, 3, padding=1), nn.ReLU()),
         )
@@ -192,24 +204,24 @@ class Refinement(nn.Module):
 # Our choice: beta2 (printed: "beta1 = 0.9, momentum = 0.9"), the definition of colorness, the
 # moving average of the weights, random crops of 224 from photographs of 256, and mirroring.
 _TRAINING = TrainConfig(
-    crop=224,
-    batch=64,
-    steps=360_000,
-    learning_rate=3e-4,
-    optimizer="adam",
-    betas=(0.9, 0.999),
-    warmup=0,
-    cooldown=0.0,
-    weight_decay=0.0,
-    grad_clip=0.0,
-    ema=0.999,
-    augment="none",
-    flip=True,
-    scale=1.0,
-    short_side=256,
-    min_color=0.0,
-    min_chroma=0.05,
-)
+    crop=224, scale=1.0, short_side=256, augment="none", batch=64, steps=360_000,
+    optimizer="adam", learning_rate=3e-4, betas=(0.9, 0.999), warmup=0, cooldown=0.0,
+    weight_decay=0.0, grad_clip=0.0, ema=0.999, min_color=0.0, min_chroma=0.05,
+)  # fmt: skip
+# Ours: EfficientNet-Lite0 in place of ResNet-101, all else narrower; squares of the whole shorter
+# side; a higher rate, which falls in the second half; near-gray photographs by `min_color`.
+_SMALL = PixColorConfig(
+    backbone="efficientnet_lite0", adaptation=48, channels=32, hidden=256, refinement=8,
+    freeze_steps=3_800, backbone_rate=0.5, input_side=128,
+)  # fmt: skip
+_SMALL_TRAINING = replace(
+    _TRAINING, crop=144, crop_sizes=(128,), short_side=144, steps=4_700, learning_rate=1e-3,
+    warmup=200, cooldown=0.5, grad_clip=1.0, min_color=2.0, min_chroma=0.0,
+)  # fmt: skip
+_TEST = PixColorConfig(
+    blocks=(1, 1, 1), width=4, adaptation=8, channels=8, gated_blocks=2, hidden=16, refinement=4,
+    freeze_steps=0,
+)  # fmt: skip
 
 
 class PixColor(ColorModel):
@@ -221,30 +233,9 @@ class PixColor(ColorModel):
     )
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (PixColorConfig(), _TRAINING),
-        "small": (
-            PixColorConfig(
-                blocks=(2, 2, 3),
-                width=16,
-                adaptation=32,
-                channels=32,
-                gated_blocks=5,
-                hidden=256,
-                refinement=16,
-                freeze_steps=0,
-            ),
-            replace(_TRAINING, crop=128, steps=30_000, short_side=146),
-        ),
+        "small": (_SMALL, _SMALL_TRAINING),
         "test": (
-            PixColorConfig(
-                blocks=(1, 1, 1),
-                width=4,
-                adaptation=8,
-                channels=8,
-                gated_blocks=2,
-                hidden=16,
-                refinement=4,
-                freeze_steps=0,
-            ),
+            _TEST,
             replace(_TRAINING, crop=64, batch=8, steps=100, ema=0.9, short_side=73),
         ),
     }
@@ -338,16 +329,25 @@ class PixColor(ColorModel):
         return cbcr_to_ab(F.avg_pool2d(gray, 2), self.refinement(gray, chroma))
 
     def load_backbone(self, path: Path) -> str:
-        """Load pretrained weights into the ResNet; see `ResNet.load_torchvision`.
+        """Load pretrained weights into the backbone.
 
-        The ResNet is then frozen for the first `PixColorConfig.freeze_steps` steps.
+        See `ResNet.load_torchvision` and `Backbone.load_imagenet`. It is then frozen for the first
+        `PixColorConfig.freeze_steps` steps.
 
         Raises:
             CheckpointError: the file holds another network.
         """
-        source = self.conditioning.backbone.load_torchvision(path)
+        backbone = self.conditioning.backbone
         self.conditioning.freeze(self.config.freeze_steps > 0)
+        if isinstance(backbone, DilatedBackbone):
+            return backbone.load_imagenet(path)
+        source = backbone.load_torchvision(path)
         return f"conditioning network started from {source} ({path.name})"
+
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the backbone at its learning rate, and the rest."""
+        own = list(self.parameters())
+        return scaled_lr_groups(self.conditioning.backbone, self.config.backbone_rate, own)
 
     def graphs(self) -> dict[str, Graph]:
         """Return the main graph, ``above``, ``row``, ``cache`` and ``refine``."""
@@ -405,7 +405,7 @@ class PixColor(ColorModel):
             "description": "PixColor, Guadarrama et al. 2017: many colorings of one photograph.",
             "space": "ycbcr",
             "kind": "sampler",
-            "size": {"short_side": 224, "multiple": CELL},
+            "size": {"short_side": self.config.input_side, "multiple": CELL},
             "enlarge": "bilinear",
             "states": states,
             "options": {"temperature": 1.0, "seed": 0, "refine": True},

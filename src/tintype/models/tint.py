@@ -33,7 +33,8 @@ class TintConfig(PyramidConfig):
     """Sizes of the network and constants of the loss.
 
     Attributes:
-        lam, max_weight: constants of the rebalancing, as in `BinsModel`.
+        lam: weight of the uniform distribution in the rebalancing (Zhang et al. 2016: lambda).
+        max_weight: largest weight of a bin in the rebalancing; 0 for no limit.
         error: weight of the squared error of the mean chroma in the loss.
         distill: weight of feature distillation (Romero et al. 2015, arXiv 1412.6550): from gray the
             network predicts the features of an ImageNet classifier on the colors. 0 for none.

@@ -12,7 +12,7 @@ __all__ = ["DEFAULT_MAX_PIXELS", "Photo", "read_reduced"]
 
 
 def __getattr__(name: str) -> Any:
-    # Not before they are used: the names of formats are wanted without numpy and Pillow.
+    # Imported on first use: format names are needed without numpy and Pillow.
     if name not in __all__:
         raise AttributeError(f"module 'tintype.photo' has no attribute {name!r}")
     from tintype.photo import photo, reduced

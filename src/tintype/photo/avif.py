@@ -1,4 +1,4 @@
-"""AVIF as a row of boxes: what Pillow does not tell of it, and one that is cut short."""
+"""AVIF files as a sequence of boxes: facts that Pillow does not give, and truncated files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tintype.photo.boxes import missing_bytes
 from tintype.photo.decode import Decoded, ReadRequest, plain_metadata, space_profile
 from tintype.photo.encoding import Encoding
 
-_HEAD_BYTES = 1 << 16  # within which a file describes its pictures
-_PIXEL_BYTES = 4  # more than a pixel takes
+_HEAD_BYTES = 1 << 16  # at the start of a file, which hold the description of its pictures
+_PIXEL_BYTES = 4  # upper bound of the size of a pixel
 
 
 def decode_avif(request: ReadRequest) -> Decoded:
-    """Read an AVIF, at 8 bits whatever it has: Pillow gives no more."""
+    """Read an AVIF at 8 bits, whatever its depth: Pillow decodes no more."""
     from PIL.AvifImagePlugin import AvifImageFile
 
     file, missing = request.file, missing_bytes(request.file)

@@ -8,26 +8,26 @@ from typing import BinaryIO
 
 
 def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind of each box, and the place and size of its data as far as the file has it."""
+    """Yield each box's type and its data's offset and size, cut at the end of the file."""
     end = file.seek(0, 2)
     for kind, at, size in _announced(file):
         yield kind, at, min(size, end - at)
 
 
 def missing_bytes(file: BinaryIO) -> int:
-    """Return how many bytes the boxes of a file say it has and it has not."""
+    """Return how many bytes the file lacks of what its boxes declare."""
     return max((at + size for _, at, size in _announced(file)), default=0) - file.seek(0, 2)
 
 
 def box(kind: bytes, data: bytes) -> bytes:
-    """Return a box."""
+    """Return the bytes of a box: its size, type and data."""
     if len(data) + 8 < 1 << 32:
         return struct.pack(">I4s", len(data) + 8, kind) + data
     return struct.pack(">I4sQ", 1, kind, len(data) + 16) + data
 
 
 def _announced(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind of each box, and the place and size of its data as it says."""
+    """Yield each box's type and its data's offset and declared size."""
     end, at = file.seek(0, 2), 0
     while at + 8 <= end:
         file.seek(at)

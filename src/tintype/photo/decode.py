@@ -1,4 +1,4 @@
-"""From a file of one format to its pixels and all it carries, as they are stored."""
+"""Decode a file of one format to its pixels and its metadata, as they are stored."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tintype.photo.pillow import large_png_texts, no_pixel_limit
 if TYPE_CHECKING:
     from PIL.JpegImagePlugin import JpegImageFile
 
-# Segments of a JPEG that are read by their meaning, or say how its pixels are stored.
+# Segments of a JPEG that are interpreted, or that describe how its pixels are stored.
 _READ_ELSEWHERE = {
     "APP0": (b"JFIF\0", b"JFXX\0"),
     "APP1": (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0"),
     "APP2": (b"ICC_PROFILE\0",),
     "APP14": (b"Adobe",),
 }
-# Of H.273, those that look unlike sRGB and are not converted from.
+# Primaries and transfer functions of H.273 that differ from sRGB and are not converted.
 _UNREAD_PRIMARIES = {4: "NTSC (1953)", 8: "film", 10: "XYZ", 11: "DCI-P3"}
 _UNREAD_TRANSFERS = {9: "a log curve", 10: "a log curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
 DAMAGED = "the file is damaged"  #: how a note of damage begins
-_MAX_FRAMES = 100  # of an animation, until they are not counted any more
+_MAX_FRAMES = 100  # up to which the frames of an animation are counted
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
 _SRGB_GAMMA, _SAME_GAMMA, _LEAST_GAMMA = 1 / 2.2, 0.02, 0.1
@@ -78,7 +78,7 @@ class ReadRequest(NamedTuple):
     page: int | None = None
 
     def damaged(self, what: str) -> None:
-        """Note damage that leaves something of the picture to read; refuse it where asked to."""
+        """Note damage that leaves a part of the picture readable; in strict mode raise an error."""
         if self.strict:
             raise UnreadablePhotoError(
                 f"{self.name} is damaged ({what}): get a whole copy of it, or leave out --strict "
@@ -87,7 +87,7 @@ class ReadRequest(NamedTuple):
         self.leave_out(f"{DAMAGED}: {what}; what can be read of it is taken")
 
     def leave_out(self, note: str) -> None:
-        """Note that something in the file is not taken."""
+        """Note that a part of the file is ignored."""
         self.notes.append(note)
         self.left_out.append(note)
 
@@ -106,8 +106,8 @@ class ReadRequest(NamedTuple):
     def refuse_frames(self, image: ImageFile.ImageFile) -> None:
         """Refuse an animation."""
         count = 1
-        if isinstance(image, GifImageFile):  # which knows only by looking
-            with suppress(EOFError, OSError):  # one may be cut short
+        if isinstance(image, GifImageFile):  # the number of frames is found by decoding
+            with suppress(EOFError, OSError):  # one may be truncated
                 while count <= _MAX_FRAMES:
                     image.seek(count)
                     count += 1
@@ -176,7 +176,7 @@ def decode_jpeg(request: ReadRequest) -> Decoded:
 def _note_damage(
     request: ReadRequest, data: bytes, contents: jpeg.Contents, image: JpegImageFile
 ) -> None:
-    """Note what is missing of a JPEG; refuse one of which nothing is there."""
+    """Note which part of a JPEG is missing; raise an error if all of it is."""
     missing = jpeg.missing_share(data, contents, image)
     emptied = jpeg.emptied_share(data, contents, image)
     if missing == 1 and not contents.progressive:
@@ -195,12 +195,12 @@ def _note_damage(
 
 
 def jpeg_encoding(image: Image.Image) -> Encoding:
-    """Return how an opened JPEG is stored."""
+    """Return the encoding of an opened JPEG: quality, subsampling and the like."""
     tables: dict[int, list[int]] = getattr(image, "quantization", {})
     layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
     used = [tables.get(layer[3]) for layer in layers]
     luma = used[0] if used else None
-    # The four tables of a CMYK picture say nothing about chroma.
+    # The four tables of a CMYK picture do not tell chroma subsampling.
     chroma = used[1] if len(used) == 3 else None
     return Encoding(
         progressive=bool(image.info.get("progressive")),
@@ -238,7 +238,7 @@ def decode_png(request: ReadRequest) -> Decoded:
             pixels = np.asarray(image).astype(np.uint16)[..., None] if depth == 16 else image
     key = image.info.get("transparency")
     if color_type == 0 and depth in (2, 4) and isinstance(key, int):
-        # Pillow has spread the levels over 8 bits, but not the one that stands for transparency.
+        # Pillow has scaled the levels to 8 bits, but not the one that means transparency.
         image.info["transparency"] = key * 255 // ((1 << depth) - 1)
     if isinstance(pixels, np.ndarray) and key is not None:
         opaque = (pixels != np.asarray(key, dtype=np.uint16)).any(axis=-1, keepdims=True)
@@ -256,14 +256,14 @@ def decode_png(request: ReadRequest) -> Decoded:
 def _png_profile(
     request: ReadRequest, image: Image.Image, space: tuple[int, int] | None
 ) -> bytes | None:
-    """Return the profile of a PNG, or one that stands for the space or the gamma it names."""
+    """Return the ICC profile of a PNG, or one made for the color space or gamma that it names."""
     icc = image.info.get("icc_profile")
     gamma = image.info.get("gamma")
     if icc or space:
         return icc or space_profile(request, *(space or ()))
     if not gamma or "srgb" in image.info or abs(gamma - _SRGB_GAMMA) <= _SAME_GAMMA:
         return None
-    # Beyond these it is no picture's.
+    # A value outside this range is damage.
     return profiles.gamma_profile(1 / gamma) if _LEAST_GAMMA <= gamma <= 1 / _LEAST_GAMMA else None
 
 
@@ -271,7 +271,7 @@ def decode_webp(request: ReadRequest) -> Decoded:
     """Read a WebP."""
     from PIL.WebPImagePlugin import WebPImageFile
 
-    # The decoder makes room for the picture before it can be asked for its size.
+    # The decoder allocates the picture before its size can be queried.
     width, height = webp.size(request.file)
     request.check_size(width, height)
     contents = webp.read_contents(request.file, width * height)
@@ -293,7 +293,7 @@ def decode_webp(request: ReadRequest) -> Decoded:
 
 
 def space_profile(request: ReadRequest, primaries: int, transfer: int) -> bytes | None:
-    """Return a profile for a colour space by its numbers in H.273; note one that has none."""
+    """Return a profile for a color space by its ITU-T H.273 numbers; note an unknown one."""
     unread = [_UNREAD_PRIMARIES.get(primaries), _UNREAD_TRANSFERS.get(transfer)]
     if any(unread):
         names = " and ".join(name for name in unread if name)
@@ -323,7 +323,7 @@ def decode_bmp(request: ReadRequest) -> Decoded:
 
 
 def _missing_bmp_bytes(image: ImageFile.ImageFile, file: BinaryIO) -> int:
-    """Return how many bytes of pixels a BMP lacks; 0 where it is packed, or has none at all."""
+    """Return how many bytes of pixels a BMP lacks; 0 if it is compressed or has none at all."""
     tile = image.tile[0]
     end = file.seek(0, 2)
     arguments = tile[3]
@@ -341,7 +341,7 @@ def plain_metadata(image: Image.Image) -> Metadata:
 
 
 def exif_block(block: bytes | None) -> bytes | None:
-    """Strip the marks that some formats put before an EXIF block."""
+    """Return an EXIF block without the prefix that some formats put before it."""
     while block and block.startswith(b"Exif\0\0"):
         block = block[6:]
     return block or None

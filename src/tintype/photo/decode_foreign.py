@@ -15,7 +15,7 @@ from tintype.photo.pillow import load_partly
 
 
 def decode_gif(request: ReadRequest) -> Decoded:
-    """Read a GIF that stands still."""
+    """Read a GIF with a single frame."""
     from PIL.GifImagePlugin import GifImageFile
 
     picture = GifImageFile(request.file)
@@ -35,7 +35,7 @@ def decode_gif(request: ReadRequest) -> Decoded:
 
 
 def _without_gaps(image: Image.Image) -> Image.Image:
-    """Return an interlaced picture whose missing rows are those above them."""
+    """Return an interlaced picture with each missing row copied from the row above it."""
     rows = np.array(image)
     for y in range(1, len(rows)):
         if not rows[y].any():
@@ -46,7 +46,7 @@ def _without_gaps(image: Image.Image) -> Image.Image:
 
 
 def reads_heic() -> bool:
-    """Tell whether the extra is installed."""
+    """Tell whether the extra ``heic`` is installed."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 
@@ -59,7 +59,7 @@ def decode_heic(request: ReadRequest) -> Decoded:
         )
     pillow_heif = importlib.import_module("pillow_heif")
 
-    # The main picture comes upright.
+    # The main picture is decoded upright.
     file = pillow_heif.open_heif(request.file)
     request.check_size(*file.size)
     request.leave_out("a HEIC photograph is written as JPEG")

@@ -1,4 +1,4 @@
-"""From a TIFF to its pixels and all it carries, as they are stored."""
+"""Decode a TIFF to its pixels and its metadata, as they are stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tintype.photo.tiff_samples import are_readable, missing_bytes, read_samples
 from tintype.photo.tiff_source import choose_page
 
 _STRIP_PIXELS = 1 << 20
-# Four colours and as many others; beyond them is damage.
+# Four color channels and four others; more is damage.
 _MAX_CHANNELS = 8
 # Bytes a pixel of a picture as large as the limit allows, unpacked: four channels of 16 bits.
 _MAX_PIXEL_BYTES = 8
@@ -58,7 +58,7 @@ def decode_tiff(request: ReadRequest) -> Decoded:
 
 
 def _check_values(request: ReadRequest, page: ifd.Directory) -> None:
-    """Refuse what is not read, by its name, and what is larger than it looks."""
+    """Raise an error for an unsupported kind of TIFF, by its name, and for one too large."""
     channels, bits = page.number(tiff.CHANNELS, 1), max(page.numbers(tiff.BITS), default=1)
     if channels > _MAX_CHANNELS:
         raise ValueError(f"{channels} channels")
@@ -164,7 +164,7 @@ def _read_picture(request: ReadRequest, page: ifd.Directory) -> NDArray[np.uint1
 
 
 def _unpremultiply(picture: Pixels, alpha: Pixels) -> None:
-    """Take an alpha (H, W) that was multiplied into a picture (H, W, C) out again, in place."""
+    """Divide a picture (H, W, C) by its premultiplied alpha (H, W), in place."""
     rows = max(1, _STRIP_PIXELS // picture.shape[1])
     white = np.float32(np.iinfo(picture.dtype).max)
     for top in range(0, len(picture), rows):

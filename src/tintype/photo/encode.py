@@ -1,4 +1,4 @@
-"""From a photograph to the bytes of a format, with everything the format has a place for."""
+"""Encode a photograph in a file format, with all metadata that the format can hold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tintype.photo.profiles import srgb_gray_profile, srgb_profile
 _QUALITY = 95
 _MAX_SIDE: dict[Format, int] = {"JPEG": 65500, "WEBP": 16383, "AVIF": 32768}
 
-# What a JPEG's segment holds beside the name of what is in it.
+# Largest payload of a JPEG segment without its identifier.
 _MAX_EXIF, _MAX_XMP, _MAX_PHOTOSHOP, _MAX_COMMENT = 65527, 65504, 65519, 65533
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 
@@ -66,7 +66,7 @@ def encode(photo: Picture, format: Format, file: BinaryIO) -> tuple[str, ...]:
             _WRITERS[format](photo, file, notes)
     except (MemoryError, UnwritablePhotoError):
         raise
-    # What a file carries can make an encoder trip over anything.
+    # Metadata of the file can make an encoder raise any exception.
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's error, not the encoder's
@@ -112,7 +112,7 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def _flatten_alpha(photo: Picture, notes: list[str]) -> Image.Image:
-    """Lay the picture over white where it has transparency."""
+    """Composite the picture over white if it has transparency."""
     image = _image(photo)
     if photo.alpha is None:
         return image
@@ -138,8 +138,7 @@ def _write_png(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
         size = photo.width, photo.height
         png.write_16(file, size, _strips(photo), _channels(photo), first + chunks)
         return
-    # Photographs have few repeats to find: of the level's default, a third of the time and no more
-    # bytes.
+    # Photographs have few repeats: this takes a third of the default's time and no more bytes.
     effort = {"compress_type": zlib.Z_RLE} if photo.colors is None else {"compress_level": 3}
     info = PngInfo()
     for kind, data in chunks:
@@ -164,9 +163,9 @@ def _write_webp(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
         file,
         "WEBP",
         lossless=not lossy,
-        # For a lossless picture the effort, which beyond this finds little.
+        # For a lossless picture quality is the effort; more gains little.
         quality=_QUALITY if lossy else 50,
-        # Colours under full transparency are part of what was there.
+        # Keep colors under full transparency: they are part of the photograph.
         exact=True,
         exif=exif.with_resolution(carried.exif, carried.dpi) or b"",
         xmp=carried.xmp or b"",
@@ -180,12 +179,12 @@ def _write_avif(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
     _color_image(photo).save(
         file,
         "AVIF",
-        # At its best alpha is exact; a photograph without can do with less.
+        # Alpha is exact at the best quality only; without alpha less is enough.
         quality=_QUALITY if photo.alpha is None else 100,
         subsampling="4:4:4",
         # Two steps from the fastest: a fifth of the default's time for a fifth more bytes.
         speed=8,
-        # One thread gives other bytes than several, and several always the same.
+        # One thread gives other bytes than several; any number of several gives the same.
         max_threads=4,
         exif=exif.without_orientation(block) if block else b"",
         xmp=carried.xmp or b"",
@@ -213,7 +212,7 @@ def _write_tiff(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
 
 
 def _parsable_exif(photo: Picture, notes: list[str]) -> bytes | None:
-    """Return the EXIF block, unless it is too damaged for a format that takes it apart."""
+    """Return the EXIF block, or nothing if it is damaged and the format's encoder parses it."""
     if photo.metadata.exif and not exif.parse(photo.metadata.exif):
         notes.append("the EXIF is damaged and is left out")
         return None
@@ -248,7 +247,7 @@ def _write_bmp(photo: Picture, file: BinaryIO, notes: list[str]) -> None:
 
 
 def _is_deep(photo: Picture, format: Format) -> bool:
-    """Tell whether a photograph is written as a JPEG 2000 of 16 bits: Pillow has gray alone."""
+    """Tell whether a photograph is written as 16-bit JPEG 2000: Pillow does so for gray only."""
     return format == "JPEG2000" and photo.gray.itemsize == 2 and _channels(photo) == 1
 
 
@@ -298,20 +297,20 @@ def _image(photo: Picture) -> Image.Image:
 
 
 def _color_image(photo: Picture) -> Image.Image:
-    """Return the photograph at 8 bits, of mode RGB or RGBA, for a format that knows no gray."""
+    """Return the photograph at 8 bits, of mode RGB or RGBA, for a format without gray."""
     image = _image(photo)
     return image if photo.colors is not None else image.convert(image.mode.replace("L", "RGB"))
 
 
 def _to_8_bit(values: Pixels) -> NDArray[np.uint8]:
-    """Round values to 8 bits: those of 16 divided by 257."""
+    """Return values rounded to 8 bits; 16-bit ones are divided by 257."""
     if values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False)
     return np.rint(np.arange(65536) / 257).astype(np.uint8)[values]
 
 
 def _strips(photo: Picture) -> Iterator[Pixels]:
-    """Yield the photograph's rows in order, (rows, W, channels) at a time, at its own depth."""
+    """Yield the photograph's rows in order as strips (rows, W, channels), at its bit depth."""
     picture = _pixels(photo)
     rows = tiff.strip_rows(photo.width, _channels(photo), picture.itemsize)
     for top in range(0, photo.height, rows):

@@ -24,7 +24,7 @@ EXTENSIONS: dict[Format, tuple[str, ...]] = {
 #: Extensions of formats that are read and never written, and the extension of their results.
 READ_ONLY = {".gif": ".png", ".heic": ".jpg", ".heif": ".jpg", ".hif": ".jpg"}
 
-# Ends of names that say nothing of a format: none, and what the command line adds to a name.
+# Extensions that name no format: none, and those that the command line appends.
 _ENDINGS_WITHOUT_FORMAT = ("", ".colorized", ".compare")
 
 
@@ -48,7 +48,7 @@ class Encoding:
 
 
 def format_of(name: str) -> Format | None:
-    """Return the format that a file name's extension stands for; None for any other extension."""
+    """Return the format of a file name's extension; None for an unknown extension."""
     lower = name.lower()
     for format, extensions in EXTENSIONS.items():
         if lower.endswith(extensions):

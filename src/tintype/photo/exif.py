@@ -20,14 +20,14 @@ X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _WIDTHS, _HEIGHTS = (0x0100, 0xA002, 0x1001), (0x0101, 0xA003, 0x1002)
 _COLOR_SPACE, _INTEROP_INDEX = 0xA001, 0x0001
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 0x0201, 0x0202
-# What a picture in colour says of its kind: photometric interpretation RGB, three channels.
+# Values for a color picture: photometric interpretation RGB, three channels.
 _COLOR_TAGS = {0x0106: 2, 0x0115: 3}
-# The types in which whole numbers are set.
+# The types of tags that are set to integers.
 WHOLE = {ifd.SHORT: "H", ifd.LONG: "I", ifd.SIGNED_SHORT: "h", ifd.SIGNED_LONG: "i"}
 
 
 def parse(exif: bytes | None) -> ifd.Directory | None:
-    """Parse an EXIF block with the directories below it; None where it is damaged or absent."""
+    """Parse an EXIF block and its subdirectories; return None if it is damaged or absent."""
     if not exif:
         return None
     file = io.BytesIO(exif)
@@ -39,12 +39,12 @@ def parse(exif: bytes | None) -> ifd.Directory | None:
 
 
 def dpi(exif: bytes | None) -> tuple[float, float] | None:
-    """Return the dots per inch that an EXIF block gives."""
+    """Return the resolution of an EXIF block in dots per inch."""
     return resolution(parse(exif))
 
 
 def resolution(directory: ifd.Directory | None) -> tuple[float, float] | None:
-    """Return the dots per inch that a directory's resolution tags give."""
+    """Return the resolution of a directory's tags in dots per inch."""
     if directory is None:
         return None
     unit = {2: 1.0, 3: 2.54}.get(directory.number(RESOLUTION_UNIT, 2))
@@ -53,7 +53,7 @@ def resolution(directory: ifd.Directory | None) -> tuple[float, float] | None:
 
 
 def set_resolution(directory: ifd.Directory, dpi: tuple[float, float] | None) -> None:
-    """Give a directory the resolution tags of some dots per inch, unless it says the same."""
+    """Set a directory's resolution tags in dots per inch, unless they have that value."""
     known = resolution(directory)
     if dpi and (known is None or any(abs(a - b) > 0.01 for a, b in zip(known, dpi, strict=True))):
         directory.set_rational(X_RESOLUTION, dpi[0])
@@ -62,7 +62,7 @@ def set_resolution(directory: ifd.Directory, dpi: tuple[float, float] | None) ->
 
 
 def with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
-    """Add the resolution to an EXIF block, for formats with no other place for it."""
+    """Return an EXIF block with the resolution, for formats that cannot store it elsewhere."""
     directory = parse(exif)
     if not dpi or resolution(directory) or (exif and directory is None):
         return exif
@@ -72,7 +72,7 @@ def with_resolution(exif: bytes | None, dpi: tuple[float, float] | None) -> byte
 
 
 def normalized(exif: bytes, width: int, height: int, transposed: bool) -> bytes:
-    """Make an EXIF block true of the upright sRGB picture.
+    """Return an EXIF block corrected for the upright sRGB picture.
 
     Orientation becomes 1, sizes the picture's own, colour space sRGB; the thumbnail, which shows
     the picture as it was, goes. A damaged block stays as it is, as far as it is damaged.
@@ -136,7 +136,7 @@ def _set_number(block: bytearray, slot: ifd.Slot, order: str, value: int) -> Non
 
 
 def as_color(exif: bytes) -> bytes:
-    """Make an EXIF block say of a picture in colour that it is one."""
+    """Return an EXIF block that declares a color picture."""
 
     def set_color(block: bytearray, directory: ifd.Directory) -> None:
         for slot in directory.slots:
@@ -153,7 +153,7 @@ def _drop_thumbnail(block: bytearray, directory: ifd.Directory) -> None:
     file, order = io.BytesIO(block), directory.order
     second = ifd.read_directory(file, directory.next, order, partly=True)
     at, size = second.number(_THUMBNAIL_AT, 0), second.number(_THUMBNAIL_SIZE, 0)
-    # What does not look like a thumbnail may be something else, by a mistake of whoever wrote it.
+    # What does not look like a thumbnail may be other data, by a mistake of the writing program.
     if at + size > len(block) or block[at : at + 2] != b"\xff\xd8":
         return
     if at + size == len(block):
@@ -163,12 +163,12 @@ def _drop_thumbnail(block: bytearray, directory: ifd.Directory) -> None:
 
 
 def _table_end(directory: ifd.Directory) -> int:
-    """Return where the table of a directory ends that is whole."""
+    """Return the offset at which a complete directory's table ends."""
     return directory.offset + 2 + 12 * len(directory.slots) + 4
 
 
 def without_orientation(exif: bytes) -> bytes:
-    """Take the orientation out of an EXIF block, for a format with a place of its own."""
+    """Return an EXIF block without orientation, for a format that stores it elsewhere."""
 
     def drop(block: bytearray, directory: ifd.Directory) -> None:
         for slot in directory.slots:
@@ -184,7 +184,7 @@ def without_orientation(exif: bytes) -> bytes:
 
 
 def shrunk(exif: bytes, max_bytes: int) -> bytes | None:
-    """Shrink an EXIF block to so many bytes, if need be without the large private tags."""
+    """Return an EXIF block of at most a number of bytes, without large private tags if needed."""
     directory = parse(exif)
     if len(exif) <= max_bytes or directory is None:
         return exif if len(exif) <= max_bytes else None

@@ -18,7 +18,7 @@ Values = NDArray[np.float32]
 
 
 class LutStages(NamedTuple):
-    """From device values to the connection space, in this order; a step may be missing."""
+    """The steps from device values to the connection space, in order; each may be absent."""
 
     a_curves: list[Values]  # on device values
     clut: Values | None  # (n, n, n, 3)
@@ -64,7 +64,7 @@ def read_tone_curve(data: bytes) -> tuple[Values, int]:
 
 
 def lut_to_xyz(data: bytes, pcs: str) -> Callable[[NDArray[np.uint16]], Values]:
-    """Build the conversion that a profile's AToB tag stands for.
+    """Return the conversion of a profile's AToB tag.
 
     Args:
         data: the tag: ``mft1``, ``mft2`` or ``mAB``.
@@ -164,13 +164,13 @@ def _read_mab(data: bytes) -> LutStages:
 
 
 def _resample_curve(curve: Values) -> Values:
-    """Interpolate a sampled curve at 65536 places."""
+    """Return a sampled curve interpolated at 65536 points."""
     x = np.linspace(0, len(curve) - 1, 65536)
     return np.interp(x, np.arange(len(curve)), curve).astype(np.float32)
 
 
 def _apply_curves(curves: list[Values], values: Values) -> Values:
-    """Send values through one curve for each channel."""
+    """Return values mapped through one curve per channel."""
     if not curves:
         return values
     index = np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16)
@@ -178,7 +178,7 @@ def _apply_curves(curves: list[Values], values: Values) -> Values:
 
 
 def _interpolate_trilinear(grid: Values, values: Values) -> Values:
-    """Look values in [0, 1], (..., 3), up in a grid (r, g, b, 3), and interpolate."""
+    """Return values in [0, 1], (..., 3), interpolated in a look-up table (r, g, b, 3)."""
     sizes = np.array(grid.shape[:3])
     position = np.clip(values, 0, 1) * (sizes - 1).astype(np.float32)
     cell = np.minimum(position.astype(np.int32), sizes - 2)

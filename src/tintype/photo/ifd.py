@@ -17,12 +17,12 @@ GPS_POINTER = 0x8825
 INTEROP_POINTER = 0xA005
 MAKER_NOTE = 0x927C
 POINTERS = (EXIF_POINTER, GPS_POINTER, INTEROP_POINTER)
-# Which directories may hold which: a file that points elsewhere cannot lead round in circles.
+# Which directories may contain which, so that no file causes an endless loop.
 CHILDREN = {None: (EXIF_POINTER, GPS_POINTER), EXIF_POINTER: (INTEROP_POINTER,)}
 
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED_SHORT, SIGNED_LONG = 1, 3, 4, 5, 7, 8, 9
 
-# A maker's note that stands further back is moved.
+# A maker note at a larger offset is moved.
 _MAX_NOTE_OFFSET = 1 << 16
 
 # 129 is UTF-8 text (Exif 3.0).
@@ -63,12 +63,12 @@ class Slot(NamedTuple):
     tag: int
     type: int
     length: int
-    position: int  # of the bytes that hold the value or its offset
+    position: int  # offset of the bytes that hold the value or its offset
 
 
 @dataclass
 class Budget:
-    """How many bytes of values may still be read: many tags may point at the same."""
+    """The number of bytes of values that may still be read: many tags can point to the same."""
 
     left: int
 
@@ -94,7 +94,7 @@ class Directory:
     offset: int = 0
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """Return the whole numbers of a tag; empty where it is absent or holds something else."""
+        """Return the integers of a tag; none if it is absent or of another type."""
         entry = self.entries.get(tag)
         code = _NUMBER_FORMATS.get(entry.type) if entry else None
         if entry is None or code is None:
@@ -102,7 +102,7 @@ class Directory:
         return struct.unpack(f"{self.order}{entry.length}{code}", entry.value)
 
     def number(self, tag: int, default: int) -> int:
-        """Return the first whole number of a tag."""
+        """Return the first integer of a tag; None if there is none."""
         return (*self.numbers(tag), default)[0]
 
     def rational(self, tag: int) -> float | None:
@@ -114,7 +114,7 @@ class Directory:
         return above / below if below else None
 
     def set_numbers(self, tag: int, kind: int, *values: int) -> None:
-        """Set a tag to whole numbers of a TIFF type."""
+        """Set a tag to integers of a TIFF type."""
         packed = struct.pack(f"{self.order}{len(values)}{_NUMBER_FORMATS[kind]}", *values)
         self.entries[tag] = Entry(kind, len(values), packed)
 
@@ -132,13 +132,13 @@ class Directory:
         return [self, *(each for one in self.children.values() for each in one.with_all_below())]
 
     def maker_note(self) -> Entry | None:
-        """Return the maker's note that must stand at its place; None where there is none."""
+        """Return the maker note that must keep its offset; None if there is none."""
         below = self.children.get(EXIF_POINTER)
         note = below.entries.get(MAKER_NOTE) if below else None
         return note if note and note.at is not None else None
 
     def with_moved_note(self) -> Directory:
-        """Return a copy whose maker's note may stand anywhere."""
+        """Return a copy whose maker note may be moved."""
         note = self.maker_note()
         if note is None:
             return self
@@ -147,7 +147,7 @@ class Directory:
         return replace(self, children={**self.children, EXIF_POINTER: below})
 
     def without(self, tags: frozenset[int]) -> Directory:
-        """Return a copy that lacks some tags."""
+        """Return a copy without some tags."""
         kept = {tag: entry for tag, entry in self.entries.items() if tag not in tags}
         return replace(self, entries=kept, children=dict(self.children), next=0)
 
@@ -247,7 +247,7 @@ def read_directory(
 
 
 def build(directory: Directory, base: int) -> bytes:
-    """Lay a directory and its children out as bytes that will stand at the even offset ``base``.
+    """Return a directory and its children as bytes for the even offset ``base``.
 
     A maker's note that must stand at its place is not among them.
     """
@@ -274,7 +274,7 @@ def build(directory: Directory, base: int) -> bytes:
 
 
 def _classic(entry: Entry, order: str) -> Entry:
-    """Return a value of a BigTIFF in a type that a TIFF knows, as far as it has one."""
+    """Return a BigTIFF value in a type of classic TIFF, if there is one."""
     known = {16: (LONG, "Q", "I"), 17: (SIGNED_LONG, "q", "i"), 18: (13, "Q", "I")}
     kind, wide, narrow = known.get(entry.type, (0, "", ""))
     if not kind:
@@ -282,12 +282,12 @@ def _classic(entry: Entry, order: str) -> Entry:
     values = struct.unpack(f"{order}{entry.length}{wide}", entry.value)
     try:
         return Entry(kind, entry.length, struct.pack(f"{order}{entry.length}{narrow}", *values))
-    except struct.error:  # too large for it
+    except struct.error:  # too large for the type
         return Entry(UNDEFINED, len(entry.value), entry.value)
 
 
 def build_block(directory: Directory) -> bytes:
-    """Lay a directory out as a block of its own: TIFF header and directory, as EXIF is."""
+    """Return a directory as a block of its own, TIFF header and directory, as in EXIF."""
     directory, start = with_header_room(directory)
     mark = b"II" if directory.order == "<" else b"MM"
     head = mark + struct.pack(directory.order + "HI", 42, len(start))
@@ -295,7 +295,7 @@ def build_block(directory: Directory) -> bytes:
 
 
 def is_near(note: Entry) -> bool:
-    """Tell whether a maker's note stands where any file has room for it."""
+    """Tell whether a maker note's offset is possible in any file."""
     return note.at is not None and 8 <= note.at <= _MAX_NOTE_OFFSET
 
 

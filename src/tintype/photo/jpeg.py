@@ -1,4 +1,4 @@
-"""JPEG as a row of segments: what a file holds besides its picture, and how far the picture goes.
+"""JPEG files as a sequence of segments: metadata, and how much of the picture is present.
 
 Pillow fills what is missing of a picture without a word, and libjpeg does so with middle gray.
 """
@@ -25,12 +25,12 @@ _ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FILL = b"\0\xff\r\n \t"
-# So many zeros in a row are no data: a code of zeros alone stands for one thing again and again.
+# This many zeros in a row are no data: the all-zero code is one symbol, repeated.
 _ZEROS = bytes(64)
 _END_OF_BLOCK = 0
 _OTHER = b"\x2a\x95\x5a" * 64
 _BLOCK = 8
-_FLAT = 1  # levels by which rounding makes of one gray another
+_FLAT = 1  # difference in levels that rounding can cause
 
 
 class Contents(NamedTuple):
@@ -58,7 +58,7 @@ class Contents(NamedTuple):
 
 
 def read_contents(data: bytes) -> Contents:
-    """Walk through the segments of a JPEG up to the end of its first picture."""
+    """Read the segments of a JPEG up to the end of its first picture."""
     at, scans, frame, zeros, flat = 2, 0, (0, 0), None, False
     size: tuple[int, int] | None = None
     symbols: dict[int, int] = {}
@@ -105,7 +105,7 @@ def read_contents(data: bytes) -> Contents:
 
 
 def _first_symbols(content: bytes) -> dict[int, int]:
-    """Return what the code of zeros alone stands for in each Huffman table of a segment."""
+    """Return the symbol of the all-zero code in each Huffman table of a segment."""
     symbols, at = {}, 0
     while at + 17 < len(content):
         symbols[content[at]] = content[at + 17]
@@ -114,7 +114,7 @@ def _first_symbols(content: bytes) -> dict[int, int]:
 
 
 def _has_codes(scan: bytes) -> bool:
-    """Tell whether a scan has coefficients beside the means of blocks."""
+    """Tell whether a scan has AC coefficients, not the blocks' means (DC) only."""
     return len(scan) >= 6 and scan[-2] > 0
 
 
@@ -172,7 +172,7 @@ def matching_chroma_table(luma: Sequence[int]) -> list[int]:
 
 @cache
 def _standard_tables() -> list[dict[int, list[int]]]:
-    """Return what libjpeg writes at each quality, the best first."""
+    """Return libjpeg's quantization tables at each quality, the best first."""
     tables = []
     for quality in range(100, 0, -1):
         file = io.BytesIO()
@@ -184,7 +184,7 @@ def _standard_tables() -> list[dict[int, list[int]]]:
 
 
 def unread_kind(marker: int, bits: int) -> str | None:
-    """Return what a JPEG of a frame's marker and depth is called; None for one that is read."""
+    """Return the name of an unsupported kind of JPEG, by frame marker and depth; else None."""
     if marker == 0xF7:
         return "a JPEG-LS picture"
     if marker in (0xC3, 0xC7, 0xCB, 0xCF):

@@ -1,4 +1,4 @@
-"""JPEG 2000 as a row of boxes: what Pillow neither reads nor writes (ISO 15444-1, annex I)."""
+"""JPEG 2000 files as boxes: metadata that Pillow does not handle (ISO 15444-1, annex I)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _KNOWN = (b"jP  ", b"ftyp", b"jp2h", b"jp2c", b"rreq", b"free")
 _HEAD_BYTES = 1 << 16
 
 _START_OF_TILE, _START_OF_DATA, _END = b"\xff\x90", b"\xff\x93", b"\xff\xd9"
-# A tile of so many zeros is one of empty packets, whose number only a decoder knows.
+# A tile of this many zeros has empty packets only, whose number only a decoder knows.
 _EMPTY_TILE, _MAX_EMPTY_TILES = 1 << 10, 1 << 12
-_PIXEL_BYTES = 8  # more than a pixel takes
-_PRECISION = 1 << 10  # of what is missing
+_PIXEL_BYTES = 8  # upper bound of the size of a pixel
+_PRECISION = 1 << 10  # bisection stops at this fraction of the missing data
 
 
 class Boxes(NamedTuple):
@@ -78,7 +78,7 @@ def decode_jpeg2000(request: ReadRequest) -> Decoded:
 
 
 class Cut(NamedTuple):
-    """A file that ends in the middle of its pixels.
+    """A truncated file.
 
     Attributes:
         whole: what there is.
@@ -92,7 +92,7 @@ class Cut(NamedTuple):
 
 
 def _find_cut(file: BinaryIO, pixels: int) -> Cut | None:
-    """Return what a file of so many pixels lacks; None where it lacks nothing."""
+    """Return what a file of that many pixels lacks; None if it is complete."""
     file.seek(0)
     data = file.read()
     places = [at for kind, at, _ in boxes(file) if kind == b"jp2c"]
@@ -105,14 +105,14 @@ def _find_cut(file: BinaryIO, pixels: int) -> Cut | None:
     last, begun = at, set[int]()
     while data[at : at + 2] == _START_OF_TILE and at + 12 <= len(data):
         number, size = struct.unpack_from(">HI", data, at + 4)
-        if size == 0:  # up to the end
+        if size == 0:  # extends to the end
             if data.endswith(_END):
                 return None
             size = max(len(data) - at, 12)
         last, at = at, at + max(size, 12)
         begun.add(number)
     if at < len(data) - 1:
-        return None  # the end, or damage of another kind
+        return None  # the end of the file, or other damage
     missing = at - len(data)
     if missing > 0 and _START_OF_DATA not in data[last:]:
         begun.discard(struct.unpack_from(">H", data, last + 4)[0])
@@ -127,7 +127,7 @@ def _find_cut(file: BinaryIO, pixels: int) -> Cut | None:
 
 
 def _load_cut(cut: Cut) -> Jpeg2KImageFile:
-    """Load what there is of a picture.
+    """Load the part of a picture that is present.
 
     In the data of a packet ones stand for no further detail, and a packet that begins with a zero
     is empty. Where the packet ends that was cut is found by trying: ones beyond it are an error.
@@ -149,7 +149,7 @@ def _load_cut(cut: Cut) -> Jpeg2KImageFile:
 
 
 def with_boxes(encoded: bytes, carried: Metadata) -> bytes:
-    """Return what Pillow wrote with metadata in it."""
+    """Return a file that Pillow wrote, with metadata added."""
     out = io.BytesIO()
     for kind, at, size in boxes(io.BytesIO(encoded)):
         data = encoded[at : at + size]
@@ -165,7 +165,7 @@ def with_boxes(encoded: bytes, carried: Metadata) -> bytes:
 
 
 def _resolution(dpi: tuple[float, float]) -> bytes:
-    """Dots a metre, the vertical first: fractions with exponents of ten."""
+    """Return dots per metre, vertical first, as fractions with exponents of ten."""
     x, y = (round(value / 0.0254) for value in dpi)
     scale = 0 if max(x, y) < 1 << 16 else 2
     x, y = (round(value / 10**scale) for value in (x, y))
@@ -198,7 +198,7 @@ def _read_boxes(file: BinaryIO) -> Boxes:
 
 
 def _bits(file: BinaryIO, at: int) -> int:
-    """Read the most bits of a channel from the head of a codestream."""
+    """Return the largest bit depth of a channel, from the codestream's header."""
     file.seek(at)
     head = file.read(_HEAD_BYTES)
     (count,) = struct.unpack_from(">H", head, 40)

@@ -20,7 +20,7 @@ _OWN_HISTORY = re.compile(rb"(<xmpMM:History\b.*?)(</rdf:Seq\s*>)", re.DOTALL)
 
 
 def marked(xmp: bytes | None, maker: str) -> bytes:
-    """Return an XMP packet with the mark; all else that it says stays.
+    """Return an XMP packet with the mark added.
 
     It gets the IPTC's word for a picture that a model added something to, and a line of history
     that names the maker. There is no date in it: the same result has the same bytes.

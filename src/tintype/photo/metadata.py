@@ -30,11 +30,11 @@ class Metadata:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     def orientation(self) -> int:
-        """Return how the stored pixels lie: 1 upright, 2 to 8 as EXIF numbers the rest."""
+        """Return the orientation of the stored pixels by its EXIF number, 1 (upright) to 8."""
         directory = exif.parse(self.exif)
         entry = directory.entries.get(exif.ORIENTATION) if directory else None
         if directory and entry:
-            # What `exif.normalized` sets back, and nothing else.
+            # Only what `exif.normalized` resets.
             whole = entry.type in exif.WHOLE
             found = directory.number(exif.ORIENTATION, 1) if whole else 1
         else:
@@ -52,7 +52,7 @@ class Metadata:
             transposed: whether its sides have changed places on the way.
             in_color: whether it has colours.
         """
-        # Programs that know no resolution write 0 or 1, or nothing in its place.
+        # Programs without a resolution write 0, 1 or nothing.
         dpi = tuple(float(value) for value in self.dpi or () if value)
         dpi = dpi[::-1] if transposed else dpi
         return replace(

@@ -1,4 +1,4 @@
-"""The turn that EXIF asks for."""
+"""The rotation and mirroring of EXIF's orientation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def turn_upright(
 def turn_upright(
     pixels: Image.Image | NDArray[np.uint16], orientation: int
 ) -> Image.Image | NDArray[np.uint16]:
-    """Turn stored pixels upright.
+    """Return stored pixels turned upright.
 
     Args:
         pixels: an image, or samples (H, W, C).

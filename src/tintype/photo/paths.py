@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def open_error_reason(path: Path, error: OSError | ValueError) -> str:
-    """Say what keeps a path from being opened, where the error alone does not say it best."""
+    """Return why a path cannot be opened, in plainer words than the error has if possible."""
     for folder in path.parents:
         if os.path.isfile(folder):
             return f"{folder} is a file, not a folder"

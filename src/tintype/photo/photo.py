@@ -32,8 +32,8 @@ DEFAULT_MAX_PIXELS = 250_000_000
 class Photo(Picture):
     """One photograph, upright and in sRGB; open it with `Photo.open`.
 
-    Arrays are read-only and shared between a photograph and its coloured version. What it has
-    stands in `Picture`.
+    Arrays are read-only and shared between a photograph and its colorized version. `Picture`
+    documents the attributes.
     """
 
     @classmethod
@@ -53,11 +53,11 @@ class Photo(Picture):
         Args:
             source: a path, a file's bytes, or a file open for reading bytes.
             max_pixels: refuse larger pictures, before decoding; None for no limit.
-            keep_colors: False forgets a colour picture's own colours once its luminance is
-                known, which saves three bytes a pixel, or six of 16 bits; what is saved without
-                other colours is then gray.
-            strict: refuse a damaged file of which something can be read; without, what can be is
-                taken, and `left_out` says so.
+            keep_colors: False discards a color picture's own colors once its luminance is known,
+                which saves three bytes per pixel, or six at 16 bits; saved without new colors it is
+                gray.
+            strict: raise an error for a damaged file, even if a part of it can be read; otherwise
+                that part is read, and `left_out` says so.
             page: which page of a TIFF, from 1; None for the first, with a note if there are more.
 
         Raises:
@@ -74,14 +74,14 @@ class Photo(Picture):
 
     @classmethod
     def from_array(cls, pixels: ArrayLike) -> Photo:
-        """Take the pixels of an array, as sRGB.
+        """Return a photograph with the pixels of an array in sRGB.
 
         Args:
             pixels: (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4)
                 RGB and alpha; uint8, uint16, bool, or floats in [0, 1], which become 16 bits.
 
         Raises:
-            UnreadablePhotoError: it has another shape, another type, or values that are no number.
+            UnreadablePhotoError: it has another shape or type, or values that are not finite.
         """
         try:
             array: NDArray[Any] = np.array(pixels)
@@ -103,7 +103,7 @@ class Photo(Picture):
         elif array.dtype.kind == "f":
             if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
                 raise UnreadablePhotoError("an array of floats must hold values from 0 to 1")
-            # Half precision ends at 65504.
+            # The largest number of half precision is 65504.
             array = array.astype(np.result_type(array, np.float32), copy=False)
             array = np.rint(array * 65535).astype(np.uint16)
         if array.dtype == np.uint16:
@@ -117,10 +117,10 @@ class Photo(Picture):
 
     @classmethod
     def from_pil(cls, image: Image.Image) -> Photo:
-        """Take a Pillow image, with the EXIF, XMP, profile and resolution in its ``info``.
+        """Return a photograph from a Pillow image, with the metadata in its ``info``.
 
-        EXIF orientation is applied. Pillow has less than a file may hold, above all no 16-bit
-        colour: to lose nothing, open the file itself.
+        EXIF orientation is applied. Pillow keeps less than a file can hold, above all no 16-bit
+        color: open the file itself to lose nothing.
 
         Raises:
             UnreadablePhotoError: it cannot be loaded, has no pixels, or values that are none of 8
@@ -154,7 +154,7 @@ class Photo(Picture):
         return np.divide(self.gray, white, dtype=np.float32)
 
     def rgb(self) -> Pixels:
-        """Return the own colours in sRGB, (H, W, 3), 8 or 16 bits; three times gray without any.
+        """Return the photograph's own colors in sRGB, (H, W, 3), 8 or 16 bits; gray thrice if none.
 
         Raises:
             PhotoError: it was in colour, and opened without keeping them.
@@ -166,7 +166,7 @@ class Photo(Picture):
         return np.repeat(self.gray[..., None], 3, axis=2)
 
     def to_pil(self) -> Image.Image:
-        """Return the colours, as Pillow has them: 8 bits, mode ``RGB``; nothing else comes along.
+        """Return the colors as a Pillow image of mode ``RGB``, 8 bits, without metadata.
 
         Raises:
             PhotoError: its own colours were not kept.
@@ -175,14 +175,14 @@ class Photo(Picture):
         return Image.fromarray(rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8))
 
     def with_rgb(self, rgb: Pixels) -> Photo:
-        """Return the same photograph in these colours, with all it carries.
+        """Return the same photograph in other colors, with all its metadata.
 
         Args:
             rgb: (H, W, 3) in sRGB, uint8 or uint16. 8 bits for a 16-bit photograph, and 16 for one
                 of 8, give a 16-bit photograph.
 
         Raises:
-            ValueError: the shape or the type is another.
+            ValueError: the shape or type does not fit.
         """
         if rgb.shape != (*self.gray.shape, 3) or rgb.dtype not in (np.uint8, np.uint16):
             raise ValueError(
@@ -212,7 +212,7 @@ class Photo(Picture):
 
         Pixels are written in sRGB with its profile embedded, upright, with EXIF, XMP, IPTC and
         resolution, as far as the format has a place for them; at the bit depth of the photograph
-        in PNG and TIFF, at 8 bits elsewhere; a JPEG with the steps of quantisation it came with.
+        in PNG and TIFF, at 8 bits elsewhere; a JPEG with the quantization tables of its file.
 
         A link stays, and the file it leads to is written. A device, a named pipe or an open
         file's name as /dev/stdout is written to as it is: nothing there is replaced.
@@ -226,7 +226,7 @@ class Photo(Picture):
             in_place: replace the photograph's own file.
 
         Returns:
-            What the format could not keep, in words; empty where nothing was lost.
+            Sentences on what the format could not keep; none if nothing was lost.
 
         Raises:
             UnwritablePhotoError: the target exists, or is the photograph itself, and replacing it
@@ -248,7 +248,7 @@ def _build_photo(
     notes: list[str],
     left_out: Sequence[str] = (),
 ) -> Photo:
-    """Turn a file's contents upright, take them apart and settle what they say."""
+    """Return the photograph of a file's contents: turned upright, in sRGB, metadata corrected."""
     orientation = decoded.metadata.orientation()
     pixels = decoded.pixels if decoded.upright else turn_upright(decoded.pixels, orientation)
     if isinstance(pixels, Image.Image):
@@ -279,7 +279,7 @@ def _decoded_pixels(pixels: Image.Image | NDArray[np.uint16]) -> Decoded:
 
 
 def _to_16_bit(values: Pixels) -> Pixels:
-    """Spread 8-bit values to 16 bits; leave 16-bit ones as they are."""
+    """Return values at 16 bits; 8-bit ones are multiplied by 257."""
     return values * np.uint16(257) if values.dtype == np.uint8 else values.view()
 
 

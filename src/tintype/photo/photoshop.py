@@ -9,7 +9,7 @@ import struct
 _STALE = (0x0409, 0x040C, 0x040F)
 _IPTC = 0x0404
 _MARK = b"8BIM"
-_MARKS = (_MARK, b"MeSa", b"PHUT", b"AgHg", b"DCSR")  # those of other programs
+_MARKS = (_MARK, b"MeSa", b"PHUT", b"AgHg", b"DCSR")  # marks of other programs
 _UNKNOWN = -1
 
 
@@ -28,7 +28,7 @@ def with_iptc(photoshop: bytes | None, record: bytes) -> bytes:
 
 
 def normalized(photoshop: bytes) -> bytes | None:
-    """Leave out the resources that tell of the picture as it was."""
+    """Return the resources without those that describe the original pixels."""
     parts = _split(photoshop)
     if not any(number in _STALE for number, _, _ in parts):
         return photoshop
@@ -36,7 +36,7 @@ def normalized(photoshop: bytes) -> bytes | None:
 
 
 def _split(photoshop: bytes) -> list[tuple[int, bytes, bytes]]:
-    """List the number, the whole bytes and the data of each resource.
+    """Return the number, all bytes and the data of each resource.
 
     Those of other programs, and what is none from some place on, are of unknown number.
     """

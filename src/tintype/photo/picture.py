@@ -1,4 +1,4 @@
-"""What a photograph consists of: its pixels, and everything its file carries."""
+"""The contents of a photograph: its pixels, and the metadata of its file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Picture:
             luma of any other. A coloured version keeps that of its original.
         colors: (H, W, 3), of 8 or 16 bits; None for a picture without colour.
         alpha: (H, W), 0 transparent; None where the picture has no transparency.
-        kind: whether the file was gray, gray with a cast (``"toned"``) or in colour.
-        format: the file's format, of a GIF or HEIC the one it is written in; None for a picture
+        kind: ``"gray"``, ``"toned"`` (gray with a uniform cast) or ``"color"``.
+        format: the file's format; of a GIF or HEIC the format of its results; None for a picture
             made in memory.
-        encoding: how the file stored it.
-        metadata: EXIF, XMP and the rest, true of the upright picture.
-        profile: the name of the profile it was converted from; None where it was sRGB already.
+        encoding: how the file stored the picture.
+        metadata: EXIF, XMP and other metadata, corrected for the upright picture.
+        profile: name of the profile that it was converted from; None if it was sRGB.
         path: the file; None for bytes, open files and pipes.
-        notes: what could not be read or done as the file asks, in words.
-        left_out: those of the notes that tell of something in the file that is not in here, like
-            layers or more pictures: replacing the file would lose it.
+        notes: sentences on what could not be read or done as the file demands.
+        left_out: those of the notes on contents of the file that are not kept, such as layers or
+            further pictures: replacing the file would lose them.
     """
 
     gray: Pixels
@@ -46,15 +46,15 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Columns of pixels."""
+        """Return the width in pixels."""
         return self.gray.shape[1]
 
     @property
     def height(self) -> int:
-        """Rows of pixels."""
+        """Return the height in pixels."""
         return self.gray.shape[0]
 
     @property
     def bit_depth(self) -> int:
-        """Bits a channel, 8 or 16."""
+        """Return the bits per channel, 8 or 16."""
         return 8 * (self.gray if self.colors is None else self.colors).itemsize

@@ -1,4 +1,4 @@
-"""Pillow without surprises: doubled memory on the way to numpy, its own limit, its warnings."""
+"""Pillow without its size limit and warnings, and without doubled memory on the way to numpy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, PngImagePlugin
 
-# Bytes of pixels handed over at a time.
+# Bytes of pixels copied at a time.
 _STRIP_BYTES = 1 << 20
 # Bytes of one unpacked text or profile of a PNG: scanners and Photoshop write more than a million.
 _MAX_TEXT = 1 << 24
@@ -66,7 +66,7 @@ no_warnings = _SharedContext(_without_warnings)
 
 
 def load_partly(image: ImageFile.ImageFile) -> str | None:
-    """Load an image as far as it goes, and return what is wrong with the rest; None for nothing.
+    """Load an image as far as possible; return what is wrong with the rest, or None.
 
     Pillow's switch for this would change every picture that another thread opens meanwhile.
 
@@ -78,7 +78,7 @@ def load_partly(image: ImageFile.ImageFile) -> str | None:
     except OSError as error:
         if image._im is None:
             raise
-        if image.tile:  # it stopped before the end, else behind it
+        if image.tile:  # it stopped before the end of the picture
             image.tile = []
             image.load_end()
         return " ".join(str(error).split())

@@ -18,17 +18,17 @@ from tintype.photo.toning import Kind, classify
 
 Pixels = NDArray[np.uint8 | np.uint16]
 
-# Luma in 16 fractional bits, as Pillow computes it: a neutral colour gives its own level exactly.
+# Luma with 16 fractional bits, as in Pillow: exact for neutral colors.
 _LUMA = (19595, 38470, 7471)
 
-# A picture is looked at in about this size to tell whether its colour is more than a cast.
+# Approximate size of the thumbnail that tells color from a color cast.
 _THUMBNAIL_SIDE = 192
 
 _STRIP_PIXELS = 1 << 20
 
 
 class Planes(NamedTuple):
-    """What a picture consists of.
+    """The planes of a picture.
 
     Attributes:
         gray: (H, W), 8 or 16 bits, in sRGB's curve.
@@ -51,7 +51,7 @@ class Planes(NamedTuple):
 def image_to_planes(
     image: Image.Image, icc: bytes | None, keep_colors: bool, notes: list[str]
 ) -> Planes:
-    """Take an upright 8-bit picture apart; it may be changed on the way.
+    """Split an upright 8-bit picture into planes; the picture may be modified.
 
     Args:
         image: in a mode that Pillow makes of a photograph: 1, L, LA, P, RGB, RGBA, CMYK and so on.
@@ -81,7 +81,7 @@ def image_to_planes(
 def samples_to_planes(
     samples: NDArray[np.uint16], icc: bytes | None, keep_colors: bool, notes: list[str]
 ) -> Planes:
-    """Take an upright 16-bit picture apart; the samples may be changed on the way.
+    """Split an upright 16-bit picture into planes; the samples may be modified.
 
     Args:
         samples: (H, W, 1), (H, W, 2), (H, W, 3) or (H, W, 4): gray or RGB, then alpha.
@@ -121,7 +121,7 @@ def rgb16_to_luma(colors: NDArray[np.uint16]) -> NDArray[np.uint16]:
 
 
 def _thumbnail_16_bit(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Reduce 16-bit colours to a thumbnail in values of 255: rows left out, columns averaged."""
+    """Return a thumbnail of 16-bit colors with values up to 255: rows skipped, columns averaged."""
     height, width, _ = colors.shape
     step = _reduction((width, height))
     rows = colors[::step, : width // step * step]
@@ -129,7 +129,7 @@ def _thumbnail_16_bit(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
 
 
 def _none_if_neutral(colors: Pixels | None, kind: Kind) -> Pixels | None:
-    """Return the colours, but None where red, green and blue are the same all over."""
+    """Return the colors, or None if red, green and blue are equal everywhere."""
     if kind != "gray" or colors is None:
         return colors
     red, green, blue = np.moveaxis(colors, -1, 0)

@@ -23,9 +23,9 @@ from tintype.photo.pillow import image_to_array
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAY, _RGB, _GRAY_ALPHA, _RGB_ALPHA = 0, 2, 4, 6
 
-# The ways to unpack a row that give the high byte of every sample, and the low one.
+# Raw modes that decode the high byte of every sample, and the low one.
 _RAWMODES = {_RGB: ("RGB;16B", "RGB;16L"), _RGB_ALPHA: ("RGBA;16B", "RGBA;16L")}
-# Where this machine has the high byte.
+# Index of the high byte on this machine.
 _HIGH = 1 if sys.byteorder == "little" else 0
 
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
@@ -33,7 +33,7 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _RAW_EXIF_KEYWORDS = (b"Raw profile type exif", b"Raw profile type APP1")
 _MAX_TEXT = 1 << 24
 
-# A file is read, and what is missing filled in, so many bytes at a time.
+# Bytes by which a file is read, and missing data filled in.
 _STRIP_BYTES = 1 << 22
 
 
@@ -51,7 +51,7 @@ def read_header(file: BinaryIO) -> tuple[int, int, int, int]:
 
 
 class Contents(NamedTuple):
-    """What a PNG holds between its header and its end.
+    """The contents of a PNG between its header and its end.
 
     Attributes:
         kept: the text and private chunks to be copied; XMP is not among them. A private chunk is
@@ -76,7 +76,7 @@ class Contents(NamedTuple):
 
 
 def read_contents(file: BinaryIO) -> Contents:
-    """Read the chunks of a PNG up to its end, and check their sums."""
+    """Read the chunks of a PNG up to its end, and verify their checksums."""
     kept: list[tuple[bytes, bytes]] = []
     picture: list[tuple[bytes, int, int]] = []
     exif, damage, plain, dropped, room = None, None, True, 0, _MAX_TEXT
@@ -90,7 +90,7 @@ def read_contents(file: BinaryIO) -> Contents:
         private = kind[1:2].islower() and kind[3:4].islower()
         if at > end or not _sum_is_right(file, kind, size):
             damage, plain = damage or f"its {kind.decode('latin-1')} chunk is damaged", False
-            # What a damaged text says is not known; of a damaged picture some is whole.
+            # A damaged text is useless; of a damaged picture a part may be intact.
             if kind not in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
                 continue
         if kind == b"cICP" and size >= 2:
@@ -101,7 +101,7 @@ def read_contents(file: BinaryIO) -> Contents:
             file.seek(data_at)
             data = file.read(size)
             keyword = data.partition(b"\0")[0]
-            # Pillow would unpack it, whatever comes out: only XMP is needed, and is never packed.
+            # Pillow would decompress it to any size; only XMP is needed, which is never compressed.
             packed = kind == b"zTXt" or (kind == b"iTXt" and keyword != _XMP_KEYWORD)
             plain = plain and not packed
             if kind in _TEXT and keyword in _RAW_EXIF_KEYWORDS:
@@ -123,7 +123,7 @@ def read_contents(file: BinaryIO) -> Contents:
 
 
 def _text_size(kind: bytes, data: bytes, most: int) -> int | None:
-    """Return how long a packed text is, 0 for a plain one; None for a damaged or longer one."""
+    """Return the length of a compressed text, 0 for a plain one; None if damaged or too long."""
     if kind not in _TEXT:
         return 0
     keyword, mark, rest = data.partition(b"\0")
@@ -147,7 +147,7 @@ def _text_size(kind: bytes, data: bytes, most: int) -> int | None:
 
 
 def _sum_is_right(file: BinaryIO, kind: bytes, size: int) -> bool:
-    """Tell whether the data at which a file stands has the sum that is written behind it."""
+    """Tell whether the data at the file's position has the checksum that follows it."""
     found = zlib.crc32(kind)
     while size:
         part = file.read(min(size, _STRIP_BYTES))
@@ -158,11 +158,11 @@ def _sum_is_right(file: BinaryIO, kind: bytes, size: int) -> bool:
 
 
 def rebuilt(file: BinaryIO, contents: Contents) -> io.BytesIO:
-    """Return what Pillow needs of a PNG as a whole file, as far as the picture can be unpacked."""
+    """Return a complete PNG for Pillow, of as much of the picture as can be decompressed."""
     width, height, depth, color_type = read_header(file)
     whole = io.BytesIO()
     whole.write(SIGNATURE)
-    # Rows with their filter's number; interlaced ones are shorter, and at most eight more a row.
+    # Rows with their filter byte; interlaced ones are shorter, at most eight more per row.
     bits = depth * {_RGB: 3, _GRAY_ALPHA: 2, _RGB_ALPHA: 4}.get(color_type, 1)
     most = (height + 8) * (width * bits // 8 + 8) * 2
     unpacker, packer, total = zlib.decompressobj(), zlib.compressobj(1), 0
@@ -192,7 +192,7 @@ def rebuilt(file: BinaryIO, contents: Contents) -> io.BytesIO:
 
 
 def _unpacked(unpacker: zlib._Decompress, data: bytes, most: int) -> Iterator[bytes]:
-    """Yield what some packed bytes hold, up to the first that is damaged."""
+    """Yield the data of compressed bytes, up to the first damaged one."""
     step = 1 << 10
     for start in range(0, len(data), step):
         part = data[start : start + step]
@@ -207,7 +207,7 @@ def _unpacked(unpacker: zlib._Decompress, data: bytes, most: int) -> Iterator[by
 
 
 def _raw_profile(kind: bytes, data: bytes) -> bytes | None:
-    """Read EXIF as it was stored before PNG had a chunk for it: hexadecimal after three lines."""
+    """Read EXIF as it was stored before PNG had a chunk for it: as hexadecimal text."""
     text = data.partition(b"\0")[2]
     try:
         if kind == b"zTXt":
@@ -248,7 +248,7 @@ def read_16(
 
 
 def _load_with_rawmode(image: PngImageFile, rawmode: str) -> NDArray[np.uint8]:
-    """Load a picture with its rows unpacked in another way than Pillow chose."""
+    """Load a picture with its rows decoded in another raw mode than Pillow chose."""
     image.tile = [tile._replace(args=rawmode) for tile in image.tile]
     image.load()
     return image_to_array(image)

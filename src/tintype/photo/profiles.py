@@ -66,12 +66,12 @@ def srgb_gray_profile() -> bytes:
 
 
 def gamma_profile(gamma: float) -> bytes:
-    """Return a profile of sRGB's primaries and a power of the stored values as their light."""
+    """Return a profile of sRGB's primaries and a gamma curve."""
     return _changed_srgb(f"gamma {1 / gamma:.4g}", _PRIMARIES, gamma)
 
 
 def h273_profile(primaries: int, transfer: int) -> bytes | None:
-    """Return a profile for numbers of ITU-T H.273; None for those of sRGB and others."""
+    """Return a profile for ITU-T H.273 numbers; None for those of sRGB and unknown ones."""
     name, colorants = _H273_PRIMARIES.get(primaries, ("sRGB", _PRIMARIES))
     gamma = _H273_GAMMAS.get(transfer)
     if colorants is _PRIMARIES and gamma is None:
@@ -110,7 +110,7 @@ def profile_name(icc: bytes) -> str:
 
 @lru_cache(maxsize=16)
 def is_srgb(icc: bytes) -> bool:
-    """Return whether an RGB profile moves no colour by more than a level of 255.
+    """Tell whether an RGB profile changes no color by more than 1 of 255.
 
     Raises:
         ProfileError: it is damaged, or not for RGB.
@@ -191,7 +191,7 @@ def _build_transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
             mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            # The black of ink on paper is a dark gray, which would leave the picture flat.
+            # Black ink on paper is dark gray; without compensation the picture would lack contrast.
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION if mode == "CMYK" else ImageCms.Flags.NONE,
         )
     except (OSError, ValueError, ImageCms.PyCMSError) as error:
@@ -247,7 +247,7 @@ def _rgb16_converter(icc: bytes) -> Callable[[NDArray[np.uint16]], NDArray[np.fl
 def _curves_to_linear(
     curves: list[NDArray[np.float32]],
 ) -> Callable[[NDArray[np.uint16]], NDArray[np.float32]]:
-    """Build the conversion to the light of each channel, for the matrix to mix."""
+    """Return the conversion to linear light per channel, which the matrix then mixes."""
 
     def convert(colors: NDArray[np.uint16]) -> NDArray[np.float32]:
         return np.stack([curves[c][colors[..., c]] for c in range(3)], axis=-1)
@@ -256,5 +256,5 @@ def _curves_to_linear(
 
 
 def _s15fixed16(*values: float) -> bytes:
-    """Pack numbers as s15Fixed16."""
+    """Return numbers packed as s15Fixed16."""
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))

@@ -1,4 +1,4 @@
-"""From a file to its contents, or to an error that says what is wrong with it."""
+"""Read a file's contents, or raise an error that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tintype.photo.encoding import Format
 from tintype.photo.jpeg2000 import CODESTREAM, decode_jpeg2000
 from tintype.photo.pillow import no_warnings
 
-# GIF and HEIC are written as something else: the format of what they become.
+# The format in which results of GIF and HEIC files are written.
 _READ_ONLY: dict[str, Format] = {"GIF": "PNG", "HEIC": "JPEG"}
 _DECODERS: dict[str, Callable[[ReadRequest], Decoded]] = {
     "JPEG": decode.decode_jpeg,
@@ -81,7 +81,7 @@ def read(request: ReadRequest) -> tuple[Format, Decoded]:
 
 @contextmanager
 def errors_translated(request: ReadRequest) -> Iterator[None]:
-    """Turn whatever a damaged file leads to into one error."""
+    """Translate the exceptions that a damaged file causes into one error."""
     try:
         with no_warnings:
             yield
@@ -91,10 +91,10 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
         raise PhotoTooLargeError(
             f"{request.name} needs more memory than there is: make it smaller, or close programs"
         ) from error
-    # A damaged file can make a decoder trip over anything.
+    # A damaged file can make a decoder raise any exception.
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            raise  # of the disk, not of the file
+            raise  # an error of the disk, not of the file
         words = " ".join(str(error).split()).rstrip(".")
         reason = f" ({words})" if words else ""
         raise UnreadablePhotoError(
@@ -104,7 +104,7 @@ def errors_translated(request: ReadRequest) -> Iterator[None]:
 
 
 def _identify_format(request: ReadRequest) -> str:
-    """Tell the format of a file by its first bytes."""
+    """Return the format of a file by its first bytes."""
     head = request.file.read(64)
     if not head:
         raise UnreadablePhotoError(f"{request.name} is empty: get a whole copy of it")

@@ -1,4 +1,4 @@
-"""From what a caller gives to a file that can be read from any place."""
+"""Open what a caller gives as a seekable file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNNAMED = "the photograph"
 
 @contextmanager
 def open_source(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
-    """Yield a seekable file, what to call it in messages, and its path where it has one.
+    """Yield a seekable file, its name for messages, and its path if it has one.
 
     Raises:
         UnreadablePhotoError: it cannot be opened or read, or is nothing to read bytes from.
@@ -35,7 +35,7 @@ def open_source(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
                 if file.seekable():
                     yield file, str(path), path
                 else:
-                    # A pipe has no beginning to go back to, and no place to save to.
+                    # A pipe cannot be rewound, and has no path to save to.
                     yield io.BytesIO(file.read()), str(path), None
         except (OSError, ValueError) as error:
             raise _unreadable_error(path, error) from error
@@ -46,7 +46,7 @@ def open_source(source: Source) -> Iterator[tuple[BinaryIO, str, Path | None]]:
 
 
 def _read_all(file: BinaryIO, name: str) -> bytes:
-    """Read everything that an open file still has to give."""
+    """Read the rest of an open file."""
     if getattr(file, "closed", False):
         raise UnreadablePhotoError(f"{name} is a closed file: give one that is open")
     advice = "give a path, the file's bytes, or a file open for reading bytes, as open(path, 'rb')"

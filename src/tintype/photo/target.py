@@ -1,4 +1,4 @@
-"""Where a photograph may be written: over no file unless told to, known before any work is done."""
+"""Check where a photograph may be written, before any work; no file is replaced unasked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tintype.errors import UnwritablePhotoError
 from tintype.photo.paths import open_error_reason
 
-# Names of files that are open already, in folders without links.
+# Names of open files, in folders without links.
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/\d+/(task/\d+/)?fd/\d+")
 
 
@@ -20,7 +20,7 @@ def check_target(
     overwrite: bool = False,
     in_place: bool = False,
 ) -> None:
-    """Refuse a path that a photograph could not be saved to, before any work is done.
+    """Raise an error if a photograph could not be saved to a path, before any work is done.
 
     Args:
         target: where it will be saved.
@@ -68,7 +68,7 @@ def _check_existing(path: Path, source: Path | None, overwrite: bool, in_place: 
         raise UnwritablePhotoError(
             f"{path} exists: choose another name, or replace it with --overwrite (overwrite=True)"
         )
-    # A file can be replaced without leave to write to it, but its owner wants it as it is.
+    # A write-protected file could be replaced, but its owner wants it unchanged.
     if not os.access(path, os.W_OK):
         raise UnwritablePhotoError(
             f"{path} is write-protected; allow writing to it, or choose another name"

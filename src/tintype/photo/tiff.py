@@ -44,7 +44,7 @@ LOSSLESS = {
 _PREDICTABLE = (LZW, DEFLATE, LZMA, ZSTD)
 
 _STRIP_BYTES = 1 << 20
-# Whatever a file says, no more of its directories are looked at.
+# The largest number of directories that are read.
 _MAX_DIRECTORIES = 64
 _MAX_FILE_BYTES = 1 << 32
 
@@ -58,7 +58,7 @@ def read_directories(file: BinaryIO) -> list[ifd.Directory]:
     order, big, offset = ifd.read_header(file)
     directories: list[ifd.Directory] = []
     seen: set[int] = set()
-    # Many directories may point at the same bytes: together they take no more than the file has.
+    # Many directories may point to the same bytes: all together may not read more than the file.
     budget = ifd.Budget(file.seek(0, 2))
     while offset and offset not in seen and len(directories) < _MAX_DIRECTORIES:
         seen.add(offset)
@@ -74,7 +74,7 @@ def read_directories(file: BinaryIO) -> list[ifd.Directory]:
 
 
 def read_sub_directories(file: BinaryIO, directory: ifd.Directory) -> list[ifd.Directory]:
-    """Read the directories that one of the file's chain points to, as far as they are whole."""
+    """Read the subdirectories of one of the file's directories, as far as they are complete."""
     order, big, _ = ifd.read_header(file)
     budget = ifd.Budget(file.seek(0, 2))
     found: list[ifd.Directory] = []
@@ -158,7 +158,7 @@ def write(
     if predictor == 2:
         directory.set_numbers(PREDICTOR, ifd.SHORT, 2)
     if channels % 2 == 0:
-        directory.set_numbers(EXTRA_SAMPLES, ifd.SHORT, 2)  # alpha, not multiplied in
+        directory.set_numbers(EXTRA_SAMPLES, ifd.SHORT, 2)  # alpha, not premultiplied
     file.write(ifd.build(directory, at))
     file.seek(4)
     file.write(struct.pack(order + "I", at))

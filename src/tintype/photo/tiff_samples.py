@@ -24,7 +24,7 @@ from tintype.photo.pillow import image_to_array, no_pixel_limit
 from tintype.photo.tiff import DEFLATE, LOSSLESS, NONE, OLD_DEFLATE
 
 _STRIP_BYTES = 1 << 20
-# A file may have so many strips or tiles, or as many as have so many pixels in the mean.
+# Largest number of strips or tiles, unless they have this many pixels each on average.
 _MAX_BLOCKS, _LEAST_PIXELS = 1 << 16, 64
 _UNSIGNED, _VOID = 1, 4
 
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
     order: str
     compression: int
     predictor: int
-    separate: bool  # each channel by itself
+    separate: bool  # channels are stored in separate planes
     block: tuple[int, int]  # rows and columns of a strip or a tile
     tiled: bool
     offsets: tuple[int, ...]
@@ -65,7 +65,7 @@ def are_readable(directory: ifd.Directory) -> bool:
 def read_samples(
     file: BinaryIO, directory: ifd.Directory, kept: Sequence[int], damage: list[str]
 ) -> NDArray[np.uint8 | np.uint16]:
-    """Read some channels of a picture, (H, W, len(kept)), of 8 bits or spread over all of 16.
+    """Read some channels of a picture, (H, W, len(kept)), at 8 bits or scaled to 16.
 
     Args:
         file: the whole file.
@@ -136,7 +136,7 @@ def missing_bytes(file: BinaryIO, directory: ifd.Directory) -> int:
 def _to_samples(
     plain: NDArray[np.uint8], layout: Layout, depth: int
 ) -> NDArray[np.uint8 | np.uint16]:
-    """Return the samples in rows of bytes."""
+    """Return the samples as rows of bytes."""
     if layout.bits == 8:
         return plain
     if layout.bits == 16:
@@ -150,7 +150,7 @@ def _to_samples(
 
 
 def _spread(samples: NDArray[np.uint8 | np.uint16], bits: int) -> NDArray[np.uint8 | np.uint16]:
-    """Spread samples of fewer bits than 16 over all of them; those of 8 stay."""
+    """Return samples of 9 to 15 bits scaled to 16; those of 8 and 16 bits as they are."""
     if bits in (8, 16):
         return samples
     return (samples << (16 - bits) | samples >> (2 * bits - 16)).astype(np.uint16, copy=False)
@@ -160,7 +160,7 @@ _Place = tuple[int, int, int, int]  # index, plane, top, left
 
 
 def _groups(layout: Layout, places: list[_Place], most: int) -> Iterator[list[_Place]]:
-    """Yield strips or tiles of one size, so many at a time: some files have thousands."""
+    """Yield strips or tiles of one size in batches: some files have thousands."""
     group: list[_Place] = []
     for place in places:
         short = not layout.tiled and place[2] + layout.block[0] > layout.height
@@ -178,7 +178,7 @@ def _groups(layout: Layout, places: list[_Place], most: int) -> Iterator[list[_P
 def _unpacked_group(
     file: BinaryIO, layout: Layout, indexes: list[int], high: int, depth: int
 ) -> tuple[NDArray[np.uint8], int]:
-    """Unpack some strips or tiles of one size, and count those that are not whole."""
+    """Decompress strips or tiles of one size; count those that are incomplete."""
     row_bytes = layout.row_bytes(depth)
     size = high * row_bytes
     packed = [_read_block(file, layout, index, size) for index in indexes]
@@ -199,7 +199,7 @@ def _unpacked_group(
 
 
 def _beginning(strip: bytes, compression: int, size: int) -> bytes:
-    """Unpack what can be of a strip that is damaged or cut short."""
+    """Decompress as much as possible of a damaged or truncated strip."""
     if compression == NONE:
         return strip[:size]
     plain = b""
@@ -266,7 +266,7 @@ def _layout(directory: ifd.Directory, end: int, damage: list[str]) -> Layout:
 
 
 def _unpack(packed: list[bytes], compression: int, rows: int, row_bytes: int) -> NDArray[np.uint8]:
-    """Unpack some strips or tiles of one size, (strips * rows, row_bytes)."""
+    """Decompress strips or tiles of one size, (strips * rows, row_bytes)."""
     size = rows * row_bytes
     if compression == NONE:
         plain = packed
@@ -287,7 +287,7 @@ def _unpack(packed: list[bytes], compression: int, rows: int, row_bytes: int) ->
 
 
 def _plain_tiff(packed: list[bytes], compression: int, rows: int, row_bytes: int) -> io.BytesIO:
-    """Wrap strips as a gray 8-bit TIFF of their own, a byte a pixel."""
+    """Return strips as a gray 8-bit TIFF of their own, one byte per pixel."""
     directory = ifd.Directory("<")
     directory.set_numbers(tiff.WIDTH, ifd.LONG, row_bytes)
     directory.set_numbers(tiff.HEIGHT, ifd.LONG, rows * len(packed))

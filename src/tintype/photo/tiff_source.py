@@ -6,9 +6,9 @@ from tintype.errors import UnreadablePhotoError
 from tintype.photo import ifd, tiff
 from tintype.photo.decode import ReadRequest
 
-# Bits of the kind of a picture.
+# Bits of the tag NewSubfileType.
 _REDUCED, _MASK = 1, 4
-_RAW_PHOTOMETRIC = (32803, 34892)  # a colour filter's mosaic; linear raw
+_RAW_PHOTOMETRIC = (32803, 34892)  # color filter array; linear raw
 _RAW_PACKED = (34713, 32767, 32769, 65535)  # Nikon's, Sony's, Epson's, Pentax's
 #: Extensions of raw files that are TIFF inside.
 RAW_EXTENSIONS = (
@@ -18,7 +18,7 @@ RAW_EXTENSIONS = (
 
 
 def choose_page(request: ReadRequest) -> ifd.Directory:
-    """Return the directory of the page that is asked for, the first unless another is named.
+    """Return the directory of the requested page, by default the first.
 
     What else is in the file is listed as left out.
 
@@ -56,7 +56,7 @@ def _list_others(
     pages: list[ifd.Directory],
     others: list[ifd.Directory],
 ) -> None:
-    """Note what a file holds besides the page that is taken."""
+    """Note what a file has besides the page that is read."""
     if len(pages) > 1:
         which = f"page {request.page}" if request.page else "the first"
         other = "; --page N takes another (page= in the library)"
@@ -84,7 +84,7 @@ def _list_others(
 def _is_raw(
     request: ReadRequest, directories: list[ifd.Directory], below: list[ifd.Directory]
 ) -> bool:
-    """Tell whether a file holds the data of a camera's sensor."""
+    """Tell whether a file has the data of a camera's sensor (a raw file)."""
     first = directories[0]
     request.file.seek(8)
     return (

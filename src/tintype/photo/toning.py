@@ -1,4 +1,4 @@
-"""Whether a picture is gray, toned or in colour, told from a thumbnail of it."""
+"""Tell from a thumbnail whether a picture is gray, toned or in color."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ UNEVEN = "its toning varies, as of a yellowed print: if it is in colour, its own
 # Chroma in levels of 255: what a JPEG's rounding makes of gray; and how far the chroma of a toned
 # print strays from the one chroma that belongs to each gray.
 _MAX_NEUTRAL_CHROMA, _MAX_TONED_DEVIATION = 2.5, 3.0
-# A stamp or a mark in colour on a gray picture: so much chroma at more than so many places.
+# A stamp or mark in color on a gray picture: this much chroma at more than this many pixels.
 _STAMP_CHROMA, _MAX_STAMP_PIXELS = 12.0, 8
-# Paper that yellowed here more than there: how far chroma strays from the line of its one hue, and
+# Paper that yellowed unevenly: how far chroma strays from the line of its one hue, and
 # between which hues that line lies, in degrees from yellow (-Cb) to red (Cr). Of 3,500 photographs
 # in colour seven are so too, of yellowed and foxed prints that stray further than above 99 %.
 _MAX_HUE_DEVIATION, _PAPER_HUES = 1.0, (10.0, 60.0)
@@ -45,7 +45,7 @@ def classify(colors: NDArray[np.generic]) -> tuple[Kind, bool]:
     count = np.maximum(np.bincount(gray_class), 1)
     means = [np.bincount(gray_class, weights=plane) / count for plane in chroma]
     strays = chroma - np.stack([mean[gray_class] for mean in means])
-    variances, axes = np.linalg.eigh(strays @ strays.T / len(luma))  # the smaller first
+    variances, axes = np.linalg.eigh(strays @ strays.T / len(luma))  # in ascending order
     if variances.sum() <= _MAX_TONED_DEVIATION**2:
         return "toned", False
     hue = axes[:, 1] if axes[0, 1] < 0 else -axes[:, 1]

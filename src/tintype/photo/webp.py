@@ -1,4 +1,4 @@
-"""WebP as a row of chunks: what a file holds besides its picture, and whether that is whole.
+"""WebP files as a sequence of chunks: metadata, and whether the file is complete.
 
 The decoder takes zeros for data like any other, and refuses what is cut short.
 """
@@ -20,7 +20,7 @@ _PIXEL_BYTES, _HEAD_BYTES = 4, 1 << 16
 
 
 class Contents(NamedTuple):
-    """What a WebP holds.
+    """The contents of a WebP.
 
     Attributes:
         lossless: whether its picture is.
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
 
 
 def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the kind, the place and the size of each chunk."""
+    """Yield the type, offset and size of each chunk."""
     end = file.seek(0, 2)
     at = 12
     while at + 8 <= end:
@@ -62,7 +62,7 @@ def size(file: BinaryIO) -> tuple[int, int]:
 
 
 def read_contents(file: BinaryIO, pixels: int) -> Contents:
-    """Look through a WebP of so many pixels."""
+    """Read the chunks of a WebP of that many pixels."""
     lossless, damage, others = False, None, []
     whole, end = _whole_size(file), file.seek(0, 2)
     for kind, at, length in chunks(file):
@@ -86,7 +86,7 @@ def read_contents(file: BinaryIO, pixels: int) -> Contents:
 
 
 def filled(file: BinaryIO, pixels: int) -> BinaryIO:
-    """Return the file of so many pixels, with zeros for what is missing at its end."""
+    """Return the file, of that many pixels, with its missing end filled with zeros."""
     missing = _whole_size(file) - file.seek(0, 2)
     file.seek(0)
     if not 0 < missing <= pixels * _PIXEL_BYTES + _HEAD_BYTES:
@@ -95,7 +95,7 @@ def filled(file: BinaryIO, pixels: int) -> BinaryIO:
 
 
 def _whole_size(file: BinaryIO) -> int:
-    """Return how long the file says it is."""
+    """Return the length that the file declares."""
     file.seek(4)
     length = file.read(4)
     return 8 + struct.unpack("<I", length)[0] if len(length) == 4 else 0

@@ -1,4 +1,4 @@
-"""Putting a photograph in its place: whole or not at all, and over no file unless told to."""
+"""Write a photograph atomically, and replace no file unless asked to."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def save(
     if is_stream(path):
         return _save_to_stream(photo, path, chosen)
     try:
-        # A link is not replaced but written through, as by any program that writes a file.
+        # A link is followed, not replaced, as by any program that writes a file.
         with atomic(Path(os.path.realpath(path))) as file:
             notes = encode(photo, chosen, file)
             check_target(path, photo.path, overwrite=overwrite, in_place=in_place)
@@ -71,7 +71,7 @@ def _save_to_file(photo: Picture, file: BinaryIO, format: Format) -> tuple[str, 
         _write_all(file, encoded.getbuffer())
     except BrokenPipeError:
         raise
-    # A file of text that is no TextIOBase knows only the last.
+    # A text file that is no TextIOBase raises only the last of these.
     except (OSError, ValueError, TypeError) as error:
         why = getattr(error, "strerror", None) or error
         raise UnwritablePhotoError(f"the photograph cannot be written: {why}") from error
@@ -80,7 +80,7 @@ def _save_to_file(photo: Picture, file: BinaryIO, format: Format) -> tuple[str, 
 
 def _save_to_stream(photo: Picture, path: Path, format: Format) -> tuple[str, ...]:
     try:
-        # What an open file holds already is kept, by appending.
+        # Append: the previous contents of an open file are kept.
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _O_BINARY)
     except OSError as error:
         raise unwritable_error(path, error) from error
@@ -109,14 +109,14 @@ def _write_all(file: BinaryIO | io.RawIOBase, left: memoryview) -> None:
     while left:
         taken = file.write(left)
         if taken is None and not isinstance(file, io.RawIOBase):
-            return  # a mere object with a method for it, which does not count: it took them all
+            return  # an object whose method returns no count is assumed to take all bytes
         if not taken:
             raise OSError("it takes no more bytes")
         left = left[taken:]
 
 
 class _CheckedFile(io.BufferedRandom):
-    """A file that hides its number: Pillow writes to that itself, and misses a full disk."""
+    """A file without ``fileno``: given one, Pillow writes itself and misses a full disk."""
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
@@ -124,7 +124,7 @@ class _CheckedFile(io.BufferedRandom):
 
 @contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write that takes its place under ``path`` when whole, and else is gone."""
+    """Yield a file to write, which is moved to ``path`` when complete and removed on failure."""
     temporary = path.with_name(f".tintype-{secrets.token_hex(8)}.tmp")
     lock = None
     try:
@@ -149,7 +149,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left of the files they were writing into a folder.
+    """Remove temporary files that killed processes left in a folder.
 
     Whoever writes such a file holds a lock on it, which goes with the process; on Windows a file
     that is open cannot be removed.
@@ -170,7 +170,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _locked(descriptor: int) -> int | None:
-    """Lock an open file; the lock lasts until what is returned is closed too."""
+    """Lock an open file; the lock lasts until the returned object is closed too."""
     if fcntl is None:
         return None
     with suppress(OSError):  # not every file system has locks

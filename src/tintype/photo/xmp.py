@@ -1,4 +1,4 @@
-"""XMP packets: what they say of the picture is made true, all else stays as it is."""
+"""XMP packets: properties of the picture are corrected, all others are kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _OF_COLOR = {
     "tiff:SamplesPerPixel": "3",
     "photoshop:ColorMode": "3",
     "photoshop:ICCProfile": "sRGB IEC61966-2.1",
-    # Else a raw converter makes it gray again.
+    # Otherwise a raw converter would make it gray again.
     "crs:ConvertToGrayscale": "False",
 }
 # An element may be empty, and a packet hold several.
@@ -18,18 +18,18 @@ _ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)([1-8])")
 
 
 def orientation(xmp: bytes) -> int:
-    """Return how the stored pixels lie: 1 upright, 2 to 8 as EXIF numbers the rest."""
+    """Return the orientation of the stored pixels by its EXIF number, 1 (upright) to 8."""
     match = _ORIENTATION.search(xmp)
     return int(match[1]) if match else 1
 
 
 def as_color(xmp: bytes) -> bytes:
-    """Return a packet that says of a picture in colour that it is one."""
+    """Return a packet that declares a color picture."""
     return _with_values(xmp, _OF_COLOR)
 
 
 def shrunk(xmp: bytes, max_bytes: int) -> bytes | None:
-    """Shrink an XMP packet to so many bytes, if need be without the room it keeps for changes."""
+    """Return an XMP packet of at most a number of bytes, without padding if needed."""
     if len(xmp) > max_bytes:
         end = xmp.rfind(b"<?xpacket end")
         if end >= 0:
@@ -38,7 +38,7 @@ def shrunk(xmp: bytes, max_bytes: int) -> bytes | None:
 
 
 def normalized(xmp: bytes, width: int, height: int, in_color: bool = True) -> bytes:
-    """Make an XMP packet true of the upright sRGB picture: orientation, sizes, colour space.
+    """Correct an XMP packet for the upright sRGB picture: orientation, sizes, color space.
 
     Thumbnails, which show the picture as it was, go.
     """
@@ -58,7 +58,7 @@ def normalized(xmp: bytes, width: int, height: int, in_color: bool = True) -> by
 
 
 def _with_values(xmp: bytes, values: dict[str, str]) -> bytes:
-    """Set simple properties of a packet, where it has them."""
+    """Set simple properties that a packet has."""
     for name, value in values.items():
         xmp = re.sub(
             rb"(\b%b\s*=\s*[\"']|<%b\s*>)[^\"'<]*" % (name.encode(), name.encode()),

@@ -53,7 +53,8 @@ class Colorizer:
     Attributes:
         card: card of the model.
         threads: number of threads.
-        predictor: runs the graphs of the model.
+        device: where the graphs of the model run.
+        predictor: runs them.
 
     Raises:
         UnknownModelError: there is no such model.
@@ -70,7 +71,7 @@ class Colorizer:
         self, model: str | os.PathLike[str] | Model = "tint", threads: int | None = None
     ) -> None:
         loaded = model if isinstance(model, Model) else Model(model, threads)
-        self.card, self.threads = loaded.card, loaded.threads
+        self.card, self.threads, self.device = loaded.card, loaded.threads, loaded.device
         self.predictor = Predictor(loaded)
 
     def options(self, /, **asked: Unpack[Asked]) -> Options:
@@ -222,11 +223,13 @@ class Colorizer:
 
         return made()
 
-    def score(self, photo: Photo | Source) -> Score:
+    def score(self, photo: Photo | Source, luminance: Photo | Source | None = None) -> Score:
         """Return the likelihood of a photograph's own colors, given its luminance.
 
         Args:
             photo: as in `colorize`, but in color.
+            luminance: another photograph, whose luminance, at the size of the first, is given to
+                the model in place of the photograph's own.
 
         Raises:
             PhotoError: the photograph cannot be read, or has no colors.
@@ -234,7 +237,12 @@ class Colorizer:
         """
         sampler = self._sampling()
         photo = _photo(photo)
-        seen = see(self.card, photo.gray, normalise=self.options().normalise)
+        gray = photo.gray
+        if luminance is not None:
+            other, (height, width) = _photo(luminance).gray, gray.shape
+            rows, columns = other.shape[0] * np.arange(height), other.shape[1] * np.arange(width)
+            gray = other[np.ix_(rows // height, columns // width)]
+        seen = see(self.card, gray, normalise=self.options().normalise)
         features = sampler.features(seen.gray, seen.hints)
         chroma = self.true_chroma(photo, (features.shape[2], features.shape[3]))
         nats = sampler.score(features, chroma[None])[0].astype(np.float64)

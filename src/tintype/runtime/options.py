@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Filter: TypeAlias = Literal["none", "chroma", "image"]
 Enlarge: TypeAlias = Literal["guided", "bilinear"]
+_STRENGTHS = ("vividness", "temperature", "saturation")  # one may serve in another's place
 
 
 class Asked(TypedDict, total=False):
@@ -81,6 +82,7 @@ class Options:
             SettingError: an option does not exist, is out of range, or is not one of the model's.
         """
         own, samples = card.options, (card.kind == "sampler", "does not sample")
+        one = "draws its colors" if samples[0] else "gives one chroma"
         everything: Mapping[str, Any] = asked
         given = {option: value for option, value in everything.items() if value is not None}
         # Option -> default, whether the model takes it, and the reason if it does not.
@@ -88,7 +90,7 @@ class Options:
             "saturation": (1.0, True, ""),
             "warmth": (0.0, True, ""),
             "enlarge": (card.enlarge, True, ""),
-            "vividness": (1.0, card.has("decode") and "vividness" in own, "gives one chroma"),
+            "vividness": (1.0, card.has("decode") and "vividness" in own, one),
             "temperature": (1.0, *samples),
             "seed": (0, *samples),
             "sample": (1, *samples),
@@ -106,7 +108,9 @@ class Options:
             if taken:
                 held[option] = given.get(option, own.get(option, default))
             elif option in given:
-                raise SettingError(f"{card.name} {reason}: it takes no {option}")
+                others = [name for name in _STRENGTHS if defaults[name][1]]
+                instead = f"; give {' or '.join(others)} instead" if option in _STRENGTHS else ""
+                raise SettingError(f"{card.name} {reason}: it takes no {option}{instead}")
         _check(held)
         return cls(**held)
 

@@ -43,9 +43,11 @@ _PAPERS = (
     Untrained("adversarial", "Lal et al. 2017: trained with a Wasserstein critic and labels."),
     Untrained("cic", "Zhang et al. 2016: classification over bins of color."),
     Untrained("letcolor", "Iizuka et al. 2016: global and local features."),
-    Untrained("pic", "Royer et al. 2017: many colorings of one photograph.", "tint_sampler"),
+    Untrained("pic", "Royer et al. 2017: many colorings, by a PixelCNN++.", "tint_sampler"),
     Untrained(
-        "pixcolor", "Guadarrama et al. 2017: many colorings of one photograph.", "tint_sampler"
+        "pixcolor",
+        "Guadarrama et al. 2017: many colorings, by a PixelCNN, then refined.",
+        "tint_sampler",
     ),
 )
 

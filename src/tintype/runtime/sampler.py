@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from tintype.card import Card
 from tintype.errors import CorruptModelError
+from tintype.runtime.device import Device
 from tintype.runtime.session import Session, network_inputs
 
 Chroma: TypeAlias = NDArray[np.float32]  # (n, 2, h, w), or its log-likelihood in nats
@@ -55,29 +56,32 @@ class Sampler:
     Args:
         card: card of a sampler.
         threads: number of threads for the samples of a photograph.
+        device: where its graphs run; the CPU by default.
 
     Raises:
         CorruptModelError: a file is missing, damaged, or does not fit the card.
     """
 
-    def __init__(self, card: Card, threads: int = 1) -> None:
+    def __init__(self, card: Card, threads: int = 1, device: Device | None = None) -> None:
         self.card = card
         self._threads = threads
         states = {name: len(shape) for name, shape in card.states.items()}
-        self._features = Session(card, "", network_inputs(card), {"features": 4})
+        self._features = Session(card, "", network_inputs(card), {"features": 4}, None, device)
         known = {"row": 0, "features": 4, **states}
-        self._above = Session(card, "above", {"features": 4}, {}, known)
+        self._above = Session(card, "above", {"features": 4}, {}, known, device)
         known |= {name: len(shape) for name, shape in self._above.outputs.items()}
         needs = {"guess": 4, "noise": 4, "temperature": 0}
-        self._row = Session(card, "row", needs, {"values": 4, "logp": 4}, known)
-        self._cache = Session(card, "cache", {"values": 4}, {}, known)
+        self._row = Session(card, "row", needs, {"values": 4, "logp": 4}, known, device)
+        self._cache = Session(card, "cache", {"values": 4}, {}, known, device)
         if missing := {n for n in states if not {n, f"next_{n}"} & self._cache.outputs.keys()}:
             raise CorruptModelError(
                 f"{self._cache.path} gives no {', '.join(sorted(missing))}; export it again."
             )
         self._refine = None
         if card.has("refine"):
-            self._refine = Session(card, "refine", {"gray": 4, "chroma": 4}, {"refined": 4})
+            self._refine = Session(
+                card, "refine", {"gray": 4, "chroma": 4}, {"refined": 4}, device=device
+            )
         self._choices = self._row.inputs["noise"][1]  # noise variables per cell
         if not (isinstance(self._choices, int) and 0 < self._choices <= 1 << 12):
             raise CorruptModelError(

@@ -111,6 +111,6 @@ def check_takes_hints(card: Card) -> None:
         if able := names_of_models(lambda card: card.takes_hints):
             raise SettingError(f"{card.name} takes no hints; {able} does.")
         raise SettingError(
-            f"{card.name} takes no hints, as no model that comes with tintype: import one that "
-            "others published (siggraph17, see tintype import --help), or train tint."
+            f"{card.name} takes no hints, nor does another model that is installed: import one "
+            "that others published (siggraph17, see tintype import --help)."
         )

@@ -7,6 +7,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from tintype.card import Card
 from tintype.errors import CorruptModelError
 from tintype.runtime import watch
+from tintype.runtime.device import Device, on_cpu
 from tintype.runtime.ort import bounded_memory, load_onnxruntime
 from tintype.runtime.watch import watched
 
@@ -62,6 +64,7 @@ class Session:
         needs: names and ranks of required inputs.
         may: names and ranks of optional inputs.
         gives: names and ranks of required outputs; there may be others.
+        device: where it runs; the CPU by default.
 
     Attributes:
         inputs, outputs: shapes by name; dynamic sizes are a string or None.
@@ -78,8 +81,9 @@ class Session:
         needs: Mapping[str, int],
         gives: Mapping[str, int],
         may: Mapping[str, int] | None = None,
+        device: Device | None = None,
     ) -> None:
-        self.path = card.file(part)
+        self.path, self._device = card.file(part), device or Device()
         if _verified(card, self.path.name, _names_other_files):
             raise self._error("refers to external files, which have no checksum")
         onnxruntime = load_onnxruntime()
@@ -99,10 +103,9 @@ class Session:
         options.intra_op_num_threads = 1 if by_row else 2
         # Spinning threads would take the cores that decode and join the photograph.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._load = partial(self._device.session, str(self.path), options)
         try:
-            self._session: InferenceSession = onnxruntime.InferenceSession(
-                str(self.path), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: InferenceSession = self._load()
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
             version = onnxruntime.__version__
             raise self._error(
@@ -130,10 +133,15 @@ class Session:
         """
         inputs = {name: tensors[name] for name in self.inputs}
         options = load_onnxruntime().RunOptions()
+        session = self._session
         try:
             with watched(options):
-                outputs = self._session.run(None, inputs, options)
+                outputs = session.run(None, inputs, options)
         except Exception as error:
+            if not options.terminate and not on_cpu(session):
+                self._device.give_up(f"fails ({_line(error)})")
+                self._session = self._load()
+                return self.run(tensors)
             if options.terminate:
                 raise self._error(f"was stopped after {watch.LONGEST:.0f} seconds") from error
             raise self._error(f"fails when it is run ({_line(error)})") from error

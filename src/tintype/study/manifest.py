@@ -80,12 +80,12 @@ class Study:
 
     @property
     def trials_per_rater(self) -> int:
-        """The number of scored trials of each rater."""
+        """Return the number of scored trials of each rater."""
         return min(self.settings.trials, len(self.photos_of_kind("trial")))
 
     @property
     def last_position(self) -> int:
-        """The position of each rater's last trial, from 0."""
+        """Return the position of each rater's last trial, from 0."""
         settings = self.settings
         return settings.practice_trials + settings.catch_trials + self.trials_per_rater - 1
 

@@ -6,9 +6,11 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
@@ -22,10 +24,12 @@ from tintype.training.data import PhotoStore
 from tintype.training.log import Log
 from tintype.training.parallel import Interruption, Processes, bfloat16_pays
 from tintype.training.run import Run, load_data, prepare
+from tintype.training.stream import PhotoStream
 
 _EXTRA_STREAM = 1 << 40  # first step number for the batches of a second network
 _UPDATE_BN_BATCHES = 32
 _VALIDATED = 512  # photographs in a validation, at most
+_LONGEST_WARMUP = 0.1  # of a run, so that a short one learns too
 
 
 def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
@@ -53,7 +57,7 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
     """
     processes = Processes(run.device)
     facts, config, saved = prepare(run)
-    store, val_store = load_data(run, facts, config, processes.device)
+    store, val_store = load_data(run, facts, config, processes)
     keep_large_blocks()
     trainer = Trainer(run, facts, config, saved, store, val_store, processes)
     log = Log(run.out, trainer.step, on_line) if processes.rank == 0 else None
@@ -65,7 +69,9 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
             "no photograph is held back: no validation and no contact sheet; "
             "--val-size 1 holds one back",
         )
-    with Interruption() as interruption:
+    if log is not None and isinstance(store, PhotoStream):
+        log.note(trainer.step, store.said())
+    with Interruption() as interruption, closing(trainer.coming):
         trainer.fit(log, lambda: interruption.requested)
     if log is not None:
         log.close()
@@ -90,8 +96,8 @@ class Trainer:
         facts: dict[str, Any],
         config: TrainConfig,
         saved: Mapping[str, dict[str, Tensor]],
-        store: PhotoStore,
-        val_store: PhotoStore,
+        store: PhotoStore | PhotoStream,
+        val_store: PhotoStore | PhotoStream,
         processes: Processes,
     ) -> None:
         self.run, self.facts, self.config, self.processes = run, facts, config, processes
@@ -108,11 +114,13 @@ class Trainer:
         self.step = int(facts["step"])
         self.bfloat16 = bfloat16_pays(processes.device)
         self.batches = Batches(store, config, facts["seed"], processes.rank, processes.world_size)
+        self.coming = self.batches.follow(self._coming_steps())
         count = min(_VALIDATED, len(val_store))
         middle = torch.full((count,), 0.5)
         self.crops = None
         if count:
-            self.crops = val_store.crops(torch.arange(count), middle, middle, config.crop)
+            crops = val_store.crops(torch.arange(count), middle, middle, config.crop)
+            self.crops = _resized(crops, max(config.crop_sizes, default=config.crop))
         self.started, self.spent = time.monotonic(), float(facts["elapsed"])
         self.first_step, self.warned = self.step, set()
 
@@ -131,7 +139,8 @@ class Trainer:
                 self.validate(log)
                 saved_step, saved_at = self.step, time.monotonic()
             terms, norm, rate = self.take_step(done)
-            if log is not None and (self.step % 20 == 0 or self.step == self.first_step + 1):
+            early = self.step in (self.first_step + 1, 2, 5, 10)
+            if log is not None and (early or self.step % 20 == 0):
                 self.report(log, terms, norm, rate)
         if saved_step != self.step:
             self.validate(log, last=True)
@@ -172,11 +181,17 @@ class Trainer:
         self.step += 1
         return terms, norm, rate
 
+    def _coming_steps(self) -> Iterator[int]:
+        """Yield the numbers of the batches that the run needs from its step on."""
+        step = self.step
+        while True:
+            count = self.model.batches_per_step(step)
+            # The batches of a second network have step numbers far beyond those of the run.
+            yield from (step, *(_EXTRA_STREAM + step * count + k for k in range(1, count)))
+            step += 1
+
     def _next_batch(self) -> Batch:
-        count = self.model.batches_per_step(self.step)
-        # The batches of a second network have step numbers far beyond those of the run.
-        steps = [self.step, *(_EXTRA_STREAM + self.step * count + k for k in range(1, count))]
-        parts = [self.batches(step) for step in steps]
+        parts = [next(self.coming) for _ in range(self.model.batches_per_step(self.step))]
         gray, rgb = (torch.cat([getattr(p, name) for p in parts]) for name in ("gray", "rgb"))
         labels = [part.labels for part in parts if part.labels is not None]
         gray = gray.contiguous(memory_format=torch.channels_last)
@@ -217,8 +232,7 @@ class Trainer:
             contact_sheet(averaged, fixed_photos(self.crops), self.run.out / "contact.png")
 
     def _recent_batches(self) -> Iterator[Batch]:
-        for k in range(_UPDATE_BN_BATCHES):
-            yield self.batches(max(0, self.step - 1 - k))
+        return self.batches.follow(max(0, self.step - 1 - k) for k in range(_UPDATE_BN_BATCHES))
 
     def _restore(self, saved: Mapping[str, dict[str, Tensor]]) -> None:
         try:
@@ -298,7 +312,8 @@ def lr_factor(step: int, done: float, config: TrainConfig) -> float:
         done: completed share of the run, from 0 to 1.
         config: configuration with warmup, milestones, lr_decay and cooldown.
     """
-    factor = min(1.0, (step + 1) / max(1, config.warmup)) * config.lr_decay**step
+    warm = max((step + 1) / max(1, config.warmup), done / _LONGEST_WARMUP)
+    factor = min(1.0, warm) * config.lr_decay**step
     for milestone, scale in config.milestones:
         if step >= milestone:
             factor = scale * config.lr_decay**step
@@ -306,6 +321,14 @@ def lr_factor(step: int, done: float, config: TrainConfig) -> float:
         fall = min(1.0, (done - 1 + config.cooldown) / config.cooldown)
         factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall))
     return factor
+
+
+def _resized(crops: Tensor, side: int) -> Tensor:
+    """Return crops, uint8 (N, 3, S, S), of another side."""
+    if crops.shape[-1] == side:
+        return crops
+    resized = F.interpolate(crops.float(), size=(side, side), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
 
 
 @torch.no_grad()

@@ -16,9 +16,9 @@ class RateLimiter:
     """Limit the rate of requests by a token bucket for each client address. Thread-safe.
 
     Attributes:
-        rate: tokens a second; 0 sets no limit.
-        burst: tokens of a full bucket.
-        clock: seconds, from any beginning.
+        rate: tokens that are added per second; 0 for no limit.
+        burst: capacity of a bucket, in tokens.
+        clock: returns the time in seconds.
     """
 
     rate: float

@@ -47,7 +47,7 @@ def url_of(host: str, listener: socket.socket) -> str:
 
 
 def is_public(host: str) -> bool:
-    """Return whether other machines can reach a server on this host address."""
+    """Tell whether other machines can reach a server on this host address."""
     try:
         return not ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -68,8 +68,8 @@ def serve(
         app: the application.
         listener: from `listen`.
         proxy: trust the forwarded headers of a reverse proxy on this machine.
-        limits: of its connections; there are fewer where the process may open few files.
-        on_stop: called at the signal, before open requests are waited for.
+        limits: limits of its connections; fewer are accepted if the process may open few files.
+        on_stop: called on the signal, before the server waits for open requests.
     """
     limits = limits or ConnectionLimits()
     limits = replace(limits, connections=max(8, min(limits.connections, _spare_files())))
@@ -105,12 +105,12 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for listener in sockets or ():  # asyncio accepts as many at once as it lets wait
+        for listener in sockets or ():  # asyncio accepts a whole backlog at once
             listener.listen(_BACKLOG)
 
 
 def _spare_files() -> int:
-    """Return how many files are left for connections, having asked for more."""
+    """Raise the limit of open files as far as allowed; return how many connections may use."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit

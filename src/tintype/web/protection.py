@@ -46,7 +46,7 @@ class ProtectionMiddleware:
 
     Args:
         app: what it protects.
-        requests: the rate limiter of requests.
+        requests: limits the rate of requests.
         max_body_bytes: the longest body of a request.
         own_names_only: answer only to names that nobody else can own: addresses, names without a
             dot, .localhost. A page of another site could else have its own name lead here, and
@@ -54,7 +54,7 @@ class ProtectionMiddleware:
         uploads: the longest body of a path under which bodies are not read beforehand, but by the
             application as they come; an `HTTPException` is raised there where one is too long or
             too slow.
-        refusal: makes the response of a sentence, a status and headers.
+        refusal: makes a response from a message, a status code and headers.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class ProtectionMiddleware:
 
 
 def _limited(receive: Receive, longest: int) -> Receive:
-    """Receive a body that is neither too long nor too slow."""
+    """Return a `receive` that raises an error for a body that is too long or too slow."""
     received, end = 0, anyio.current_time() + _UPLOAD_SECONDS
 
     async def receive_limited() -> Message:
@@ -176,13 +176,13 @@ def _too_large(longest: int) -> str:
 
 
 def client_address(scope: Scope) -> str:
-    """Return the client's address."""
+    """Return the client's IP address; empty if unknown."""
     client = scope.get("client")
     return client[0] if client else ""
 
 
 def _is_host(host: str, own_names_only: bool) -> bool:
-    """Return whether a Host header may name this server."""
+    """Tell whether a Host header may name this server."""
     found = _HOST.fullmatch(host)
     if found is None:
         return not host and not own_names_only  # HTTP/1.0 has none
@@ -197,7 +197,7 @@ def _is_host(host: str, own_names_only: bool) -> bool:
 
 
 def _is_same_origin(headers: Headers) -> bool:
-    """Return whether a form comes from a page of this server, by the browser's headers."""
+    """Tell by the browser's headers whether a request comes from a page of this server."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")

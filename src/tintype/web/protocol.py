@@ -20,9 +20,10 @@ class ConnectionLimits:
     """The limits of a server's connections.
 
     Attributes:
-        connections: open ones; beyond these the one that idles longest is closed.
-        head_seconds: from the first byte of a request, or the connection, to the end of its head.
-        write_seconds: in which a client takes some of what is sent to it.
+        connections: number of open connections; beyond it the one idle longest is closed.
+        head_seconds: time from the connection, or from the first byte of a further request, to the
+            end of the request's head.
+        write_seconds: time within which a client must take some of the response.
     """
 
     connections: int = 1000
@@ -56,17 +57,17 @@ class LimitedProtocol(H11Protocol):
                 return
             longest = min(others, key=lambda other: other._idle_since)
             longest.transport.abort()
-            self.connections.discard(longest)  # now, lest the next one chooses it too
+            self.connections.discard(longest)  # now, so that the next one does not choose it too
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a connection."""
+        """Cancel the timers of a closed connection."""
         self._head_timer = _cancelled(self._head_timer)
         self._write_timer = _cancelled(self._write_timer)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request; its head has a deadline."""
+        """Handle bytes of a request; its head has a deadline."""
         super().data_received(data)
         if not self._awaits_head():
             self._head_timer = _cancelled(self._head_timer)
@@ -86,12 +87,12 @@ class LimitedProtocol(H11Protocol):
         self._expect_progress()
 
     def resume_writing(self) -> None:
-        """Go on sending."""
+        """Continue sending."""
         self._write_timer = _cancelled(self._write_timer)
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that idles, when all is sent."""
+        """Close an idle connection once everything is sent."""
         super().timeout_keep_alive_handler()
         if self._write_timer is None:
             self._expect_progress()
@@ -106,7 +107,7 @@ class LimitedProtocol(H11Protocol):
         self._head_timer = self.loop.call_later(self.limits.head_seconds, self.transport.abort)
 
     def _expect_progress(self, before: int | None = None) -> None:
-        """Close the connection of a client that takes nothing."""
+        """Close the connection if the client has taken nothing since the last check."""
         left = self.transport.get_write_buffer_size()
         if left == before:
             self.transport.abort()

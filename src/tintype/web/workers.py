@@ -1,7 +1,7 @@
-"""Worker processes with limits of memory and time: what happens in one takes nothing else down.
+"""Worker processes with limits on memory and time: a failure in one affects no other.
 
-Tasks and answers are JSON, so that a worker which a hostile file took over can say nothing but
-words; pictures are handed over in files.
+Tasks and results are JSON, so that a worker that a hostile file has taken over can answer with
+data only; pictures are passed in files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from tintype.errors import TintypeError
 
-#: Does one task in a worker, having been given a function to report progress with.
+#: Performs a task in a worker; its second argument is a function that reports progress.
 Handler: TypeAlias = "Callable[[dict[str, Any], Callable[[str], None]], Any]"
 
 _LONGEST_MESSAGE = 4 << 20  # bytes
@@ -33,8 +33,8 @@ class WorkError(TintypeError):
     """A task failed in its worker.
 
     Attributes:
-        kind: name of the error's class; ``"died"``, ``"late"`` or ``"memory"`` where a limit ended
-            it.
+        kind: name of the error's class; ``"died"``, ``"late"`` or ``"memory"`` if a limit ended
+            the task.
     """
 
     def __init__(self, message: str, kind: str) -> None:
@@ -43,22 +43,22 @@ class WorkError(TintypeError):
 
 
 def named(error: BaseException | None, name: str) -> WorkError:
-    """Return an error of work whose sentence names what the work was on."""
+    """Return a `WorkError` whose message contains the name of what was worked on."""
     said = str(error)
     kind = error.kind if isinstance(error, WorkError) else "bug"
     return WorkError(said if name in said else f"{name}: {said}", kind)
 
 
 class QueueFullError(TintypeError):
-    """More tasks wait than may."""
+    """The queue of waiting tasks is full."""
 
 
 class Work(Future[Any]):
-    """A task that is given to the workers: a future that can be cancelled while it runs.
+    """A submitted task: a future that can be cancelled while it runs.
 
     Attributes:
-        task: what the handler is given.
-        stage: what the handler last reported.
+        task: argument of the handler.
+        stage: last progress that the handler reported.
     """
 
     def __init__(self, task: dict[str, Any], on_stage: Callable[[str], None] | None) -> None:
@@ -69,24 +69,24 @@ class Work(Future[Any]):
         self.stop: Callable[[], None] | None = None  # set while a worker has it
 
     def abandon(self) -> None:
-        """Drop it where it waits; where it runs, end its worker."""
+        """Cancel the task if it waits; if it runs, end its worker."""
         if not self.cancel() and self.stop is not None and not self.done():
             self.stop()
 
 
 class WorkerPool:
-    """Processes that each do one task at a time; one that ends is replaced.
+    """A pool of processes that perform one task each at a time; one that ends is replaced.
 
     Args:
-        setup: called once in each process, returns its handler; it can be pickled.
-        count: of the processes.
-        memory: bytes of data that each may hold, where the system can tell (not on Windows and
-            macOS).
-        seconds: in which a task is done.
-        waiting: how many tasks may wait.
+        setup: called once in each process; returns its handler. It must be picklable.
+        count: number of processes.
+        memory: bytes of data that each may allocate, where the system enforces it (not on Windows
+            and macOS).
+        seconds: time limit of a task.
+        waiting: number of tasks that may wait.
 
     Attributes:
-        restarts: how many workers were replaced.
+        restarts: number of workers that were replaced.
     """
 
     def __init__(
@@ -115,12 +115,12 @@ class WorkerPool:
 
     @property
     def waiting(self) -> int:
-        """How many tasks wait."""
+        """Return the number of waiting tasks."""
         return sum(not work.cancelled() for _, _, work in list(self._queue))
 
     @property
     def running(self) -> int:
-        """How many tasks are done at this moment."""
+        """Return the number of running tasks."""
         return self._running
 
     def submit(
@@ -130,15 +130,15 @@ class WorkerPool:
         urgency: int = 0,
         on_stage: Callable[[str], None] | None = None,
     ) -> Work:
-        """Give a task to the workers.
+        """Submit a task to the workers; return its future.
 
         Args:
-            task: what can be written as JSON.
-            urgency: the higher, the sooner; of equals the first.
-            on_stage: called, in a thread of the pool, with what the handler reports.
+            task: a dictionary that can be written as JSON.
+            urgency: tasks of higher urgency run first; of equal urgency in order of submission.
+            on_stage: called in a thread of the pool with the progress that the handler reports.
 
         Raises:
-            QueueFullError: too many wait.
+            QueueFullError: too many tasks wait.
         """
         work = Work(task, on_stage)
         with self._changed:
@@ -151,7 +151,7 @@ class WorkerPool:
         return work
 
     def close(self) -> None:
-        """Drop what waits, end what runs, and all processes."""
+        """Cancel waiting and running tasks, and end all processes."""
         with self._changed:
             self._closed = True
             for _, _, work in self._queue:
@@ -162,7 +162,7 @@ class WorkerPool:
             thread.join(5)
 
     def _next(self) -> Work | None:
-        """The most urgent task; None when the pool is closed."""
+        """Wait for the most urgent task and return it; None when the pool is closed."""
         with self._changed:
             while True:
                 while self._queue:
@@ -175,11 +175,11 @@ class WorkerPool:
                 self._changed.wait()
 
     def _run(self) -> None:
-        """What the thread of each worker does: start it, and again; hand it tasks."""
+        """Start a worker process, restart it when it ends, and give it tasks, in a thread."""
         worker = None
         try:
             while True:
-                if worker is None:  # a new one stands ready before there is work
+                if worker is None:  # started before there is work
                     worker = _Worker(self._setup, self._memory)
                 work = self._next()
                 if work is None:
@@ -197,10 +197,10 @@ class WorkerPool:
 
 
 class _Worker:
-    """One process, and the pipe to it."""
+    """A worker process, and the pipe to it."""
 
     def __init__(self, setup: Callable[[], Handler], memory: int) -> None:
-        # Not forked: the server has threads, and the worker wants none of its files.
+        # Not forked: the server has threads, and open files that a worker must not inherit.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, setup, memory), daemon=True)
@@ -215,7 +215,7 @@ class _Worker:
         self._pipe.close()
 
     def do(self, work: Work, seconds: float, closed: Callable[[], bool]) -> bool:
-        """Do a task; return whether the process can go on. The work has its result either way."""
+        """Perform a task and set its result; return whether the process can be used again."""
         stopped = threading.Event()
         work.stop = stopped.set
         try:
@@ -235,7 +235,7 @@ class _Worker:
                     return True
                 else:
                     work.set_exception(WorkError(content, kind))
-                    return kind != "memory"  # its memory is in pieces
+                    return kind != "memory"  # its memory is fragmented
         except TimeoutError:
             reason = WorkError(
                 f"it took longer than {seconds:.0f} seconds and was stopped: make it smaller",
@@ -268,8 +268,8 @@ class _Worker:
 
 
 def _work(pipe: Connection, setup: Callable[[], Handler], memory: int) -> None:
-    """What a process does: task after task, until the server closes the pipe or is gone."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # they are for the server, which ends us
+    """Perform tasks in a process until the server closes the pipe or ends."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the server handles them and ends its workers
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -294,7 +294,7 @@ def _work(pipe: Connection, setup: Callable[[], Handler], memory: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End also in the middle of a task when the server is gone."""
+    """End this process, even within a task, when the server ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -307,12 +307,12 @@ def _limit_memory(memory: int) -> None:
     except ImportError:  # Windows
         return
     with suppress(OSError, ValueError):
-        # Not of addresses: libraries reserve far more of these than they use.
+        # Not of address space: libraries reserve far more of it than they use.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 
 
 def memory_for_each(count: int) -> int:
-    """Return bytes for each of so many workers: together three quarters of what there is."""
+    """Return the memory limit of each worker in bytes: together three quarters of the machine's."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

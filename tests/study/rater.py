@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import http.client
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+import serving
+
+from tintype.study.manifest import Study
 
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@contextlib.contextmanager
-def served(folder: Path, *words: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The server's process and its address."""
-    command = [sys.executable, "-m", "tintype", "study", "serve", str(folder), "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--rate-limit", "0", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        line = process.stdout.readline()
-        address = line.partition(" ")[0]
-        assert address.startswith("http://"), line + process.stderr.read()
-        yield process, address
-    finally:
-        process.kill()
-        process.communicate()
+def served(study: Study, *words: str, port: int = 0) -> Any:
+    """The study's server in a process of its own, and its address."""
+    serve = ("study", "serve", study.folder, "--rate-limit", 0, "--port", port)
+    return serving.served(*serve, *words)
 
 
 class RemoteRater:

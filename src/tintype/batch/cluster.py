@@ -1,0 +1,202 @@
+"""Many photographs on a Dask cluster: the client gives them out, workers color and write them.
+
+A worker runs the same `Work` as the plain command, with one thread. What is sent to it is a handful
+of photographs; a handful may be done twice, since a worker that dies may have done it in part, and
+so results that were absent when it was sent are overwritten. Where a worker died, each photograph
+of its handful is tried once more by itself, after all others.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tintype import __version__
+from tintype.batch.places import url_of
+from tintype.batch.task import Failure, Outcome, Task, existing
+from tintype.batch.work import Reader, Work, called
+from tintype.errors import CorruptModelError, TintypeError
+from tintype.runtime.device import Provider
+from tintype.runtime.registry import find_model
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from tintype.card import Card
+    from tintype.runtime.colorizer import Colorizer
+
+_MOST = 8  # photographs of a task
+_LOOK = 1.0  # seconds between two looks at how many workers there are
+_LOADING = Lock()
+
+# A photograph, and whether it had no results when it was sent.
+_Sent: TypeAlias = tuple[Task, bool]
+
+
+class Cluster:
+    """The workers of a cluster, which do what the plain command does here.
+
+    Args:
+        client: of their scheduler.
+        provider: of ONNX Runtime, that they use.
+    """
+
+    def __init__(self, client: Client, provider: Provider) -> None:
+        self._client = client
+        self._provider: Provider = provider
+        self._looked = float("-inf")
+
+    def load(self, model: str, reader: Reader, first: Task) -> Card:
+        """Return the card of a model, which workers load."""
+        path = model.endswith((".json", ".onnx"))
+        self._model = str(Path(model).absolute()) if path else model
+        self._card = find_model(model)
+        return self._card
+
+    def do(self, make: Callable[[Colorizer], Work], tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield what came of each photograph, in the order in which they are done.
+
+        Args:
+            make: what is done, of a loaded model.
+            tasks: the photographs.
+
+        Raises:
+            TintypeError: workers cannot do it, or the scheduler is gone.
+        """
+        job = pickle.dumps((__version__, self._model, self._card.files, self._provider, make))
+        died: list[_Sent] = []
+        for handful, outcomes in self._done(job, self._handfuls(tasks)):
+            if outcomes is None:
+                died += handful
+            yield from outcomes or ()
+        for handful, outcomes in self._done(job, ([sent] for sent in died), alone=True):
+            ((task, _),) = handful
+            reason = f"{task.name}: the workers that had it died, twice: it is left out"
+            named = Outcome(task, failure=Failure(task.name, reason, "KilledWorker"))
+            yield from outcomes or [named]
+
+    def _handfuls(self, tasks: Sequence[Task]) -> Iterator[list[_Sent]]:
+        """Fewer photographs each towards the end, so that all workers end together."""
+        there = existing(path for task in tasks for path in task.targets if url_of(path))
+        at = 0
+        while at < len(tasks):
+            size = (len(tasks) - at) // (4 * sum(self._threads().values()))
+            handful = tasks[at : at + max(1, min(_MOST, size))]
+            at += len(handful)
+            yield [
+                (task, not any(path in there or os.path.lexists(path) for path in task.targets))
+                for task in handful
+            ]
+
+    def _done(
+        self, job: bytes, handfuls: Iterator[list[_Sent]], alone: bool = False
+    ) -> Iterator[tuple[list[_Sent], list[Outcome] | None]]:
+        """Yield each handful with what came of it, or None if its worker died.
+
+        A thread has its next handful when one is done; those that go alone are one in each worker,
+        so that no other dies with them.
+        """
+        flying: dict[Future, list[_Sent]] = {}
+        done: SimpleQueue[Future] = SimpleQueue()
+        more = True
+        while more or flying:
+            threads = self._threads()
+            while more and len(flying) < (len(threads) if alone else 2 * sum(threads.values())):
+                handful = next(handfuls, None)
+                if more := handful is not None:
+                    future = self._submit(job, handful)
+                    flying[future] = handful
+                    future.add_done_callback(done.put)
+            try:
+                future = done.get(timeout=_LOOK)
+            except Empty:
+                continue
+            handful = flying.pop(future)
+            yield handful, self._outcomes(future, handful)
+
+    def _submit(self, job: bytes, handful: Sequence[_Sent]) -> Future:
+        tasks = [
+            (task.moved(task.source and _absolute(task.source), _absolute), fresh)
+            for task, fresh in handful
+        ]
+        return self._client.submit(_color, job, pickle.dumps(tasks), pure=False)
+
+    def _outcomes(self, future: Future, handful: Sequence[_Sent]) -> list[Outcome] | None:
+        from distributed import KilledWorker
+
+        try:
+            done = future.result()
+        except KilledWorker:
+            return None
+        except (CancelledError, OSError) as error:
+            raise TintypeError(
+                "the scheduler of the cluster is gone: start one, and go on with --skip-existing"
+            ) from error
+        except Exception as error:  # as where Python finds no tintype there
+            done = f"{type(error).__name__}: {error}"
+        if isinstance(done, str):
+            raise TintypeError(
+                f"a worker of the cluster cannot do it ({done}): the workers and the scheduler "
+                f"need tintype {__version__} with the packages and the models that are here"
+            )
+        return list(map(_back, handful, done))
+
+    def _threads(self) -> Mapping[str, int]:
+        """How many each worker has, of late; one will come if there is none."""
+        if time.monotonic() - self._looked > _LOOK:
+            found: Any = self._client.nthreads()
+            self._known: Mapping[str, int] = found or {"": 1}
+            self._looked = time.monotonic()
+        return self._known
+
+
+def _color(job: bytes, sent: bytes) -> list[Outcome] | str:
+    """Color a handful in a worker; return why not, since Dask cannot bring every exception back."""
+    try:
+        with _LOADING:
+            work = _loaded(job)
+        anew = replace(work, overwrite=True, skip_existing=False)
+        return [(anew if fresh else work).do(task) for task, fresh in pickle.loads(sent)]
+    except Exception as error:
+        own = isinstance(error, TintypeError)
+        return str(error) if own else f"{type(error).__name__}: {error}"
+
+
+@lru_cache(maxsize=1)
+def _loaded(job: bytes) -> Work:
+    """What is done, with the model loaded; a worker keeps it for the next handful."""
+    from tintype.runtime.colorizer import Colorizer
+    from tintype.runtime.model import Model
+
+    version, name, files, provider, make = pickle.loads(job)
+    if version != __version__:
+        raise TintypeError(f"it has tintype {__version__}, and here it is {version}")
+    model = Model(name, 1, provider)
+    if model.card.files != files:
+        raise CorruptModelError(f"{name} is another model there than here")
+    return make(Colorizer(model))
+
+
+def _absolute(path: Path) -> Path:
+    """The same file for a process with another current folder."""
+    return path if url_of(path) else path.absolute()
+
+
+def _back(sent: _Sent, outcome: Outcome) -> Outcome:
+    """What a worker says of a photograph, by the names that its files have here."""
+    task, _ = sent
+    files = [path for path in (task.source, *task.targets) if path and not url_of(path)]
+    names = {str(_absolute(path)): str(path) for path in files}
+    entry, failure = called(outcome.entry, names), outcome.failure
+    if failure is not None:
+        failure = replace(failure, input=task.name, error=called(failure.error, names))
+    return replace(outcome, task=task, entry=entry, failure=failure)
