@@ -393,8 +393,8 @@ def test_a_reload_loses_nothing(hands: Hands) -> None:
     hands.until(lambda: hands.find(image).get_attribute("src") != thumbnail)
 
 
-def test_a_studio_that_ends_is_noticed(desktop: Any, tmp_path: Path, models: Path) -> None:
-    with served("--port", "0", temporary=tmp_path, models=models) as (process, address):
+def test_a_studio_that_ends_is_noticed(desktop: Any, tmp_path: Path) -> None:
+    with served("--port", "0", temporary=tmp_path) as (process, address):
         desktop.get(address)
         hands = Hands(desktop)
         begin(hands)
