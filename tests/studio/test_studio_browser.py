@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,61 +14,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from studio.conftest import encoded, served
 from studio.hands import Hands
+from studio.page import begin, dot, emptied, frame, painted, said, select
 from study.browser import MARKS, browser
 
 from tintype.cli import main
 
 pytestmark = MARKS
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served("--port", "0", temporary=tmp_path_factory.mktemp("t")) as (_, address):
-        yield address
-
-
-@pytest.fixture(scope="module")
-def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with browser(tmp_path_factory.mktemp("profile"), (1280, 800)) as driver:
-        yield driver
-
-
-def emptied(driver: Any, address: str) -> Hands:
-    """The page, with no photographs."""
-    driver.get("about:blank")
-    for photo in json.loads(urllib.request.urlopen(f"{address}session").read())["photos"]:
-        place = f"{address}session/photos/{photo['id']}"
-        urllib.request.urlopen(urllib.request.Request(place, method="DELETE"))
-    driver.get(address)
-    hands = Hands(driver)
-    hands.until(lambda: hands.texts("#model option"))
-    return hands
-
-
-@pytest.fixture
-def hands(desktop: Any, address: str) -> Iterator[Hands]:
-    hands = emptied(desktop, address)
-    yield hands
-    bad = [line for line in desktop.get_log("browser") if "favicon" not in line["message"]]
-    # What a person is told with a status is no fault of the page.
-    assert [line for line in bad if "status of 4" not in line["message"]] == []
-
-
-def begin(hands: Hands, **photos: bytes) -> None:
-    hands.give("drop", **(photos or {"a.jpg": encoded(size=(300, 200))}))
-    hands.ready(len(photos) or 1)
-
-
-def select(hands: Hands, name: str) -> None:
-    """Put a photograph of the strip on the desk."""
-    hands.press(frame(name))
-    hands.until(lambda: hands.current()["name"] == name)
-    hands.settled()
-
-
-def said(hands: Hands) -> str:
-    """What the page says last."""
-    return hands.texts("#said")[0]
 
 
 def test_photographs_are_dropped_pasted_and_chosen_and_each_is_coloured(hands: Hands) -> None:
@@ -114,11 +62,6 @@ def test_the_strip_is_one_stop_and_what_is_removed_can_be_put_back(hands: Hands)
     hands.until(lambda: hands.texts("#film .name") == ["a.jpg", "b.jpg", "c.jpg"])
     hands.press('[aria-label="Remove c.jpg"]')
     hands.until(lambda: hands.texts("#film .name") == ["a.jpg", "b.jpg"])
-
-
-def frame(name: str) -> str:
-    """The frame of a photograph in the filmstrip."""
-    return f'#film .frame[title^="{name}"]'
 
 
 def test_work_is_cancelled_and_begun_again(hands: Hands) -> None:
@@ -168,15 +111,6 @@ def test_a_photograph_is_looked_at_by_mouse(hands: Hands) -> None:
     hands.until(lambda: dot(hands)[0] < hands.canvas()[0] + hands.canvas()[2])
 
 
-def dot(hands: Hands, index: int = 0) -> list[float]:
-    """The middle of a dot on the screen."""
-    return hands.js(
-        "const b = document.querySelectorAll('.dot')[arguments[0]].getBoundingClientRect();"
-        "return [b.x + b.width / 2, b.y + b.height / 2]",
-        index,
-    )
-
-
 def test_a_photograph_is_looked_at_by_keyboard(hands: Hands) -> None:
     begin(hands)
     fitting = hands.scale()
@@ -208,125 +142,6 @@ def test_tiles_of_a_large_photograph_are_those_of_the_whole(hands: Hands) -> Non
     hands.keys("1", on="#canvas")
     hands.until(lambda: hands.js(requested) > count + 3)
     assert hands.current()["facts"]["preview"] == [1224, 816]
-
-
-def test_the_look_is_chosen_with_sliders_and_taken_back(hands: Hands) -> None:
-    begin(hands)
-    hands.keys(Keys.END, on="#vividness")
-    hands.settled(lambda s: s["options"]["vividness"] == 1)
-    hands.keys(*[Keys.ARROW_LEFT] * 3)
-    hands.settled(lambda s: s["options"]["vividness"] == 0.97)
-    hands.click_slider("#warmth", 0.9)
-    warmer = hands.settled(lambda s: s["options"]["warmth"] > 0.5)
-    hands.click_slider("#saturation", 0.75)
-    hands.settled(lambda s: s["options"] != warmer["options"])
-    hands.press("#undo")
-    hands.press("#undo")
-    hands.settled(lambda s: s["options"]["warmth"] == 0)
-    hands.keys(Keys.HOME, on="#saturation")
-    hands.settled(lambda s: s["options"]["saturation"] == 0)
-    hands.press("#undo")
-    hands.settled(lambda s: s["options"]["saturation"] == 1)
-    hands.chord("z")  # three presses of a key were one change
-    hands.settled(lambda s: s["options"]["vividness"] == 1)
-    hands.chord("y")
-    hands.settled(lambda s: s["options"]["vividness"] == 0.97)
-    hands.press("#reset")
-    hands.settled(lambda s: s["options"]["vividness"] == 0.5)
-    hands.keys("plain", on="#model")
-    hands.settled(lambda s: s["model"] == "plain.small")
-    assert not hands.find("#vividness").is_enabled()
-    assert not hands.find("#can").is_displayed()
-    hands.click(0.4, 0.4)
-    assert said(hands) == "plain.small takes no colours from you; tint.small does."
-    assert not hands.find("#palette").is_displayed()
-    hands.press("#said-act")
-    hands.settled(lambda s: s["model"] == "tint.small")
-    assert hands.find("#can").is_displayed()
-
-
-def test_one_of_eight_other_colourings_is_chosen(hands: Hands) -> None:
-    begin(hands)
-    hands.press("#others")
-    painted(hands)
-    hands.press("#gallery button:nth-child(4)")
-    settings = hands.settled(lambda s: s["model"] == "tint_sampler.small")
-    assert "Others: 3 of 8" in hands.texts("#others-said")
-    assert hands.find("#gallery [aria-pressed=true]") == hands.find("#gallery button:nth-child(4)")
-    assert "the model is tint_sampler.small now" in said(hands)
-    hands.keys(Keys.ARROW_RIGHT, Keys.ENTER, on="#gallery button:nth-child(4)")
-    hands.settled(lambda s: s["sample"] != settings["sample"])
-    hands.press("#gallery button:first-child")  # one's own
-    hands.settled(lambda s: s["model"] == "tint.small")
-    hands.keys(Keys.ESCAPE)
-    assert not hands.find("#others-box").is_displayed()
-    assert hands.js("return document.activeElement.id") == "others"
-
-
-def painted(hands: Hands) -> None:
-    """Wait for one's own colouring and eight others."""
-    hands.until(lambda: len(hands.driver.find_elements(By.CSS_SELECTOR, "[data-painted]")) == 9)
-
-
-def test_a_colour_is_corrected_by_mouse(hands: Hands) -> None:
-    begin(hands, **{"a.jpg": encoded(size=(300, 200)), "b.jpg": encoded(size=(200, 200))})
-    hands.click(0.4, 0.4)
-    hands.until(lambda: hands.find("#likely button").is_displayed())
-    likely = hands.find("#likely button")
-    color = likely.get_attribute("data-color")
-    assert "% likely" in likely.get_attribute("aria-label")
-    likely.click()
-    hands.settled(lambda s: [hint["color"] for hint in s["hints"]] == [color])
-    x = hands.current()["settings"]["hints"][0]["x"]
-    hands.drag_dot(0, 60, 0)
-    hands.settled(lambda s: s["hints"][0]["x"] > x)
-    hands.press(".dot")
-    hands.js(
-        "const e = document.getElementById('free'); e.value = '#3366aa';"
-        "e.dispatchEvent(new Event('change'))"
-    )
-    hands.settled(lambda s: s["hints"][0]["color"] == "#3366aa")
-    hands.click(0.6, 0.6)
-    hands.press("#pick")
-    hands.click(0.45, 0.5)
-    hands.settled(lambda s: len(s["hints"]) == 2)
-    hands.press(".dot:nth-child(2)")
-    hands.press("#delete-dot")
-    hands.settled(lambda s: len(s["hints"]) == 1)
-    other = "b.jpg" if hands.current()["name"] == "a.jpg" else "a.jpg"
-    select(hands, other)
-    hands.settled(lambda s: not s["hints"])
-    hands.click(0.6, 0.4)
-    assert hands.find("#used button:nth-child(2)").get_attribute("data-color") == "#3366aa"
-    hands.press("#used button:nth-child(2)")
-    hands.settled(lambda s: s["hints"][0]["color"] == "#3366aa")
-
-
-def test_a_colour_is_corrected_by_keyboard(hands: Hands) -> None:
-    begin(hands)
-    hands.keys(Keys.ARROW_RIGHT, Keys.ENTER, on="#canvas")
-    hands.until(lambda: hands.js("return document.activeElement.closest('#palette') !== null"))
-    hands.until(lambda: hands.texts("#likely button"))
-    hands.keys(Keys.ENTER, on="#likely button")
-    place = hands.settled(lambda s: s["hints"])["hints"][0]
-    assert place["x"] > 150
-    hands.keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT, on=".dot")
-    moved = hands.settled(lambda s: s["hints"][0]["x"] < place["x"])
-    assert moved["hints"][0]["y"] == place["y"]
-    hands.keys(Keys.ENTER, on=".dot")
-    hands.keys(Keys.ENTER, on="#gray")
-    hands.settled(lambda s: s["hints"][0]["color"] == "#808080")
-    hands.keys(Keys.ENTER, on="#canvas")
-    hands.keys(Keys.ENTER, on="#pick")
-    hands.keys(Keys.ARROW_UP, Keys.ENTER)
-    hands.settled(lambda s: len(s["hints"]) == 2)
-    hands.keys(Keys.DELETE, on=".dot")
-    hands.settled(lambda s: len(s["hints"]) == 1)
-    hands.chord("z")
-    hands.settled(lambda s: len(s["hints"]) == 2)
-    hands.keys(Keys.ENTER, on="#canvas")
-    hands.keys(Keys.ESCAPE)
-    assert not hands.find("#palette").is_displayed()
 
 
 def test_results_are_saved_and_made_again_by_the_command(hands: Hands, tmp_path: Path) -> None:
