@@ -66,15 +66,11 @@ class Decoding:
         temperature: temperature of the annealed mean at vividness 0 and at 1; its logarithm is
             linear in between.
         vividness: default value of the option.
-        tilt: what is subtracted from the logarithm of p for a unit of a and of b. Where the
-            training photographs are warmer than others, this takes it back (label shift, Saerens
-            et al. 2002); the sharper the decoding, the more it does.
     """
 
     prior_correction: tuple[float, float] = (1.0, 0.0)
     temperature: tuple[float, float] = (_TEMPERATURE, _TEMPERATURE)
     vividness: float = 1.0
-    tilt: tuple[float, float] = (0.0, 0.0)
 
 
 class Decode(nn.Module):
@@ -90,11 +86,9 @@ class Decode(nn.Module):
         self.decoding = decoding
         self.centers: Tensor
         self.log_weights: Tensor
-        self.tilt: Tensor
         centers = torch.from_numpy(bins.ab_bins().copy()).to(weights.device)
         self.register_buffer("centers", centers, persistent=False)
         self.register_buffer("log_weights", weights.detach().log(), persistent=False)
-        self.register_buffer("tilt", centers @ centers.new_tensor(decoding.tilt), persistent=False)
 
     def forward(self, bins: Tensor, vividness: Tensor) -> Tensor:
         """Return ab (N, 2, h, w) in Lab units.
@@ -106,8 +100,7 @@ class Decode(nn.Module):
         (safe, vivid), (calm, bold) = self.decoding.prior_correction, self.decoding.temperature
         correction = safe + vividness * (vivid - safe)
         temperature = calm * (bold / calm) ** vividness
-        prior = correction * self.log_weights + self.tilt
-        logits = bins.float() - prior[:, None, None]
+        logits = bins.float() - correction * self.log_weights[:, None, None]
         share = (logits / temperature).softmax(1)
         # In float32: bfloat16 is too coarse for the mean.
         with torch.autocast(share.device.type, enabled=False):
