@@ -70,7 +70,7 @@ class Tint(BinsModel):
 
     name: ClassVar[str] = "tint"
     training_only: ClassVar[tuple[str, ...]] = ("distill",)
-    decoding: Decoding = Decoding((1.25, -0.06), (1.25, 0.26), 0.75)
+    decoding: Decoding = Decoding((1.25, -0.06), (1.25, 0.26), 0.8)
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "small": (TintConfig(), _TRAINING),
         "test": (
@@ -199,7 +199,7 @@ class Tint(BinsModel):
             "description": "Our default model: an ImageNet encoder, attention, a light decoder.",
             "space": "lab",
             "kind": "chroma",
-            "size": {"short_side": 192, "multiple": 32, "longest": 768, "resample": "triangle"},
+            "size": {"short_side": 160, "multiple": 32, "longest": 640, "resample": "triangle"},
             "enlarge": "guided",
             "normalise": True,
             "options": options | ({"hints": []} if self.config.hints else {}),
