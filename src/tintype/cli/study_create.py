@@ -119,8 +119,8 @@ def create(
     Args:
         folder: the folder to make.
         real: photographs in colour: files, folders, patterns like "*.jpg".
-        model: a model to judge, NAME@0.5 for another vividness; may be repeated; tint if neither
-            this nor --colorized is given.
+        model: a model to judge, NAME@0.5 for another vividness and the other forms that evaluate
+            takes; may be repeated; tint if neither this nor --colorized is given.
         colorized: NAME=FOLDER: pictures that the program NAME colorized, with the file names of the
             photographs; may be repeated.
     """
