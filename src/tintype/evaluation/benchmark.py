@@ -112,7 +112,11 @@ class _Measurement:
         rows = []
         for name, accumulator in self.accumulators.items():
             row = Row(
-                name, {}, per_photo=accumulator.per_photo_metrics, histogram=accumulator.histogram
+                name,
+                {},
+                per_photo=accumulator.per_photo_metrics,
+                histogram=accumulator.histogram,
+                error_curves=accumulator.error_curves,
             )
             scores = accumulator.compute(self.truths, self.accumulators["gray"], weights)
             for metric, values in scores.items():
