@@ -220,7 +220,7 @@ def test_a_whole_session_of_single_pictures(
     assert complaints == []
     assert rater.finished
     first = rater.answers[0]
-    assert said.startswith("Not right. A machine" if first.fooled else "Right. The picture is real")
+    assert said.startswith("Not right. A machine" if first.fooled else "Right. It is real")
     assert {answer.measurements.layout for answer in rater.answers} == {"row"}
 
 

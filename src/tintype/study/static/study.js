@@ -33,7 +33,7 @@
     buttons.right.getBoundingClientRect().top > buttons.left.getBoundingClientRect().bottom - 1;
 
   function truthOf(side) {
-    if (single) return side === "left" ? "The picture is real." : "A machine coloured the picture.";
+    if (single) return side === "left" ? "It is real." : "A machine coloured it.";
     const names = inColumn() ? { left: "upper", right: "lower" } : { left: "left", right: "right" };
     return `The ${names[side]} picture has the true colours.`;
   }
