@@ -62,6 +62,7 @@ bench: $(VENV)/installed  ## measure speed; with PHOTOS=FOLDER the enlargement o
 	$(VENV)/bin/python benchmarks/engine.py
 	$(VENV)/bin/python benchmarks/vectorisation.py
 	$(VENV)/bin/python benchmarks/guided_filter.py
+	$(VENV)/bin/python benchmarks/studio.py
 	$(if $(PHOTOS),$(VENV)/bin/python benchmarks/enlarge_chroma.py $(PHOTOS))
 
 clean:  ## remove the environments, caches and results

@@ -6,18 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from photo.saved import encoded
 from photo.srgb import make_profile
 from PIL import Image
 
 from tintype.errors import GrayPhotoError, UnreadablePhotoError
-from tintype.photo import Photo, read_reduced
+from tintype.photo import Photo
+from tintype.photo import read_reduced as read_image
 
 
 def picture(width: int = 340, height: int = 210) -> Image.Image:
     """A smooth picture in colour, unlike any of its turns."""
     small = np.random.default_rng(0).integers(40, 216, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def read_reduced(source: bytes | Path, short_side: int) -> NDArray[np.uint8]:
+    image = read_image(source, short_side)
+    assert image.mode == "RGB"
+    return np.asarray(image)
 
 
 def exif(orientation: int) -> Image.Exif:

@@ -55,6 +55,32 @@ def client(studio: Studio) -> Iterator[TestClient]:
             client.delete(f"/session/photos/{photo['id']}")
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served("--port", "0", temporary=tmp_path_factory.mktemp("t")) as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from study.browser import browser  # who has no selenium runs the other tests
+
+    with browser(tmp_path_factory.mktemp("profile"), (1280, 800)) as driver:
+        yield driver
+
+
+@pytest.fixture
+def hands(desktop: Any, address: str) -> Iterator[Any]:
+    """A person before the page, with no photographs."""
+    from studio.page import emptied
+
+    hands = emptied(desktop, address)
+    yield hands
+    bad = [line for line in desktop.get_log("browser") if "favicon" not in line["message"]]
+    # What a person is told with a status is no fault of the page.
+    assert [line for line in bad if "status of 4" not in line["message"]] == []
+
+
 @pytest.fixture
 def photograph() -> bytes:
     return encoded()

@@ -157,7 +157,11 @@ class Hands:
         self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", end)
 
     def scale(self) -> int:
-        """The zoom in percent."""
+        """The zoom in percent, once it is painted."""
+        self.driver.execute_async_script(
+            "const done = arguments[0];"
+            "requestAnimationFrame(() => requestAnimationFrame(() => done()))"
+        )
         return int(self.texts("#scale")[0].split()[0])
 
     def canvas(self) -> list[float]:

@@ -75,6 +75,7 @@ def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path) -> 
         listening.close()
     assert process.returncode == 130
     assert "missing.jpg: No such file" in said.replace("\n", " ")
+    assert "the studio ends; its photographs are deleted" in said
     assert "Traceback" not in said
     assert not folders(temporary)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from studio.misbehaving import ENDS, HANGS
 from tintype.photo import Photo
 from tintype.runtime.colorizer import Colorizer
 from tintype.runtime.hints import Hint
+from tintype.studio.app import Studio
 from tintype.studio.engine import Engine
 from tintype.studio.levels import read_level, write_levels
-from tintype.studio.session import shown_name
+from tintype.studio.picture import shown_name
 
 
 def add(client: TestClient, content: bytes, name: str = "a.jpg", wait: bool = True) -> str:
@@ -179,17 +181,97 @@ def test_choices_are_taken_back_made_again_and_copied(client: TestClient) -> Non
     assert ask(client, first, "undo").json()["settings"]["hints"] == HINTS
     assert ask(client, first, "redo").json()["settings"]["hints"] == []
     assert ask(client, first, "redo").json()["redo"] == 0
+    damaged = add(client, b"", "broken.jpg")
     assert ask(client, first, "copy").json() == {"copied": 1}
     copied = photo(client, second)["settings"]
     assert copied["options"]["saturation"] == 0.4
     assert copied["hints"] == HINTS
     assert client.get("/session").json()["colors"][0] == "#8a3324"
+    assert photo(client, damaged)["undo"] == 0
+    assert client.post("/session/undo-copy").json() == {"copied": 1}
+    assert photo(client, second)["settings"]["options"]["saturation"] == 1
+    assert client.post("/session/undo-copy").json() == {"copied": 0}
+
+
+def test_what_was_chosen_since_is_not_taken_back_with_a_copy(client: TestClient) -> None:
+    first, second = add(client, encoded()), add(client, encoded("PNG"), "b.png")
+    ask(client, first, "settings", options={"saturation": 0.5})
+    ask(client, first, "copy")
+    ask(client, second, "settings", options={"saturation": 0.3})
+    assert client.post("/session/undo-copy").json() == {"copied": 0}
+    assert photo(client, second)["settings"]["options"]["saturation"] == 0.3
+
+
+def test_the_number_of_a_sample_is_not_copied(client: TestClient) -> None:
+    first, second = add(client, encoded()), add(client, encoded("PNG"), "b.png")
+    ask(client, first, "settings", model="tint_sampler.small", sample=5)
+    ask(client, first, "copy")
+    copied = photo(client, second)["settings"]
+    assert (copied["model"], copied["sample"]) == ("tint_sampler.small", 1)
+
+
+def test_the_thumbnail_follows_the_choices(client: TestClient) -> None:
+    id = add(client, encoded())
+    place = f"/session/photos/{id}/thumbnail"
+    before = client.get(place).content
+    settings = ask(client, id, "settings", options={"saturation": 0}).json()["settings"]
+    version = photo(client, id)["version"]
+    ask(client, id, "show", settings=settings)
+    assert client.get(place).content != before
+    assert photo(client, id)["version"] > version
+
+
+def test_a_removed_photograph_can_be_put_back(client: TestClient, studio: Studio) -> None:
+    id, failed = add(client, encoded()), add(client, b"", "broken.jpg")
+    ask(client, id, "settings", hints=HINTS)
+    for one in (id, failed):
+        assert client.delete(f"/session/photos/{one}").status_code == 204
+    assert client.get("/session").json()["photos"] == []
+    assert client.get(f"/session/photos/{id}/result").status_code == 404
+    assert ask(client, id, "put-back").json()["settings"]["hints"] == HINTS
+    assert client.get(f"/session/photos/{id}/result").status_code == 200
+    folder = studio.session.folder(studio.session.picture(id))
+    client.delete(f"/session/photos/{id}")
+    studio.session.close()
+    assert not folder.exists()
+    assert ask(client, id, "put-back").status_code == 404
+
+
+def test_the_same_photograph_is_taken_once(client: TestClient) -> None:
+    add(client, encoded())
+    again = client.post("/session/photos", params={"name": "a.jpg"}, content=encoded())
+    assert (again.status_code, again.json()["detail"]) == (409, "a.jpg is here already")
+    add(client, encoded("PNG"))  # another of that name
+    assert len(client.get("/session").json()["photos"]) == 2
+
+
+def test_what_is_missing_of_a_damaged_one_is_told(client: TestClient) -> None:
+    whole = encoded(size=(400, 300))
+    damage = photo(client, add(client, whole[: len(whole) // 2]))["facts"]["damage"]
+    assert "are cut short" in damage[0]
+    assert photo(client, add(client, whole, "whole.jpg"))["facts"]["damage"] == []
+
+
+def test_an_archive_tells_how_far_it_is_and_what_it_lacks(client: TestClient) -> None:
+    add(client, encoded())
+    broken = add(client, encoded()[:50], "broken.jpg")
+    assert not photo(client, broken)["again"]  # another try gives the same
+    lines = [json.loads(line) for line in client.post("/session/archives").text.splitlines()]
+    assert lines[:2] == [{"done": 0, "of": 2}, {"done": 1, "of": 2}]
+    assert lines[2]["failed"][0].startswith("broken.jpg")
+    made = client.get(f"/session/archives/{lines[2]['id']}")
+    assert "tintype-2" in made.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
+        assert archive.namelist() == ["a.colorized.jpg", "a.tintype.json", "failed.txt"]
+        assert archive.read("failed.txt").startswith(b"broken.jpg")
+    assert client.get(f"/session/archives/{lines[2]['id']}").status_code == 404
 
 
 def test_what_ends_its_process_says_so_beside_its_name(client: TestClient) -> None:
     id = add(client, ENDS, "hostile.jpg")
     assert photo(client, id)["state"] == "failed"
     assert photo(client, id)["error"].startswith("hostile.jpg: the process that worked on it")
+    assert photo(client, id)["again"]
     hanging = add(client, HANGS, "slow.jpg", wait=False)
     until(lambda: photo(client, hanging)["state"] == "working")
     assert ask(client, hanging, "cancel").status_code == 204

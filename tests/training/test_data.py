@@ -8,7 +8,8 @@ from scenes import encoded, scene, write_shard
 
 from tintype.color.spaces import rgb_to_lab, rgb_to_ycbcr
 from tintype.errors import DataError
-from tintype.training.data import color_beyond_tone, load_photos, mean_chroma
+from tintype.training.data import load_photos
+from tintype.training.files import color_beyond_tone, mean_chroma
 
 
 def test_shard_folder_and_manifest_give_the_same_photographs(tmp_path, shard):

@@ -64,6 +64,10 @@ def studio(
             if not no_browser:
                 webbrowser.open(address)
 
+        def end() -> None:
+            kept = f"are kept in {keep}" if keep else "are deleted"
+            progress.say(f"tintype: the studio ends; its photographs {kept}")
+
         serve_studio(
             inputs.paths if inputs else (),
             host=host,
@@ -72,6 +76,7 @@ def studio(
             keep=keep,
             workers=workers,
             on_ready=ready,
+            on_end=end,
         )
     return 0
 

@@ -41,6 +41,9 @@ def train(
     device: str | None = None,
     teacher: Path | None = None,
     store: Path | None = None,
+    memory: Annotated[
+        str | None, Parameter(show_default=lambda _: "two thirds of what is free")
+    ] = None,
     set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Train all parts of a model, for a time or for a number of steps.
@@ -69,6 +72,8 @@ def train(
             instead of those of class folders; or the labels.safetensors of a run on the same
             photographs.
         store: a file for the decoded photographs, made once and mapped into memory by later runs.
+        memory: SIZE, e.g. 12G, for decoded photographs; more than fit there, or on the disk of
+            --store, are streamed: decoded anew in each epoch, by processes of their own.
         set: NAME=VALUE for another field of the preset, e.g. ema=0.99; may be repeated.
     """
     if minutes is not None and steps is not None:
@@ -77,6 +82,7 @@ def train(
     options = {"preset": preset, "minutes": minutes, "steps": steps, "resume": resume}
     options |= {"init": init, "seed": seed, "val_size": val_size, "limit": limit}
     options |= {"eval_minutes": eval_minutes, "device": device, "teacher": teacher, "store": store}
+    options["memory"] = memory
     _train(name, data, out, options, changes, sampling_weights, set)
     return 0
 
@@ -98,9 +104,11 @@ def _train(
 
     changes = {key: value for key, value in changes.items() if value is not None}
     with needs_extra("train", "training", ("torch", "safetensors")):
+        from tintype.training.room import read_size
         from tintype.training.run import Run, read_sampling_weights, read_settings
         from tintype.training.train import train as start
 
+        options["memory"] = options["memory"] and read_size(options["memory"])
         run = Run(
             name,
             data,

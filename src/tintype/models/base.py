@@ -69,7 +69,7 @@ class TrainConfig:
         short_side: shorter side in pixels to which photographs are reduced when they are loaded;
             None for the largest square that is cut.
         min_color: photographs with less color, not counting a uniform tone, are left out (in Lab
-            units; see `tintype.training.data.color_beyond_tone`).
+            units; see `tintype.training.files.color_beyond_tone`).
         min_chroma: photographs with a smaller mean of |Cb| + |Cr|, each in [-0.5, 0.5], are left
             out (PixColor's colorness threshold).
     """

@@ -31,6 +31,7 @@ _READ_ELSEWHERE = {
 # Primaries and transfer functions of H.273 that differ from sRGB and are not converted.
 _UNREAD_PRIMARIES = {4: "NTSC (1953)", 8: "film", 10: "XYZ", 11: "DCI-P3"}
 _UNREAD_TRANSFERS = {9: "a log curve", 10: "a log curve", 16: "PQ (HDR)", 18: "HLG (HDR)"}
+DAMAGED = "the file is damaged"  #: how a note of damage begins
 _MAX_FRAMES = 100  # up to which the frames of an animation are counted
 _PHOTOSHOP_HEADER = b"Photoshop 3.0\0"
 # Gamma of a PNG without a profile: sRGB's is written as 1 / 2.2; below the last it is no picture's.
@@ -83,7 +84,7 @@ class ReadRequest(NamedTuple):
                 f"{self.name} is damaged ({what}): get a whole copy of it, or leave out --strict "
                 "(strict= in the library)"
             )
-        self.leave_out(f"the file is damaged: {what}; what can be read of it is taken")
+        self.leave_out(f"{DAMAGED}: {what}; what can be read of it is taken")
 
     def leave_out(self, note: str) -> None:
         """Note that a part of the file is ignored."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from tintype.errors import GrayPhotoError
@@ -18,7 +16,7 @@ from tintype.photo.source import open_source
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_reduced(source: bytes | Path, short_side: int) -> NDArray[np.uint8]:
+def read_reduced(source: bytes | Path, short_side: int) -> Image.Image:
     """Read the colours of a photograph at a reduced size, without its metadata.
 
     A JPEG is decoded at an eighth, a quarter or half of its size where that is at least twice the
@@ -30,7 +28,7 @@ def read_reduced(source: bytes | Path, short_side: int) -> NDArray[np.uint8]:
             photograph is not enlarged.
 
     Returns:
-        sRGB, upright, (H, W, 3).
+        sRGB, upright, of mode RGB.
 
     Raises:
         GrayPhotoError: the file is gray. One in RGB whose pixels are gray is not refused.
@@ -50,7 +48,7 @@ def read_reduced(source: bytes | Path, short_side: int) -> NDArray[np.uint8]:
         photo = image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
         photo = _reduced(photo, short_side)
         photo, _ = image_to_srgb(photo, image.info.get("icc_profile"), [])
-        return np.array(turn_upright(photo, orientation))
+        return turn_upright(photo, orientation)
 
 
 def _reduced(image: Image.Image, short_side: int) -> Image.Image:

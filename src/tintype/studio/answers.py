@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from tintype.errors import PhotoTooLargeError, TintypeError
 from tintype.studio.folder import FullDiskError
-from tintype.studio.session import NoPhotoError, SessionFullError
+from tintype.studio.picture import NoPhotoError, SessionFullError, TwiceError
 from tintype.web.workers import QueueFullError, Work, WorkError, named
 
 #: Status of an error by the name of its class, or of what ended its worker; of others 422.
@@ -26,6 +26,7 @@ _STATUS = {
     FullDiskError.__name__: 503,
     SessionFullError.__name__: 429,
     NoPhotoError.__name__: 404,
+    TwiceError.__name__: 409,
 }
 
 

@@ -30,7 +30,7 @@ from tintype.studio.documentation import JOB_ID, described
 from tintype.studio.engine import PHOTO, ending_of
 from tintype.studio.folder import WorkFolder
 from tintype.studio.limits import Limits
-from tintype.studio.session import shown_name
+from tintype.studio.picture import shown_name
 from tintype.web.workers import Work, WorkerPool, WorkError, named
 
 MEDIA_TYPES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -104,8 +105,9 @@ class Studio:
         )
 
     def stop(self) -> None:
-        """Let all who wait for events go."""
+        """Let all go who wait for events or for work."""
         self.session.close()
+        threading.Thread(target=self._pool.close).start()  # not in a signal's handler
 
     def close(self) -> None:
         """End all work and remove what need not stay."""

@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tintype.card import Card
 from tintype.color.guided import GuidedCoefficients
 from tintype.errors import TintypeError
 from tintype.photo import Photo
+from tintype.photo.decode import DAMAGED
 from tintype.photo.encoding import EXTENSIONS, Format
 from tintype.photo.write import atomic
 from tintype.runtime.colorizer import Colorizer
@@ -84,6 +86,7 @@ class Engine:
             "kind": photo.kind,
             "format": photo.format,
             "notes": [*photo.notes, *replaced(photo)],
+            "damage": [note for note in photo.notes if note.startswith(DAMAGED)],
             "levels": levels,
         }
         del photo
@@ -165,6 +168,9 @@ class Engine:
         """Draw several colorings and keep them; return their numbers, the likeliest first."""
         asked, colorizer, options = self._resolved(settings)
         colorizer.check_samples()
+        kept = folder / f"others-{_digest([settings, count])}.json"
+        with suppress(OSError, ValueError):
+            return json.loads(kept.read_bytes())
         seen = self._seen(folder, asked, colorizer.card, options)
         predictor = colorizer.predictor
         samples = predictor.draw(seen, options, count)
@@ -173,7 +179,10 @@ class Engine:
             path = _look_path(folder, asked, predictor, seen, replace(options, sample=k + 1))
             save_array(path, chroma)
         order = np.argsort(samples.bits, kind="stable")
-        return [{"sample": int(k) + 1, "bits": float(samples.bits[k])} for k in order]
+        found = [{"sample": int(k) + 1, "bits": float(samples.bits[k])} for k in order]
+        with atomic(kept) as file:
+            file.write(json.dumps(found).encode())
+        return found
 
     def colorize(
         self, folder: Path, say: Say, settings: dict[str, Any], out: str, pixels: int
@@ -286,9 +295,14 @@ def ending_of(format: Format | None, own: str = "") -> str:
     return own if own.lower() in endings else endings[0]
 
 
-def write_entry(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    """Write a file into a ZIP; the same content gives the same bytes at any time."""
-    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+def write_entry(
+    archive: zipfile.ZipFile,
+    name: str,
+    content: bytes,
+    when: tuple[int, ...] = (1980, 1, 1, 0, 0, 0),
+) -> None:
+    """Write a file into a ZIP; without a time, the same content gives the same bytes."""
+    archive.writestr(zipfile.ZipInfo(name, when), content)  # type: ignore[arg-type]
 
 
 def _look_path(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import secrets
-import shutil
-import zipfile
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -30,11 +29,12 @@ from tintype.runtime.hints import is_number
 from tintype.runtime.registry import list_models
 from tintype.studio.answers import outcome
 from tintype.studio.api import MEDIA_TYPES, attachment, model_record, result_name
+from tintype.studio.archive import Archives, settings_name
 from tintype.studio.asked import record_of, settings_of
-from tintype.studio.engine import write_entry
 from tintype.studio.folder import WorkFolder
 from tintype.studio.limits import Limits
-from tintype.studio.session import Picture, Session
+from tintype.studio.picture import Picture
+from tintype.studio.session import Session
 from tintype.web.workers import WorkerPool, WorkError
 
 _TYPES = {
@@ -74,6 +74,7 @@ class Pages:
         self._static = {
             file.name: file.read_bytes() for file in (files("tintype.studio") / "static").iterdir()
         }
+        archives = Archives(session, folder, self._colored)
         self.router = APIRouter(include_in_schema=False)
         one = "/session/photos/{id}"
         for path, method, handler in (
@@ -82,8 +83,11 @@ class Pages:
             ("/session", "GET", self.everything),
             ("/session/events", "GET", self.events),
             ("/session/photos", "POST", self.add),
-            ("/session/archive.zip", "GET", self.archive),
+            ("/session/undo-copy", "POST", self.undo_copy),
+            ("/session/archives", "POST", archives.make),
+            ("/session/archives/{id}", "GET", archives.take),
             (one, "DELETE", self.remove),
+            (f"{one}/put-back", "POST", self.put_back),
             (f"{one}/cancel", "POST", self.cancel),
             (f"{one}/again", "POST", self.again),
             (f"{one}/thumbnail", "GET", self.thumbnail),
@@ -123,23 +127,30 @@ class Pages:
                 yield ": listening\n\n"
                 while (change := await changes.get()) is not None:
                     yield f"data: {json.dumps(change)}\n\n"
+                yield 'data: {"ended": true}\n\n'
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    async def add(self, request: Request, name: str = "photograph") -> Response:
+    async def add(self, request: Request, name: str = "photograph", number: int = 0) -> Response:
         """Take a photograph, whose file is the body."""
         self._folder.check_space()
-        with self._session.added(name) as (picture, path):
-            file = await asyncio.to_thread(path.open, "wb")
+        with self._session.added(name, number) as (picture, path):
+            file, digest = await asyncio.to_thread(path.open, "wb"), hashlib.sha256()
             with file:
                 async for piece in request.stream():
                     await asyncio.to_thread(file.write, piece)
+                    digest.update(piece)
+            picture.digest = digest.hexdigest()
         return JSONResponse(picture.to_json(), 201)
 
     def remove(self, id: str) -> Response:
         """Remove a photograph from the session."""
         self._session.remove(self._session.picture(id))
         return Response(status_code=204)
+
+    def put_back(self, id: str) -> Response:
+        """Take back the removal of a photograph."""
+        return JSONResponse(self._session.put_back(id).to_json())
 
     def cancel(self, id: str) -> Response:
         """Stop the work on a photograph."""
@@ -188,6 +199,8 @@ class Pages:
         try:
             # A tile comes after the whole picture.
             await self._done(picture, task, _NOW if box is None else _SOON)
+            if picture_itself:
+                self._session.repainted(picture)
             return Response(await asyncio.to_thread(path.read_bytes), media_type="image/jpeg")
         finally:
             path.unlink(missing_ok=True)
@@ -205,9 +218,10 @@ class Pages:
     async def others(self, request: Request, id: str) -> Response:
         """Draw several colorings; return the settings of each, the likeliest first."""
         picture, asked = self._ready(id), await _table(request)
-        settings = record_of(settings_of(asked.get("settings", {"sample": 1}))[1])
+        wanted = record_of(settings_of(asked.get("settings", {"sample": 1}))[1])
+        settings = {**wanted, "sample": 1}
         task = self._task(picture, "others", settings=settings, count=_OTHERS)
-        found = await self._done(picture, task, _NOW)
+        found = await outcome(request, self._pool.submit(task, urgency=_NOW), picture.name)
         others = [{**one, "settings": {**settings, "sample": one["sample"]}} for one in found]
         return JSONResponse({"others": others})
 
@@ -229,6 +243,10 @@ class Pages:
         """Give a photograph's model and options to all others."""
         return JSONResponse({"copied": self._session.copy(self._session.picture(id))})
 
+    def undo_copy(self) -> Response:
+        """Take back the last copy, as one step."""
+        return JSONResponse({"copied": self._session.undo_copy()})
+
     async def result(self, request: Request, id: str) -> Response:
         """Return the whole photograph in color, in its own format."""
         picture = self._ready(id)
@@ -245,32 +263,6 @@ class Pages:
         text = settings_of(picture.settings)[1].to_json()
         headers = attachment(settings_name(picture.name))
         return Response(text, media_type="application/json", headers=headers)
-
-    async def archive(self, request: Request) -> Response:
-        """Return a ZIP of all photographs in color, each with its settings."""
-        target = self._folder.new() / "archive.zip"
-        taken: set[str] = set()
-        pictures = [picture for picture in self._session.pictures() if picture.state == "ready"]
-        failed: list[str] = []
-        with zipfile.ZipFile(target, "w") as archive:
-            for picture in pictures:
-                try:
-                    path, found = await self._colored(request, picture)
-                except tintype.errors.TintypeError as error:
-                    if await request.is_disconnected():
-                        raise
-                    failed.append(str(error))
-                    continue
-                name = _free(result_name(picture.name, found["format"]), taken)
-                await asyncio.to_thread(archive.write, path, name)
-                path.unlink(missing_ok=True)
-                text = settings_of(picture.settings)[1].to_json()
-                write_entry(archive, _free(settings_name(picture.name), taken), text.encode())
-            if failed:
-                write_entry(archive, "failed.txt", "\n".join([*failed, ""]).encode())
-        gone = BackgroundTask(shutil.rmtree, target.parent, ignore_errors=True)
-        headers = attachment("tintype.zip")
-        return FileResponse(target, headers=headers, media_type="application/zip", background=gone)
 
     def _ready(self, id: str) -> Picture:
         picture = self._session.picture(id)
@@ -301,22 +293,6 @@ class Pages:
         work = self._pool.submit(self._task(picture, "colorize", **words), urgency=_SOON)
         found = await outcome(request, work, picture.name)
         return self._session.folder(picture) / out, found
-
-
-def settings_name(name: str) -> str:
-    """Return NAME.tintype.json."""
-    return f"{name.rpartition('.')[0] or name}.tintype.json"
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """A name that nothing in the archive has."""
-    stem, dot, ending = name.partition(".")
-    number = 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}{dot}{ending}"
-    taken.add(name.lower())
-    return name
 
 
 async def _table(request: Request) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def serve_studio(
     workers: int | None = None,
     limits: Limits | None = None,
     on_ready: Callable[[str, str | None], None] | None = None,
+    on_end: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve the studio until a signal ends the process.
 
@@ -40,6 +41,7 @@ def serve_studio(
         workers: how many photographs are worked on at once; by default one a core.
         limits: of the studio.
         on_ready: called with the address once the server listens, and with what there is to say.
+        on_end: called as soon as it is told to end.
 
     Raises:
         DataError: the port is taken.
@@ -67,7 +69,12 @@ def serve_studio(
             if on_ready is not None:
                 address = url_of(host, listener)
                 on_ready(f"{address}?token={token}" if token else address, said)
-            serve(studio.app, listener, on_stop=studio.stop)
+
+            def stop() -> None:
+                on_end()
+                studio.stop()
+
+            serve(studio.app, listener, on_stop=stop)
         finally:
             studio.close()
 

@@ -12,75 +12,30 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tintype.errors import TintypeError
 from tintype.photo.write import atomic
-from tintype.runtime.settings import printable
 from tintype.studio.asked import record_of, settings_of
 from tintype.studio.engine import PHOTO
 from tintype.studio.limits import Limits
-from tintype.web.workers import Work, WorkerPool, WorkError, named
+from tintype.studio.picture import (
+    NoPhotoError,
+    Picture,
+    SessionFullError,
+    TwiceError,
+    shown_name,
+)
+from tintype.web.workers import QueueFullError, Work, WorkerPool, WorkError, named
 
 _RECORD, _COLORS = "record.json", "colors.json"
 _MOST_STATES = 200  # that undo goes back
 _MOST_COLORS = 12
-
-
-class NoPhotoError(TintypeError):
-    """There is no such photograph."""
-
-
-class SessionFullError(TintypeError):
-    """The session takes no more photographs."""
-
-
-@dataclass
-class Picture:
-    """A photograph of the session.
-
-    Attributes:
-        id: of it, and the name of its folder.
-        name: its file's, as its owner calls it.
-        number: in the order of the session.
-        state: ``"waiting"``, ``"working"``, ``"ready"``, ``"failed"`` or ``"cancelled"``.
-        stage: of the work.
-        error: what is wrong with it.
-        facts: width, height and more, once it is read.
-        history: settings that were chosen, as tables, the first of them the beginning.
-        at: which of these holds.
-        version: goes up when its picture changes.
-        revision: goes up with every change, so that an answer which comes late is known to be old.
-    """
-
-    id: str
-    name: str
-    number: int
-    state: str = "waiting"
-    stage: str = ""
-    error: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    at: int = 0
-    version: int = 0
-    revision: int = 0
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that hold."""
-        return self.history[self.at]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what the page is told."""
-        record = asdict(self)
-        del record["history"], record["at"]
-        return record | {
-            "settings": self.settings,
-            "undo": self.at,
-            "redo": len(self.history) - 1 - self.at,
-        }
+_REMOVED_SECONDS = 60.0  # in which a photograph can be put back
+#: Errors after which the same file may be read yet.
+_PASSING = ("late", "memory", "died", "bug", "cancelled", QueueFullError.__name__)
 
 
 class Session:
@@ -96,7 +51,9 @@ class Session:
         self._folder, self._pool, self._limits = folder, pool, limits
         self._lock = threading.RLock()
         self._pictures: dict[str, Picture] = {}
+        self._removed: dict[str, Picture] = {}
         self._works: dict[str, Work] = {}
+        self._copied: dict[str, dict[str, Any]] = {}  # what the last copy gave to which
         self._listeners: dict[asyncio.Queue[Any], asyncio.AbstractEventLoop] = {}
         self._colors: list[str] = []
         self._default = record_of(settings_of({})[1])
@@ -140,11 +97,16 @@ class Session:
             )
 
     @contextmanager
-    def added(self, name: str) -> Iterator[tuple[Picture, Path]]:
+    def added(self, name: str, number: int = 0) -> Iterator[tuple[Picture, Path]]:
         """Yield a new photograph and the path to write its file to, and color it then.
+
+        Args:
+            name: of its file.
+            number: in the order of the session, if the client knows it; else it is the last.
 
         Raises:
             SessionFullError: there is no room.
+            TwiceError: there is one of that name and digest.
         """
         self.check_room()
         id = secrets.token_hex(8)
@@ -152,9 +114,14 @@ class Session:
         folder.mkdir()
         try:
             with self._lock:
-                number = 1 + max((p.number for p in self._pictures.values()), default=0)
+                known = 0 < number <= self._most + self._limits.photos
+                number = number if known else self._most + 1
+                self._most = max(self._most, number)
             picture = Picture(id, shown_name(name), number, history=[self._default])
             yield picture, folder / PHOTO
+            twins = (one for one in self.pictures() if one.name == picture.name)
+            if picture.digest and any(one.digest == picture.digest for one in twins):
+                raise TwiceError(f"{picture.name} is here already")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -179,7 +146,7 @@ class Session:
                 on_stage=lambda stage: self._change(picture, state="working", stage=stage),
             )
         except TintypeError as error:
-            self._change(picture, state="failed", error=f"{picture.name}: {error}")
+            self._change(picture, state="failed", error=f"{picture.name}: {error}", again=True)
             return
         with self._lock:
             self._works[picture.id] = work
@@ -193,12 +160,33 @@ class Session:
             work.abandon()
 
     def remove(self, picture: Picture) -> None:
-        """Remove a photograph, and stop the work on it."""
+        """Remove a photograph, and stop the work on it; for a minute it can be put back."""
         with self._lock:
-            self._pictures.pop(picture.id, None)
+            if self._pictures.pop(picture.id, None) is None:
+                return
+            self._removed[picture.id] = picture
+            (self.folder(picture) / _RECORD).unlink(missing_ok=True)
         self.cancel(picture)
-        shutil.rmtree(self.folder(picture), ignore_errors=True)
         self._tell({"removed": picture.id})
+        timer = threading.Timer(_REMOVED_SECONDS, self._delete, [picture.id])
+        timer.daemon = True
+        timer.start()
+
+    def put_back(self, id: str) -> Picture:
+        """Take back the removal of a photograph.
+
+        Raises:
+            NoPhotoError: it is gone for good.
+        """
+        with self._lock:
+            if (picture := self._removed.pop(id, None)) is None:
+                raise NoPhotoError("it was removed more than a minute ago, and is gone")
+            self._pictures[id] = picture
+        if picture.facts:
+            self._change(picture)
+        else:
+            self.start(picture)
+        return picture
 
     def choose(self, picture: Picture, record: dict[str, Any]) -> None:
         """Take new settings for a photograph.
@@ -218,26 +206,46 @@ class Session:
                 self._colors = [*reversed(new), *rest][:_MOST_COLORS]
                 with suppress(OSError), atomic(self._folder / _COLORS) as file:
                     file.write(json.dumps(self._colors).encode())
-        self._change(picture, history=history, at=len(history) - 1, version=picture.version + 1)
+        self._change(picture, history=history, at=len(history) - 1)
 
     def move(self, picture: Picture, steps: int) -> None:
         """Undo, by -1, or redo, by 1."""
         at = min(max(picture.at + steps, 0), len(picture.history) - 1)
         if at != picture.at:
-            self._change(picture, at=at, version=picture.version + 1)
+            self._change(picture, at=at)
+
+    def repainted(self, picture: Picture) -> None:
+        """Tell that a photograph has a new thumbnail."""
+        self._change(picture, version=picture.version + 1)
 
     def copy(self, picture: Picture) -> int:
-        """Give a photograph's model and options to all others; return how many there are.
+        """Give a photograph's model and options to all others; return how many take them.
 
-        Hints are places of one photograph, and stay with it.
+        Hints are places of one photograph, and the number of a sample is a choice for it: both
+        stay. One with hints keeps its model where the other takes none.
         """
-        others = [other for other in self.pictures() if other is not picture]
-        for other in others:
+        self._copied = {}
+        wanted = {**picture.settings, "sample": None}
+        for other in self.pictures():
+            if other is picture or other.state in ("failed", "cancelled"):
+                continue
+            own = other.settings
+            sample = own["sample"] if own["model"] == wanted["model"] else None
             with suppress(TintypeError):  # a model that takes no hints
-                record = {**picture.settings, "hints": other.settings["hints"]}
-                self.choose(other, record)
-                self._refresh(other)
-        return len(others)
+                self.choose(other, {**wanted, "sample": sample, "hints": own["hints"]})
+                if other.settings is not own:
+                    self._copied[other.id] = other.settings
+                    self._refresh(other)
+        return len(self._copied)
+
+    def undo_copy(self) -> int:
+        """Take back the last copy where nothing was chosen since; return in how many."""
+        copied, self._copied = self._copied, {}
+        taken = [one for one in self.pictures() if one.settings is copied.get(one.id)]
+        for picture in taken:
+            self.move(picture, -1)
+            self._refresh(picture)
+        return len(taken)
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Queue[Any]]:
@@ -250,16 +258,25 @@ class Session:
             del self._listeners[queue]
 
     def close(self) -> None:
-        """Tell all who listen that it is over."""
+        """Tell all who listen that it is over, and forget what was removed."""
+        for id in list(self._removed):
+            self._delete(id)
         self._tell(None)
+
+    def _delete(self, id: str) -> None:
+        """Delete the folder of a photograph that was removed and not put back."""
+        with self._lock:
+            picture = self._removed.pop(id, None)
+        if picture is not None:
+            shutil.rmtree(self.folder(picture), ignore_errors=True)
 
     def _refresh(self, picture: Picture) -> None:
         """Make the thumbnail anew, when there is time."""
         words = {"settings": picture.settings, "out": "", "thumbnail": True}
         task = {"do": "show", "folder": str(self.folder(picture)), "name": picture.name, **words}
         if picture.facts:
-            work = self._pool.submit(task)
-            work.add_done_callback(lambda _: self._change(picture, version=picture.version + 1))
+            with suppress(TintypeError):  # too many wait: opening it makes it too
+                self._pool.submit(task).add_done_callback(lambda _: self.repainted(picture))
 
     def _opened(self, picture: Picture, work: Work) -> None:
         with self._lock:
@@ -269,12 +286,16 @@ class Session:
             return
         error = None if work.cancelled() else work.exception()
         if work.cancelled() or (isinstance(error, WorkError) and error.kind == "cancelled"):
-            self._change(picture, state="cancelled", stage="", error="")
+            self._change(picture, state="cancelled", stage="", error="", again=True)
         elif error is not None:
-            self._change(picture, state="failed", stage="", error=str(named(error, picture.name)))
+            failure = named(error, picture.name)
+            again = failure.kind in _PASSING
+            self._change(picture, state="failed", stage="", error=str(failure), again=again)
         else:
             version = picture.version + 1
             self._change(picture, state="ready", stage="", facts=work.result(), version=version)
+            if picture.settings != work.task["settings"]:  # chosen meanwhile
+                self._refresh(picture)
 
     def _change(self, picture: Picture, **values: Any) -> None:
         with self._lock:
@@ -285,7 +306,8 @@ class Session:
                 with suppress(OSError), atomic(self.folder(picture) / _RECORD) as file:
                     file.write(json.dumps(asdict(picture)).encode())
             event = {"photo": picture.to_json(), "colors": self._colors}
-        self._tell(event)
+        if picture.id in self._pictures:
+            self._tell(event)
 
     def _tell(self, event: dict[str, Any] | None) -> None:
         for queue, loop in list(self._listeners.items()):
@@ -304,20 +326,16 @@ class Session:
             try:
                 picture = Picture(**json.loads((folder / _RECORD).read_bytes()))
                 settings_of(picture.settings)
+            except FileNotFoundError:  # removed, or never complete
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
             except (OSError, ValueError, TypeError, LookupError, TintypeError):
                 continue
             self._pictures[picture.id] = picture
             if picture.state == "waiting":
                 unfinished.append(picture)
+        self._most = max((picture.number for picture in self._pictures.values()), default=0)
         for picture in unfinished:
             self.start(picture)
         with suppress(OSError, ValueError):
             self._colors = list(json.loads((self._folder / _COLORS).read_bytes()))
-
-
-def shown_name(name: str) -> str:
-    """Return what a client calls a file, as one line that names no folder."""
-    last = name.replace("\\", "/").rpartition("/")[2].strip() or "photograph"
-    stem, dot, ending = last.rpartition(".")
-    short = last if len(last) <= 80 else f"{stem[:60]}…{dot}{ending[-10:]}"
-    return printable(short).strip("'")

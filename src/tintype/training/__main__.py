@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from tintype.errors import TintypeError
+from tintype.training.room import read_size
 from tintype.training.run import Run, read_sampling_weights, read_settings
 from tintype.training.train import train
 
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true")
     for option in ("init", "teacher", "store"):
         parser.add_argument(f"--{option}", type=Path)
+    parser.add_argument("--memory", metavar="SIZE")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--val-size", type=int)
     parser.add_argument("--eval-minutes", type=float, default=5.0)
@@ -52,6 +54,7 @@ def main() -> int:
 
     try:
         changes |= read_settings(options.pop("set"))
+        options["memory"] = options["memory"] and read_size(options["memory"])
         options["sampling_weights"] = read_sampling_weights(options["sampling_weights"])
         command = shlex.join(["tintype", "train", *sys.argv[1:]])
         train(Run(**options, changes=changes, command=command), show)

@@ -7,7 +7,8 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,17 +17,29 @@ from torch import Tensor
 from tintype.models.base import Batch, TrainConfig
 from tintype.models.torch_color import f_to_y, gray_to_f, srgb_to_gray, srgb_to_linear
 from tintype.training.data import PhotoStore
+from tintype.training.stream import PhotoStream
 
 _BT601 = (0.299, 0.587, 0.114)
 _FILM = 0.2  # share of the photographs that get the look of old film
 _SHARPNESS = 0.8  # largest change of fine detail, relative to the detail there is
 
 
+class _Drawn(NamedTuple):
+    """The random choices of a step."""
+
+    places: Tensor  # uniform in [0, 1), (N, 16), of this process's photographs
+    grain: list[int]
+    cut: int  # side of the squares that are cut
+    height: int  # of what is kept of them
+    width: int
+    side: int  # to which that is resized
+
+
 class Batches:
     """The training batches of a run, by step.
 
     Args:
-        store: photographs, on the device used for training.
+        store: photographs; batches come on their device.
         config: training configuration.
         seed: seed of every random choice.
         rank, world_size: index of this process and number of processes; each gets
@@ -34,7 +47,12 @@ class Batches:
     """
 
     def __init__(
-        self, store: PhotoStore, config: TrainConfig, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        store: PhotoStore | PhotoStream,
+        config: TrainConfig,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.store = store
         self.config = config
@@ -42,20 +60,19 @@ class Batches:
         self.mine = slice(
             rank * config.batch // world_size, (rank + 1) * config.batch // world_size
         )
-        self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.long)
+        self._orders: dict[int, Tensor] = {}
 
     def _photographs(self, step: int) -> Tensor:
         """Return the indices of a step's photographs; each epoch has a random order of its own."""
+        first = step * self.config.batch
         chosen = []
-        for position in range(step * self.config.batch, (step + 1) * self.config.batch):
+        for position in range(first, first + self.config.batch):
             epoch, place = divmod(position, len(self.store))
-            if epoch != self._epoch:
+            if epoch not in self._orders:
                 random = torch.Generator().manual_seed(_mix(self.seed, -1 - epoch))
-                order = torch.randperm(len(self.store), generator=random)
-                self._order = _draw_epoch(self.store, random)[order]
-                self._epoch = epoch
-            chosen.append(self._order[place])
+                kept = list(self._orders.items())[-1:]  # a second network has epochs of its own
+                self._orders = dict([*kept, (epoch, self.store.epoch(random))])
+            chosen.append(self._orders[epoch][place])
         return torch.stack(chosen)
 
     def __call__(self, step: int) -> Batch:
@@ -63,10 +80,19 @@ class Batches:
 
         S is `TrainConfig.crop`, or the one of `TrainConfig.crop_sizes` that is drawn for the step.
         """
-        config, index = self.config, self._photographs(step)
+        return self._batch(step, *self._take(step))
+
+    def follow(self, steps: Iterable[int]) -> Generator[Batch]:
+        """Yield the batches of steps, those of streamed photographs made ahead."""
+        for made in self.store.ahead(self._take, steps):
+            yield self._batch(*made)
+
+    def _draw(self, step: int) -> _Drawn:
+        """Make the random choices of a step."""
+        config = self.config
         random = torch.Generator().manual_seed(_mix(self.seed, step))
-        draw = torch.rand((len(index), 16), generator=random)
-        grain = torch.randint(1 << 62, (len(index),), generator=random)[self.mine].tolist()
+        draw = torch.rand((config.batch, 16), generator=random)
+        grain = torch.randint(1 << 62, (config.batch,), generator=random)[self.mine].tolist()
         smallest, largest = config.scale * config.crop, config.largest_cut
         cut = round(float(torch.empty(1).uniform_(smallest, largest, generator=random)))
         sides = config.crop_sizes or (config.crop,)
@@ -74,35 +100,34 @@ class Batches:
         narrow, upright = torch.rand(2, generator=random).tolist()
         shorter = round(cut * (1 - config.aspect_jitter * narrow))
         height, width = (cut, shorter) if upright < 0.5 else (shorter, cut)
-        index, draw = index[self.mine], draw[self.mine]
-        rgb = self.store.crops(index, draw[:, 0], draw[:, 1], cut).float() / 255
-        draw = draw.to(rgb.device)
-        rgb = rgb[..., :height, :width]
-        if (height, width) != (side, side):
+        return _Drawn(draw[self.mine], grain, cut, height, width, side)
+
+    def _take(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Return this process's squares of a step, uint8 (N, 3, cut, cut), and their labels."""
+        drawn, index = self._draw(step), self._photographs(step)[self.mine]
+        return self.store.take(index, drawn.places[:, 0], drawn.places[:, 1], drawn.cut)
+
+    def _batch(self, step: int, squares: Tensor, labels: Tensor | None) -> Batch:
+        """Make the batch of a step from its squares: resized, mirrored, photographed in gray."""
+        drawn = self._draw(step)
+        side = drawn.side
+        rgb = squares.to(self.store.device).float() / 255
+        draw = drawn.places.to(rgb.device)
+        rgb = rgb[..., : drawn.height, : drawn.width]
+        if (drawn.height, drawn.width) != (side, side):
             rgb = F.interpolate(
-                rgb, size=(side, side), mode="bilinear", align_corners=False, antialias=cut > side
+                rgb,
+                size=(side, side),
+                mode="bilinear",
+                align_corners=False,
+                antialias=drawn.cut > side,
             ).clamp(0, 1)
-        if config.flip:
+        if self.config.flip:
             rgb = torch.where((draw[:, 2] < 0.5)[:, None, None, None], rgb.flip(-1), rgb)
         batch = to_batch(rgb)
-        if config.augment == "film":
-            batch = augment(rgb, draw[:, 3:], grain, config.faded)
-        if self.store.labels is not None:
-            batch = batch._replace(labels=self.store.labels[index.to(rgb.device)].float())
-        return batch
-
-
-def _draw_epoch(store: PhotoStore, random: torch.Generator) -> Tensor:
-    """Draw the photographs of an epoch: each once, or in proportion to its frequency.
-
-    Systematic sampling: each is drawn its expected number of times, rounded down or up.
-    """
-    count = torch.arange(len(store))
-    if store.frequency is None:
-        return count
-    ends = (store.frequency / store.frequency.sum() * len(store)).cumsum(0)
-    start = torch.rand((), generator=random, dtype=torch.float64)
-    return torch.searchsorted(ends, start + count, right=True).clamp_max(len(store) - 1)
+        if self.config.augment == "film":
+            batch = augment(rgb, draw[:, 3:], drawn.grain, self.config.faded)
+        return batch if labels is None else batch._replace(labels=labels.to(rgb.device))
 
 
 def _mix(seed: int, step: int) -> int:

@@ -5,32 +5,27 @@ from __future__ import annotations
 import json
 import math
 import os
-import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from tintype.errors import DataError, GrayPhotoError, PhotoError
-from tintype.models.torch_color import (
-    gray_to_f,
-    linear_to_ab,
-    linear_to_cbcr,
-    srgb_to_gray,
-    srgb_to_linear,
+from tintype.errors import DataError
+from tintype.models.torch_color import linear_to_ab, srgb_to_linear
+from tintype.training.files import (
+    color_beyond_tone,
+    decode,
+    frequencies,
+    mean_chroma,
+    members,
+    thumbnail,
 )
-from tintype.photo import read_reduced
-
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif"}
-_SHARDS = (".tar", ".tar.gz", ".tgz")
-_THUMB = 16  # side in pixels of the thumbnail on which color is measured
 
 
 @dataclass
@@ -59,6 +54,11 @@ class PhotoStore:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the photographs."""
+        return self.pixels.device
 
     def to(self, device: torch.device) -> PhotoStore:
         """Return the photographs on another device."""
@@ -108,6 +108,25 @@ class PhotoStore:
         pixel = rows[:, :, None] + (x[:, None] + span)[:, None, :]  # (N, side, side)
         return self.pixels[pixel].permute(0, 3, 1, 2)
 
+    def take(
+        self, index: Tensor, top: Tensor, left: Tensor, side: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return square crops as `crops` does, and class probabilities, (N, classes), or None."""
+        labels = None if self.labels is None else self.labels[index.to(self.labels.device)].float()
+        return self.crops(index, top, left, side), labels
+
+    def ahead(
+        self, take: Callable[[int], tuple[Tensor, Tensor | None]], steps: Iterable[int]
+    ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """Yield each step with what ``take`` gives for it."""
+        for step in steps:
+            yield step, *take(step)
+
+    def epoch(self, random: torch.Generator) -> Tensor:
+        """Draw the photographs of an epoch, in their order, int64 (N,)."""
+        order = torch.randperm(len(self), generator=random)
+        return draw_epoch(self.frequency, len(self), random)[order]
+
     def sample_ab(self, count: int, seed: int) -> Tensor:
         """Return ab of random pixels in Lab units, (count, 2), from which a prior is computed."""
         random = torch.Generator().manual_seed(seed)
@@ -118,138 +137,26 @@ class PhotoStore:
         photo = photo.to(self.start.device)
         place = torch.rand(count, generator=random, dtype=torch.float64).to(self.start.device)
         area = self.height[photo] * self.width[photo]
-        pixel = self.start[photo] + (place * area).long().minimum(area - 1)
-        rgb = self.pixels[pixel].float() / 255
-        linear = srgb_to_linear(rgb).T[None, :, :, None]  # (1, 3, count, 1)
-        return linear_to_ab(linear)[0, :, :, 0].T
+        return ab_of(self.pixels[self.start[photo] + (place * area).long().minimum(area - 1)])
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield names and bytes of the images in a shard, folder, manifest or image file."""
-    try:
-        if path.suffix in (".txt", ".json") and path.is_file():
-            for listed in _manifest(path):
-                listed = Path(listed).as_posix()
-                for name, data in _images(path.parent / listed):
-                    if not listed.endswith(_SHARDS):  # names in a shard need no prefix
-                        name = listed if name == Path(listed).name else f"{listed}/{name}"
-                    yield name, data
-        else:
-            yield from _images(path)
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); make it again, or leave it out of the data."
-        ) from error
+def draw_epoch(frequency: Tensor | None, count: int, random: torch.Generator) -> Tensor:
+    """Draw the photographs of an epoch: each once, or in proportion to its frequency; ascending.
 
-
-def _manifest(path: Path) -> list[str]:
-    """Return the paths in a manifest, relative to its folder."""
-    text = path.read_text()
-    if path.suffix == ".txt":
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        names = json.loads(text)
-    except ValueError:
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path} is not a manifest: a .json manifest is a list of paths.")
-    return names
-
-
-def _images(path: Path) -> Iterator[tuple[str, bytes]]:
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in _SUFFIXES:
-                yield file.relative_to(path).as_posix(), file.read_bytes()
-    elif path.name.endswith(_SHARDS):
-        with tarfile.open(path) as tar:
-            for member in tar:
-                if Path(member.name).suffix.lower() not in _SUFFIXES:
-                    continue
-                try:
-                    file = tar.extractfile(member)
-                except KeyError:  # a link to a file outside the shard
-                    file = None
-                if file is not None:
-                    yield member.name, file.read()
-    elif path.suffix.lower() in _SUFFIXES:
-        yield path.name, path.read_bytes()
-    else:
-        raise DataError(
-            f"{path} is not training data: give tar shards, folders of images, or a manifest (.txt "
-            "with one path per line, .json with a list of paths)."
-        )
-
-
-def _frequencies(names: Sequence[str], weights: Mapping[str, float]) -> Tensor | None:
-    """Return the frequency of each photograph by its name, or None; see `load_photos`."""
-    if not weights:
-        return None
-    folders = {PurePosixPath(folder): factor for folder, factor in weights.items()}
-    missed = set(folders)
-    frequency = torch.ones(len(names), dtype=torch.float64)
-    for k, name in enumerate(names):
-        # The innermost folder that has a weight decides.
-        inside = next((f for f in PurePosixPath(name).parents if f in folders), None)
-        if inside is not None:
-            frequency[k] = folders[inside]
-            missed.discard(inside)
-    if missed:
-        there = sorted({str(PurePosixPath(name).parent) for name in names} - {"."})
-        raise DataError(
-            f"No photograph lies in {', '.join(sorted(map(str, missed)))}: a sampling weight names "
-            "a folder relative to the --data path that it is in. The folders are "
-            f"{', '.join(there[:20]) or 'none'}{', and more' if len(there) > 20 else ''}."
-        )
-    return frequency
-
-
-def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
-    """Return a photograph, uint8 (H, W, 3), and its thumbnail, or the reason to leave it out."""
-    try:
-        rgb = read_reduced(data, short_side)
-    except GrayPhotoError:
-        return "gray"
-    except PhotoError:
-        return "unreadable"
-    short, longer = sorted(rgb.shape[:2])
-    if short < short_side / 2:
-        return "too small"
-    if longer > 4 * short:
-        return "too narrow"
-    photo = Image.fromarray(rgb)
-    if short < short_side:
-        width, height = (max(short_side, round(s * short_side / short)) for s in photo.size)
-        photo = photo.resize((width, height), Image.Resampling.LANCZOS)
-    thumb = photo.resize((_THUMB, _THUMB), Image.Resampling.BOX)
-    return np.array(photo), np.array(thumb)
-
-
-def color_beyond_tone(thumbs: Tensor) -> Tensor:
-    """Return how colorful photographs are, not counting a uniform tone, in Lab units, (N,).
-
-    In a toned print ab is a function of lightness. The result is the root mean square residual of
-    ab after a quadratic fit in lightness.
-
-    Args:
-        thumbs: thumbnails, uint8 (N, h, w, 3).
+    Systematic sampling: each is drawn its expected number of times, rounded down or up.
     """
-    left = []
-    for part in thumbs.split(4096):
-        rgb = part.float().permute(0, 3, 1, 2) / 255
-        ab = linear_to_ab(srgb_to_linear(rgb)).flatten(2).transpose(1, 2)  # (N, h * w, 2)
-        light = gray_to_f(srgb_to_gray(rgb)).flatten(1)
-        # Project ab on an orthonormal basis of 1, L and L^2 of each photograph.
-        basis = torch.linalg.qr(torch.stack((light**0, light, light**2), -1).double())[0].float()
-        residual = ab - basis @ (basis.transpose(1, 2) @ ab)
-        left.append(residual.square().mean((1, 2)).sqrt())
-    return torch.cat(left)
+    index = torch.arange(count)
+    if frequency is None:
+        return index
+    ends = (frequency / frequency.sum() * count).cumsum(0)
+    start = torch.rand((), generator=random, dtype=torch.float64)
+    return torch.searchsorted(ends, start + index, right=True).clamp_max(count - 1)
 
 
-def mean_chroma(thumbs: Tensor) -> Tensor:
-    """Return the mean of |Cb| + |Cr|, each in [-0.5, 0.5], of thumbnails, uint8 (N, h, w, 3)."""
-    linear = srgb_to_linear(thumbs.float().permute(0, 3, 1, 2) / 255)
-    return linear_to_cbcr(linear).abs().sum(1).mean((1, 2))
+def ab_of(rgb: Tensor) -> Tensor:
+    """Return ab in Lab units, (N, 2), of gamma-encoded pixels, uint8 (N, 3)."""
+    linear = srgb_to_linear(rgb.float() / 255).T[None, :, :, None]  # (1, 3, N, 1)
+    return linear_to_ab(linear)[0, :, :, 0].T
 
 
 def load_photos(
@@ -312,7 +219,7 @@ def load_photos(
         )
     height, width = torch.tensor(index["sizes"]).unbind(1)
     start = (height * width).cumsum(0) - height * width
-    frequency = _frequencies(index["names"], sampling_weights or {})
+    frequency = frequencies(index["names"], sampling_weights or {})
     dropped, names = index["dropped"], index["names"]
     return PhotoStore(pixels, start, height, width, dropped, names, None, frequency)
 
@@ -362,16 +269,16 @@ def _decode_all(
     names: list[str] = []
     sizes: list[tuple[int, int]] = []
     dropped: dict[str, int] = {}
-    members = islice((member for path in paths for member in _members(Path(path))), limit)
+    images = islice((image for path in paths for image in members(Path(path))), limit)
 
     def drop(reason: str, count: int = 1) -> None:
         if count:
             dropped[reason] = dropped.get(reason, 0) + count
 
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding the interpreter lock
-        while chunk := list(islice(members, 512)):
+        while chunk := list(islice(images, 512)):
             decoded = []
-            photos = pool.map(lambda member: _decode(member[1], short_side), chunk)
+            photos = pool.map(lambda image: _decode(image[1], short_side), chunk)
             for (name, _), photo in zip(chunk, photos, strict=True):
                 if isinstance(photo, str):
                     drop(photo)
@@ -389,3 +296,9 @@ def _decode_all(
                 sizes += [pixels.shape[:2] for _, pixels, _ in kept]
                 names += [name for name, _, _ in kept]
     return {"names": names, "sizes": sizes, "dropped": dropped}
+
+
+def _decode(data: bytes, short_side: int) -> tuple[np.ndarray, np.ndarray] | str:
+    """Return a photograph, uint8 (H, W, 3), and its thumbnail, or the reason to leave it out."""
+    photo = decode(data, short_side)
+    return photo if isinstance(photo, str) else (np.asarray(photo), thumbnail(photo))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -19,28 +20,39 @@ from tintype.errors import CheckpointError
 from tintype.models.backbones import Classifier
 from tintype.training.data import PhotoStore
 from tintype.training.parallel import bfloat16_pays
+from tintype.training.stream import PhotoStream, one_hot
 
 FILE = "labels.safetensors"
 _SIDE = 224  # pixels; the classifier was trained at this size
 _RARE = 1e-4  # share of the photographs below which a class is too rare to be learnt
 
 
-def folder_labels(store: PhotoStore) -> tuple[Tensor, list[str]]:
-    """Return one-hot labels, float16 (N, classes), by the folders of photographs, and class names.
+def label_by_folder(store: PhotoStore | PhotoStream) -> tuple[int, float]:
+    """Give photographs the labels of their folders; return classes and the labelled share.
 
     The class of ``source/label/id.jpg`` is ``source/label``. Photographs in no folder, in a folder
     called ``unlabelled``, or in one with less than a ten-thousandth of all photographs, have a row
     of zeros.
     """
-    folders = [str(PurePosixPath(name).parent) for name in store.names]
-    counts = Counter(f for f in folders if f != "." and PurePosixPath(f).name != "unlabelled")
-    classes = sorted(f for f, count in counts.items() if count >= _RARE * len(store))
+    if isinstance(store, PhotoStream):
+        photos = torch.bincount(store.folder.long(), minlength=len(store.folders)).tolist()
+        counts = Counter(dict(zip(store.folders, photos, strict=True)))
+        store.classes, classes = _folder_classes(store.folders, counts)
+        own = store.classes[store.folder.long()]
+    else:
+        folders = [str(PurePosixPath(name).parent) for name in store.names]
+        own, classes = _folder_classes(folders, Counter(folders))
+        store.labels = one_hot(own, len(classes)).half()
+    return len(classes), float((own >= 0).double().mean())
+
+
+def _folder_classes(folders: Sequence[str], counts: Counter[str]) -> tuple[Tensor, list[str]]:
+    """Return the class of each folder, -1 for none, and the names of the classes."""
+    least = _RARE * counts.total()
+    named = {f for f in counts if f != "." and PurePosixPath(f).name != "unlabelled"}
+    classes = sorted(folder for folder in named if counts[folder] >= least)
     index = {name: k for k, name in enumerate(classes)}
-    labels = torch.zeros((len(store), len(classes)), dtype=torch.float16)
-    for row, folder in enumerate(folders):
-        if folder in index:
-            labels[row, index[folder]] = 1
-    return labels, classes
+    return torch.tensor([index.get(folder, -1) for folder in folders]), classes
 
 
 def soft_labels(store: PhotoStore, teacher: Path, batch: int = 64) -> Tensor:

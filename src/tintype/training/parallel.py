@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -54,11 +56,25 @@ class Processes:
         dist.all_reduce(shared, dist.ReduceOp.MAX)
         return shared.tolist()
 
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process do something before the others, which then find it done."""
+        if self.rank > 0:
+            dist.barrier()
+        yield
+        if self.rank == 0 and self.world_size > 1:
+            dist.barrier()
+
     def close(self) -> None:
         """Wait for the other processes, then destroy the process group."""
         if self.world_size > 1:
             dist.barrier()
             dist.destroy_process_group()
+
+
+def processes_here() -> int:
+    """Return how many processes of the run are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class Interruption:

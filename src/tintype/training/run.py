@@ -18,7 +18,10 @@ from tintype.models.base import ColorModel, TrainConfig
 from tintype.training import labels
 from tintype.training.checkpoint import FILE, fingerprint, load_checkpoint
 from tintype.training.data import PhotoStore, load_photos
+from tintype.training.parallel import Processes
+from tintype.training.room import decoded_bytes, room
 from tintype.training.start import load_init
+from tintype.training.stream import PhotoStream, open_stream
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Run:
         teacher: weights of an ImageNet classifier for models that learn its labels or features, or
             ``labels.safetensors`` of a run on the same photographs.
         store: file for the decoded photographs, which later runs can use; see `load_photos`.
+        memory: bytes of memory for decoded photographs, by default two thirds of what is free; more
+            than fit there, or in `store`, are streamed.
         changes: field name -> value that replaces the preset's.
         command: command line, for the card.
 
@@ -70,6 +75,7 @@ class Run:
     device: str | None = None
     teacher: Path | None = None
     store: Path | None = None
+    memory: int | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
 
@@ -87,7 +93,7 @@ class Run:
         return self.steps or config.steps
 
     def build_model(
-        self, facts: dict[str, Any], config: TrainConfig, store: PhotoStore
+        self, facts: dict[str, Any], config: TrainConfig, store: PhotoStore | PhotoStream
     ) -> ColorModel:
         """Build the initial network, and record its origin in `facts`.
 
@@ -113,7 +119,7 @@ class Run:
                     "--teacher."
                 )
             facts["teacher"] = f"features of {Classifier.ORIGIN}"
-            model.set_teacher(Classifier.load(self.teacher).to(store.pixels.device))
+            model.set_teacher(Classifier.load(self.teacher).to(store.device))
         elif self.teacher is not None and not model.needs_labels:
             raise CheckpointError(f"This {model.name} needs no teacher: leave out --teacher.")
         return model
@@ -158,9 +164,11 @@ def prepare(run: Run) -> tuple[dict[str, Any], TrainConfig, dict[str, dict[str, 
 
 
 def load_data(
-    run: Run, facts: dict[str, Any], config: TrainConfig, device: torch.device
-) -> tuple[PhotoStore, PhotoStore]:
+    run: Run, facts: dict[str, Any], config: TrainConfig, processes: Processes
+) -> tuple[PhotoStore | PhotoStream, PhotoStore | PhotoStream]:
     """Return training and validation photographs, with labels if the model needs them.
+
+    They are held decoded where they fit, else streamed; a resumed run goes on as it began.
 
     Raises:
         DataError: the data cannot be used.
@@ -168,15 +176,14 @@ def load_data(
     """
     known = facts.get("data", {})
     weights = dict(known.get("sampling_weights", run.sampling_weights))
-    store = load_photos(
-        run.data,
-        short_side=config.kept_side,
-        min_color=config.min_color,
-        min_chroma=config.min_chroma,
-        limit=facts["limit"],
-        sampling_weights=weights,
-        store=run.store,
-    )
+    least: dict[str, Any] = {"short_side": config.kept_side, "limit": facts["limit"]}
+    least |= {"min_color": config.min_color, "min_chroma": config.min_chroma}
+    streamed = known.get("streamed", False) if known else _too_many(run, facts, config, processes)
+    with processes.first_alone():  # it writes the file, or unpacks shards
+        if streamed:
+            store = open_stream(run.data, run.out / "unpacked", sampling_weights=weights, **least)
+        else:
+            store = load_photos(run.data, sampling_weights=weights, store=run.store, **least)
     val_size = known.get("val_size", run.val_size)
     if val_size is None:
         val_size = min(1000, len(store) // 20)
@@ -188,31 +195,48 @@ def load_data(
             f"{run.out} was trained on {known['photographs']} photographs, not on {photographs}: "
             "give the same --data, or start another run."
         )
-    data = {"photographs": photographs, "val_size": val_size, "dropped": store.dropped}
+    data: dict[str, Any] = {"photographs": photographs, "val_size": val_size}
+    data |= {"streamed": True} if isinstance(store, PhotoStream) else {"dropped": store.dropped}
     data["sources"] = [Path(p).name for p in run.data]
     facts["data"] = data | ({"sampling_weights": weights} if weights else {})
-    facts["device"] = str(device)
+    facts["device"] = str(processes.device)
     if model_class(facts["name"]).needs_labels:
         _add_labels(run, facts, store)
-    return store.to(device).split(val_size)
+    return store.to(processes.device).split(val_size)
 
 
-def _add_labels(run: Run, facts: dict[str, Any], store: PhotoStore) -> None:
+def _too_many(
+    run: Run, facts: Mapping[str, Any], config: TrainConfig, processes: Processes
+) -> bool:
+    """Tell whether the decoded photographs do not fit where they are to be held."""
+    if run.store is not None and run.store.exists() and processes.device.type == "cpu":
+        return False
+    needed = decoded_bytes(run.data, config.kept_side, facts["limit"])
+    (late,) = processes.max_over_ranks(needed > room(run.memory, run.store, processes.device))
+    return bool(late)
+
+
+def _add_labels(run: Run, facts: dict[str, Any], store: PhotoStore | PhotoStream) -> None:
     """Add labels of a teacher or of folders to the photographs, and describe them in `facts`."""
     teacher = run.teacher
     if run.resume and teacher is None and (run.out / labels.FILE).exists():
         teacher = run.out / labels.FILE
-    if teacher is not None:
+    if teacher is None:
+        classes, labelled = labels.label_by_folder(store)
+        facts["labels"] = f"{classes} folders; {labelled:.0%} of the photographs have a label"
+    elif isinstance(store, PhotoStream):
+        raise CheckpointError(
+            "A teacher labels photographs that are held, and these are streamed: leave out "
+            "--teacher, so that their folders are the labels, or hold them in a --store."
+        )
+    else:
         store.labels = labels.soft_labels(store, teacher)
+        classes = store.labels.shape[1]
         facts["labels"] = f"soft labels of {Classifier.ORIGIN}"
         if teacher != run.out / labels.FILE:
             labels.keep_labels(run.out, store, store.labels)
-    else:
-        store.labels, classes = labels.folder_labels(store)
-        share = float((store.labels.sum(1) > 0).double().mean())
-        facts["labels"] = f"{len(classes)} folders; {share:.0%} of the photographs have a label"
     if not run.resume:
-        facts["config"]["classes"] = max(1, store.labels.shape[1])
+        facts["config"]["classes"] = max(1, classes)
 
 
 @torch.no_grad()

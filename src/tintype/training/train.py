@@ -6,6 +6,7 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,7 @@ from tintype.training.data import PhotoStore
 from tintype.training.log import Log
 from tintype.training.parallel import Interruption, Processes, bfloat16_pays
 from tintype.training.run import Run, load_data, prepare
+from tintype.training.stream import PhotoStream
 
 _EXTRA_STREAM = 1 << 40  # first step number for the batches of a second network
 _UPDATE_BN_BATCHES = 32
@@ -55,7 +57,7 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
     """
     processes = Processes(run.device)
     facts, config, saved = prepare(run)
-    store, val_store = load_data(run, facts, config, processes.device)
+    store, val_store = load_data(run, facts, config, processes)
     keep_large_blocks()
     trainer = Trainer(run, facts, config, saved, store, val_store, processes)
     log = Log(run.out, trainer.step, on_line) if processes.rank == 0 else None
@@ -67,7 +69,9 @@ def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
             "no photograph is held back: no validation and no contact sheet; "
             "--val-size 1 holds one back",
         )
-    with Interruption() as interruption:
+    if log is not None and isinstance(store, PhotoStream):
+        log.note(trainer.step, store.said())
+    with Interruption() as interruption, closing(trainer.coming):
         trainer.fit(log, lambda: interruption.requested)
     if log is not None:
         log.close()
@@ -92,8 +96,8 @@ class Trainer:
         facts: dict[str, Any],
         config: TrainConfig,
         saved: Mapping[str, dict[str, Tensor]],
-        store: PhotoStore,
-        val_store: PhotoStore,
+        store: PhotoStore | PhotoStream,
+        val_store: PhotoStore | PhotoStream,
         processes: Processes,
     ) -> None:
         self.run, self.facts, self.config, self.processes = run, facts, config, processes
@@ -110,6 +114,7 @@ class Trainer:
         self.step = int(facts["step"])
         self.bfloat16 = bfloat16_pays(processes.device)
         self.batches = Batches(store, config, facts["seed"], processes.rank, processes.world_size)
+        self.coming = self.batches.follow(self._coming_steps())
         count = min(_VALIDATED, len(val_store))
         middle = torch.full((count,), 0.5)
         self.crops = None
@@ -176,11 +181,17 @@ class Trainer:
         self.step += 1
         return terms, norm, rate
 
+    def _coming_steps(self) -> Iterator[int]:
+        """Yield the numbers of the batches that the run needs from its step on."""
+        step = self.step
+        while True:
+            count = self.model.batches_per_step(step)
+            # The batches of a second network have step numbers far beyond those of the run.
+            yield from (step, *(_EXTRA_STREAM + step * count + k for k in range(1, count)))
+            step += 1
+
     def _next_batch(self) -> Batch:
-        count = self.model.batches_per_step(self.step)
-        # The batches of a second network have step numbers far beyond those of the run.
-        steps = [self.step, *(_EXTRA_STREAM + self.step * count + k for k in range(1, count))]
-        parts = [self.batches(step) for step in steps]
+        parts = [next(self.coming) for _ in range(self.model.batches_per_step(self.step))]
         gray, rgb = (torch.cat([getattr(p, name) for p in parts]) for name in ("gray", "rgb"))
         labels = [part.labels for part in parts if part.labels is not None]
         gray = gray.contiguous(memory_format=torch.channels_last)
@@ -221,8 +232,7 @@ class Trainer:
             contact_sheet(averaged, fixed_photos(self.crops), self.run.out / "contact.png")
 
     def _recent_batches(self) -> Iterator[Batch]:
-        for k in range(_UPDATE_BN_BATCHES):
-            yield self.batches(max(0, self.step - 1 - k))
+        return self.batches.follow(max(0, self.step - 1 - k) for k in range(_UPDATE_BN_BATCHES))
 
     def _restore(self, saved: Mapping[str, dict[str, Tensor]]) -> None:
         try:

@@ -1,13 +1,15 @@
 // Colours that a person set: dots on the photograph, and the palette that opens for one.
 
 import {named, swatch} from "./colors.js";
+import {say} from "./said.js";
 
 const GRAY = "#808080";
 const CLICK = 4;
+const SHEET = matchMedia("(max-width: 40rem)");  // where the palette lies below, and not beside
 
 export class Dots {
   /**
-   * `studio` has photo, takesHints(), hintsNote(), change(settings), suggest(place), colors and
+   * `studio` has photo, takesHints(), cannot(), change(settings), suggest(place), colors and
    * settings.
    */
   constructor(view, studio) {
@@ -26,7 +28,7 @@ export class Dots {
 
   /** Puts the dots where their places are. */
   draw() {
-    const hints = this.studio.photo ? this.hints : [];
+    const hints = this.view.photo ? this.hints : [];
     while (this.box.children.length > hints.length) this.box.lastChild.remove();
     while (this.box.children.length < hints.length) this.box.append(this.make(this.box.children.length));
     hints.forEach((hint, index) => {
@@ -90,7 +92,7 @@ export class Dots {
       this.move(index, {x: hint.x + dx, y: hint.y + dy});
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.set(this.hints.filter((_, k) => k !== index));
-      this.view.canvas.focus();
+      this.view.canvas.focus({preventScroll: true});
     } else {
       return;
     }
@@ -111,23 +113,22 @@ export class Dots {
 
   /** Opens the palette for a place, or for a dot. */
   async open(place, index = -1) {
+    if (!this.studio.takesHints()) {
+      this.studio.cannot();
+      return;
+    }
     this.place = place;
     this.index = index;
-    const able = this.studio.takesHints();
-    const note = document.getElementById("palette-note");
-    note.textContent = able ? "" : this.studio.hintsNote();
-    note.hidden = able;
-    document.getElementById("choices").hidden = document.getElementById("gray").hidden = !able;
-    document.getElementById("used-label").hidden = !this.studio.colors.length;
     document.getElementById("delete-dot").hidden = index < 0;
     if (index >= 0) this.free.value = this.hints[index].color;
-    const used = document.getElementById("used");
-    used.replaceChildren(...this.studio.colors.map((color) => this.offer(color, `${named(color)}, used before`, able)));
-    const likely = document.getElementById("likely");
+    const used = document.getElementById("used"), likely = document.getElementById("likely");
+    used.parentElement.hidden = !this.studio.colors.length;
+    used.replaceChildren(...this.studio.colors.map((color) => this.offer(color, `${named(color)}, used before`)));
     likely.textContent = "…";
     this.palette.hidden = false;
     this.put();
-    (used.querySelector("button:enabled") ?? document.getElementById("close-palette")).focus();
+    if (SHEET.matches) this.uncover();
+    (used.querySelector("button") ?? document.getElementById("close-palette")).focus({preventScroll: true});
     let found = [];
     try {
       found = (await this.studio.suggest(place)).suggestions;
@@ -138,18 +139,21 @@ export class Dots {
     if (this.place !== place) return;
     likely.replaceChildren(...found.map((one) => {
       const share = Math.max(1, Math.round(100 * one.probability));
-      return this.offer(one.color, `${named(one.color)}, ${share} % likely`, able);
+      return this.offer(one.color, `${named(one.color)}, ${share} % likely`);
     }));
     if (!found.length) likely.textContent = "no model here can say";
     this.put();
-    if (document.activeElement?.id === "close-palette") likely.querySelector("button:enabled")?.focus();
+    if (document.activeElement?.id === "close-palette") likely.querySelector("button")?.focus({preventScroll: true});
   }
 
-  offer(color, words, able) {
-    const button = swatch(color, words, () => this.take(color));
-    button.disabled = !able;
-    return button;
+  /** Scrolls the page until the place lies above the palette. */
+  uncover() {
+    const place = this.view.canvas.getBoundingClientRect().y + this.view.toDesk(this.place).y;
+    const over = place + 40 - this.palette.getBoundingClientRect().y;
+    if (over > 0) window.scrollBy(0, over);
   }
+
+  offer(color, words) { return swatch(color, words, () => this.take(color)); }
 
   /** Gives the place a colour. */
   take(color) {
@@ -168,7 +172,7 @@ export class Dots {
     this.palette.hidden = this.mark.hidden = true;
     this.place = null;
     this.picking(false);
-    if (inside) (this.box.children[this.index] ?? this.view.canvas).focus({focusVisible: false});
+    if (inside) (this.box.children[this.index] ?? this.view.canvas).focus({focusVisible: false, preventScroll: true});
   }
 
   /** Whether the next click on the photograph takes its colour there. */
@@ -183,15 +187,11 @@ export class Dots {
     this.mark.hidden = this.index >= 0;
     this.mark.style.left = `${desk.x}px`;
     this.mark.style.top = `${desk.y}px`;
+    this.palette.style.left = this.palette.style.top = "";
+    if (SHEET.matches) return;
     const {offsetWidth: width, offsetHeight: height} = this.palette;
     const room = {width: this.view.width, height: this.view.height};
     const left = desk.x + 18 + width < room.width ? desk.x + 18 : desk.x - 18 - width;
-    if (room.width < 2 * width) {  // a phone: below the place or above it
-      const below = desk.y + 24 + height < room.height;
-      this.palette.style.left = `${(room.width - width) / 2}px`;
-      this.palette.style.top = `${below ? desk.y + 24 : Math.max(4, desk.y - 24 - height)}px`;
-      return;
-    }
     this.palette.style.left = `${Math.max(4, Math.min(left, room.width - width - 4))}px`;
     this.palette.style.top = `${Math.max(4, Math.min(desk.y - height / 2, room.height - height - 4))}px`;
   }
@@ -215,8 +215,8 @@ export class Dots {
     on("pick", () => {
       this.picking(true);
       this.palette.hidden = true;
-      this.studio.say("Click the place whose colour to take; with the keyboard, move the cross there and press Enter. Escape gives up.");
-      this.view.canvas.focus();
+      say("Choose the place whose colour to take; with the keyboard, move the cross there and press Enter. Escape gives up.");
+      this.view.canvas.focus({preventScroll: true});
     });
     on("delete-dot", () => {
       const kept = this.hints.filter((_, k) => k !== this.index);

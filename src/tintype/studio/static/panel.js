@@ -1,54 +1,71 @@
-// Model, sliders, the gallery of other colourings, and what there is to do with the result.
+// The model, the sliders, and what there is to know of the photograph.
 
-import * as server from "./server.js";
+import {say} from "./said.js";
 
 const SLIDERS = ["vividness", "saturation", "warmth"];
-const SMALL = 240;
+const PAUSE = 700;  // milliseconds after the last key, until a slider's change is one step of Undo
 
 export class Panel {
-  /** `studio` has photo, settings, models, change(settings), preview(settings) and say(text). */
+  /** `studio` has photo, settings, models, change(settings) and preview(settings). */
   constructor(studio) {
     this.studio = studio;
     this.part = (id) => document.getElementById(id);
-    this.model = this.part("model");
-    this.gallery = this.part("gallery");
-    this.model.addEventListener("change", () => this.chooseModel());
+    this.part("model").addEventListener("change", () => this.chooseModel());
     for (const name of SLIDERS) {
       const slider = this.part(name);
-      slider.addEventListener("input", () => studio.preview(this.asked()));
-      slider.addEventListener("change", () => studio.change(this.asked()));
+      let keyed = false;
+      slider.addEventListener("keydown", () => { keyed = true; });
+      slider.addEventListener("pointerdown", () => { keyed = false; });
+      slider.addEventListener("input", () => {
+        studio.preview(this.asked());
+        clearTimeout(this.pause);
+      });
+      slider.addEventListener("change", () => {
+        clearTimeout(this.pause);
+        this.pending = this.asked();
+        if (keyed) this.pause = setTimeout(() => this.settle(), PAUSE); else this.settle();
+      });
+      slider.addEventListener("blur", () => this.settle());
     }
     this.part("reset").addEventListener("click", () => {
-      studio.change({model: studio.settings.model, hints: studio.settings.hints});
+      studio.change({model: studio.settings.model, hints: studio.settings.hints, sample: studio.settings.sample});
     });
-    this.part("others").addEventListener("click", () => this.toggleOthers());
+  }
+
+  /** Takes what a slider was moved to for good. */
+  async settle() {
+    clearTimeout(this.pause);
+    const {pending} = this;
+    this.pending = null;
+    if (pending) await this.studio.change(pending);
   }
 
   fillModels(models) {
-    this.model.replaceChildren(...models.map((one) => new Option(one.name, one.name)));
+    this.part("model").replaceChildren(...models.map((one) => {
+      const option = new Option(`${one.name}: ${one.description.split(/[:.]/)[0]}`, one.name);
+      option.title = one.description;
+      return option;
+    }));
   }
 
   /** Shows what holds for the photograph. */
   draw() {
-    const {photo, settings} = this.studio;
-    this.part("panel").hidden = !photo;
-    if (!photo) return;
-    this.model.value = settings.model;
+    const {photo, settings, model} = this.studio;
+    this.part("panel").hidden = !photo?.facts.width;
+    if (!photo?.facts.width) return;
+    this.part("model").value = settings.model;
+    this.part("model-words").textContent = `${model?.description ?? ""} ${model?.hints ? "Takes colours from you." : ""}`;
     for (const name of SLIDERS) {
-      const taken = name in settings.options;
-      this.part(name).disabled = !taken;
-      this.part(name).closest("label").hidden = !taken;
-      if (taken) this.part(name).value = settings.options[name];
-      this.write(name);
+      const taken = name in settings.options, slider = this.part(name);
+      slider.disabled = !taken;
+      if (taken) slider.value = settings.options[name];
+      this.write(name, taken);
     }
     this.part("undo").disabled = !photo.undo;
     this.part("redo").disabled = !photo.redo;
     const place = `session/photos/${photo.id}`;
     this.part("save").href = `${place}/result`;
     this.part("save-settings").href = `${place}/settings.json`;
-    for (const button of this.gallery.children) {
-      button.setAttribute("aria-pressed", String(button.dataset.sample === `${settings.model} ${settings.sample}`));
-    }
     const {width, height, format, kind, depth, notes} = photo.facts;
     const facts = [
       ["Photograph", `${photo.name}, ${width} × ${height}, ${depth}-bit ${kind}, ${format}`],
@@ -62,9 +79,9 @@ export class Panel {
     }));
   }
 
-  write(name) {
-    const value = Number(this.part(name).value).toFixed(2);
-    this.part(name).closest("label").querySelector("output").textContent = value;
+  write(name, taken = true) {
+    const words = taken ? Number(this.part(name).value).toFixed(2) : "not of this model";
+    this.part(name).closest("label").querySelector("output").textContent = words;
   }
 
   /** The settings that the sliders say. */
@@ -72,76 +89,19 @@ export class Panel {
     const {settings} = this.studio;
     const options = {...settings.options};
     for (const name of SLIDERS) {
-      if (name in options) options[name] = Number(this.part(name).value);
-      this.write(name);
+      if (name in options) {
+        options[name] = Number(this.part(name).value);
+        this.write(name);
+      }
     }
     return {...settings, options};
   }
 
   chooseModel() {
-    const {settings, models, say} = this.studio;
-    const model = models.find((one) => one.name === this.model.value);
+    const {settings, models} = this.studio;
+    const model = models.find((one) => one.name === this.part("model").value);
     const {saturation, warmth} = settings.options;
-    if (settings.hints.length && !model.hints) say(`${model.name} takes no hints: the colours you set are left out.`);
+    if (settings.hints.length && !model.hints) say(`${model.name} takes no colours from you: your dots are left out. Undo brings them back.`);
     this.studio.change({model: model.name, options: {saturation, warmth}, hints: model.hints ? settings.hints : []});
-  }
-
-  closeOthers() {
-    this.gallery.hidden = true;
-    this.gallery.replaceChildren();
-    this.part("others").setAttribute("aria-expanded", "false");
-  }
-
-  async toggleOthers() {
-    if (!this.gallery.hidden) {
-      this.closeOthers();
-      return;
-    }
-    const {photo, settings, models, say} = this.studio;
-    const own = models.find((one) => one.name === settings.model && one.kind === "sampler");
-    const sampler = own ?? models.find((one) => one.kind === "sampler");
-    if (!sampler) {
-      say("No model is installed that gives different colourings.");
-      return;
-    }
-    const {saturation, warmth} = settings.options;
-    const asked = own ? settings : {
-      model: sampler.name, options: {saturation, warmth}, sample: 1,
-      hints: sampler.hints ? settings.hints : [],
-    };
-    this.part("others").disabled = true;
-    say("Making different colourings …");
-    try {
-      const {others} = await server.others(photo.id, {settings: asked});
-      if (photo.id !== this.studio.photo?.id) return;
-      this.gallery.replaceChildren(...others.map((one, rank) => this.offer(one, rank)));
-      this.gallery.hidden = false;
-      this.part("others").setAttribute("aria-expanded", "true");
-      await Promise.all(others.map((one, rank) => this.paint(photo.id, one, this.gallery.children[rank])));
-      say(`${others.length} different colourings, the likeliest first.`);
-      this.draw();
-    } catch (error) {
-      say(error.message);
-    } finally {
-      this.part("others").disabled = false;
-    }
-  }
-
-  offer(one, rank) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.dataset.sample = `${one.settings.model} ${one.sample}`;
-    button.setAttribute("aria-label", `Colouring ${rank + 1}, number ${one.sample}`);
-    button.append(document.createElement("canvas"));
-    button.addEventListener("click", () => this.studio.change(one.settings));
-    return button;
-  }
-
-  async paint(id, one, button) {
-    const bitmap = await server.show(id, {settings: one.settings, longest: SMALL});
-    const canvas = button.firstChild;
-    [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-    canvas.getContext("2d").drawImage(bitmap, 0, 0);
-    button.dataset.painted = "yes";
   }
 }

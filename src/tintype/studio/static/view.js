@@ -1,9 +1,9 @@
-// The photograph on its desk: before and after, zoom and pan, tiles where it is zoomed into.
+// The photograph on its desk: before and after, zoom and pan, the cross of the keyboard.
 
-const MOST_TILES = 150;
-const AT_ONCE = 2;
+import {Tiles} from "./tiles.js";
+
 const NEAREST = 8;      // screen pixels to a pixel of the photograph
-const GRIP = 14;        // pixels around the line that hold it
+const GRIP = {touch: 24, mouse: 14, pen: 14};  // pixels around the line that hold it
 const CLICK = 5;        // pixels that a click may move
 
 export class View extends EventTarget {
@@ -12,33 +12,46 @@ export class View extends EventTarget {
     super();
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.fetchPart = fetchPart;
+    this.tiles = new Tiles(fetchPart, () => this.draw());
     this.mode = "slider";
     this.split = 0.5;
     this.photo = null;
-    this.tiles = new Map();
-    this.loading = 0;
     this.pointers = new Map();
     this.keyboard = false;
+    this.cross = null;      // the place of the photograph that the keyboard is at
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
     this.listen();
   }
 
-  /** Shows a photograph: facts {width, height, levels, tile}, and pictures of its preview. */
-  open(facts, before, after) {
+  /**
+   * Shows a photograph: facts {width, height, levels, tile}, pictures of its preview, what Before
+   * is called, and how it was looked at, if it was.
+   */
+  open(facts, before, after, called, look = null) {
     const same = this.photo === facts;
-    Object.assign(this, {photo: facts, before, after});
-    if (!same) {
-      this.tiles.clear();
-      this.fit();
+    Object.assign(this, {photo: facts, before, after, called});
+    if (same) return;
+    this.tiles.forget("before");
+    this.tiles.forget("after");
+    this.cross = null;
+    this.fit();
+    if (look?.center && !look.fitted) {
+      Object.assign(this, {scale: look.scale, center: look.center});
+      this.moved();
     }
   }
 
   /** Takes another picture of the same photograph. */
   recolor(after) {
     this.after = after;
-    for (const key of this.tiles.keys()) if (key.startsWith("after")) this.tiles.delete(key);
+    this.tiles.forget("after");
     this.draw();
+  }
+
+  /** How it is looked at, for `open`. */
+  get look() {
+    const {mode, split, scale, center, fitted} = this;
+    return {mode, split, scale, center, fitted};
   }
 
   get ratio() { return window.devicePixelRatio || 1; }
@@ -59,10 +72,16 @@ export class View extends EventTarget {
     return Math.min(pane.width / this.photo.width, pane.height / this.photo.height) * 0.97;
   }
 
+  /** Whether the photograph is larger than its pane, so that there is a way to move it. */
+  get roomy() {
+    const pane = this.panes[0];
+    return this.photo.width * this.scale > pane.width + 1 || this.photo.height * this.scale > pane.height + 1;
+  }
+
   resize() {
     this.canvas.width = Math.max(1, Math.round(this.width * this.ratio));
     this.canvas.height = Math.max(1, Math.round(this.height * this.ratio));
-    if (this.photo && this.fitted) this.fit(); else this.draw();
+    if (this.photo && this.fitted) this.fit(); else if (this.photo) this.moved();
   }
 
   fit() {
@@ -73,6 +92,8 @@ export class View extends EventTarget {
     this.draw();
   }
 
+  get least() { return Math.min(this.fitting, 1 / this.ratio); }
+
   /** Zooms to a scale (screen pixels a pixel) and keeps the place under a point where it is. */
   zoom(scale, point) {
     if (!this.photo) return;
@@ -80,7 +101,7 @@ export class View extends EventTarget {
     const middle = {x: pane.x + pane.width / 2, y: pane.y + pane.height / 2};
     const at = point ?? middle;
     const before = this.toPhoto(at);
-    this.scale = Math.min(NEAREST, Math.max(Math.min(this.fitting, 1 / this.ratio) / 2, scale));
+    this.scale = Math.min(NEAREST, Math.max(this.least, scale));
     this.center = {
       x: before.x - (at.x - middle.x) / this.scale,
       y: before.y - (at.y - middle.y) / this.scale,
@@ -95,11 +116,14 @@ export class View extends EventTarget {
     this.moved();
   }
 
+  /** Keeps the photograph in its frame. */
   moved() {
-    const {width, height} = this.photo;
-    this.center.x = Math.min(width, Math.max(0, this.center.x));
-    this.center.y = Math.min(height, Math.max(0, this.center.y));
-    this.fitted = false;
+    const pane = this.panes[0];
+    for (const [axis, side, room] of [["x", this.photo.width, pane.width], ["y", this.photo.height, pane.height]]) {
+      const half = room / 2 / this.scale;
+      this.center[axis] = side <= 2 * half ? side / 2 : Math.min(side - half, Math.max(half, this.center[axis]));
+    }
+    this.fitted = Math.abs(this.scale / this.fitting - 1) < 1e-3;
     this.draw();
   }
 
@@ -151,21 +175,45 @@ export class View extends EventTarget {
       context.fillStyle = "#fff";
       context.fillRect(line - 1, 0, 2, this.height);
     }
-    if (this.keyboard) this.cross(last);
+    if (this.mode !== "color") {
+      this.label(this.called, first, "left");
+      this.label("After", last, this.mode === "side" ? "left" : "right");
+    }
+    if (this.keyboard && this.cross) this.paintCross(this.toDesk(this.cross));
+    this.canvas.style.touchAction = this.roomy ? "none" : "pan-y";
     this.dispatchEvent(new Event("painted"));
   }
 
-  cross(pane) {
+  /** A cross in a ring, which shows on the line and on every colour. */
+  paintCross({x, y}) {
     const {context} = this;
-    const x = Math.round(pane.x + pane.width / 2), y = Math.round(pane.y + pane.height / 2);
-    for (const [color, width] of [["#000", 4], ["#fff", 2]]) {
+    for (const [color, width] of [["#000", 5], ["#fff", 2]]) {
       context.strokeStyle = color;
       context.lineWidth = width;
       context.beginPath();
-      context.moveTo(x - 12, y); context.lineTo(x + 12, y);
-      context.moveTo(x, y - 12); context.lineTo(x, y + 12);
+      context.moveTo(x - 14, y); context.lineTo(x + 14, y);
+      context.moveTo(x, y - 14); context.lineTo(x, y + 14);
+      context.moveTo(x + 9, y); context.arc(x, y, 9, 0, 2 * Math.PI);
       context.stroke();
     }
+  }
+
+  /** Names a side, in as many words as there is room for beside the line. */
+  label(words, pane, side) {
+    const {context} = this, line = this.split * this.width;
+    context.font = "600 13px system-ui, sans-serif";
+    const width = context.measureText(words).width + 14;
+    const x = side === "left" ? pane.x + 6 : pane.x + pane.width - width - 6;
+    if (this.mode === "slider" && (side === "left" ? x + width > line : x < line)) {
+      const shorter = words.split(/[:,]/).length - 1;
+      if (shorter) this.label(words.split(/(?=[:,])/).slice(0, shorter).join(""), pane, side);
+      return;
+    }
+    context.fillStyle = "rgba(0, 0, 0, .62)";
+    context.fillRect(x, pane.y + 6, width, 22);
+    context.fillStyle = "#fff";
+    context.textBaseline = "middle";
+    context.fillText(words, x + 7, pane.y + 17.5);
   }
 
   /** Paints before or after as it lies in a pane, where a box shows it. */
@@ -182,51 +230,9 @@ export class View extends EventTarget {
     const picture = this[which];
     if (picture) context.drawImage(picture, left, top, photo.width * scale, photo.height * scale);
     if (picture && scale * this.ratio > 1.05 * picture.width / photo.width) {
-      this.tile(which, box, left, top);
+      this.tiles.paint(context, which, photo, scale, this.ratio, box, left, top);
     }
     context.restore();
-  }
-
-  /** Paints the tiles of a box that are there, and asks for those that are not. */
-  tile(which, box, left, top) {
-    const {photo, scale, context} = this;
-    const level = Math.min(photo.levels - 1, Math.max(0, Math.floor(-Math.log2(scale * this.ratio))));
-    let [width, height] = [photo.width, photo.height];
-    for (let k = 0; k < level; k++) [width, height] = [Math.ceil(width / 2), Math.ceil(height / 2)];
-    const size = photo.tile, across = photo.width * scale / width, down = photo.height * scale / height;
-    const range = (from, to, count) =>
-      [Math.max(0, Math.floor(from)), Math.min(Math.ceil(count / size) - 1, Math.floor(to))];
-    const [x0, x1] = range((box.x - left) / across / size, (box.x + box.width - left) / across / size, width);
-    const [y0, y1] = range((box.y - top) / down / size, (box.y + box.height - top) / down / size, height);
-    for (let y = y0; y <= y1; y++) {
-      for (let x = x0; x <= x1; x++) {
-        const key = `${which} ${level} ${x} ${y}`;
-        const found = this.tiles.get(key);
-        if (found && found !== "asked") {
-          context.drawImage(found, left + x * size * across, top + y * size * down, found.width * across, found.height * down);
-        } else if (!found) {
-          const part = [x * size, y * size, Math.min(size, width - x * size), Math.min(size, height - y * size)];
-          this.load(key, which, level, part);
-        }
-      }
-    }
-  }
-
-  async load(key, which, level, box) {
-    if (this.loading >= AT_ONCE) return;  // asked for again when one has come
-    this.loading += 1;
-    this.tiles.set(key, "asked");
-    const photo = this.photo, after = this.after;
-    try {
-      const bitmap = await this.fetchPart({which, level, box});
-      if (photo === this.photo && (which === "before" || after === this.after)) this.tiles.set(key, bitmap);
-    } catch {
-      setTimeout(() => { this.tiles.delete(key); this.draw(); }, 2000);
-    }
-    this.loading -= 1;
-    if (photo !== this.photo || (which === "after" && after !== this.after)) this.tiles.delete(key);
-    while (this.tiles.size > MOST_TILES) this.tiles.delete(this.tiles.keys().next().value);
-    this.draw();
   }
 
   /** The colour of the picture at a place, as #rrggbb. */
@@ -258,6 +264,7 @@ export class View extends EventTarget {
       return {x: event.clientX - box.x, y: event.clientY - box.y};
     };
     canvas.addEventListener("wheel", (event) => {
+      if (!this.photo || (event.deltaY > 0 && this.scale <= this.least)) return;  // the page scrolls
       event.preventDefault();
       const lines = event.deltaMode === 1 ? 30 : 1;
       this.zoom(this.scale * Math.exp(-event.deltaY * lines / 400), at(event));
@@ -269,7 +276,7 @@ export class View extends EventTarget {
       this.pointers.set(event.pointerId, point);
       this.start = point;
       this.dragged = this.pointers.size > 1;
-      this.grip = this.mode === "slider" && Math.abs(point.x - this.split * this.width) < GRIP;
+      this.grip = this.mode === "slider" && Math.abs(point.x - this.split * this.width) < GRIP[event.pointerType];
       this.keyboard = false;
       this.draw();
     });
@@ -288,7 +295,7 @@ export class View extends EventTarget {
         this.zoom(this.scale * spread(point) / spread(before), middle);
       } else if (this.grip) {
         this.moveSplit(point.x / this.width);
-      } else {
+      } else if (this.roomy) {
         this.pan(point.x - before.x, point.y - before.y);
       }
     });
@@ -299,30 +306,48 @@ export class View extends EventTarget {
         if (point && type === "pointerup" && !this.dragged) this.choosePlace(this.toPhoto(point));
       });
     }
+    for (const type of ["touchstart", "touchmove"]) {  // two fingers are for the photograph
+      canvas.addEventListener(type, (event) => {
+        if (event.touches.length > 1 && event.cancelable) event.preventDefault();
+      }, {passive: false});
+    }
     canvas.addEventListener("keydown", (event) => this.key(event));
     canvas.addEventListener("focus", () => {
       this.keyboard = canvas.matches(":focus-visible") && !this.pointers.size;
+      this.cross ??= this.photo && {...this.center};
       this.draw();
     });
     canvas.addEventListener("blur", () => { this.keyboard = false; this.draw(); });
   }
 
+  /** Moves the cross by screen pixels, and the photograph where the cross would leave the pane. */
+  moveCross(dx, dy) {
+    const {width, height} = this.photo, pane = this.panes.at(-1);
+    const inside = (value, most) => Math.min(most - 0.5, Math.max(0.5, value));
+    this.cross = {x: inside(this.cross.x + dx / this.scale, width), y: inside(this.cross.y + dy / this.scale, height)};
+    const desk = this.toDesk(this.cross);
+    const beyond = (at, from, room) => Math.min(0, at - from - 40) + Math.max(0, at - from - room + 40);
+    this.pan(-beyond(desk.x, pane.x, pane.width), -beyond(desk.y, pane.y, pane.height));
+  }
+
   key(event) {
     if (!this.photo || event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = event.shiftKey ? 160 : 40;
+    this.cross ??= {...this.center};
+    const step = event.shiftKey ? 100 : 10;
+    const zoom = (scale) => this.zoom(scale, this.toDesk(this.cross));
     const keys = {
-      ArrowLeft: () => this.pan(step, 0),
-      ArrowRight: () => this.pan(-step, 0),
-      ArrowUp: () => this.pan(0, step),
-      ArrowDown: () => this.pan(0, -step),
-      "+": () => this.zoom(this.scale * 1.25),
-      "=": () => this.zoom(this.scale * 1.25),
-      "-": () => this.zoom(this.scale / 1.25),
+      ArrowLeft: () => this.moveCross(-step, 0),
+      ArrowRight: () => this.moveCross(step, 0),
+      ArrowUp: () => this.moveCross(0, -step),
+      ArrowDown: () => this.moveCross(0, step),
+      "+": () => zoom(this.scale * 1.25),
+      "=": () => zoom(this.scale * 1.25),
+      "-": () => zoom(this.scale / 1.25),
       0: () => this.fit(),
-      1: () => this.zoom(1 / this.ratio),
+      1: () => zoom(1 / this.ratio),
       "[": () => this.moveSplit(this.split - 0.02),
       "]": () => this.moveSplit(this.split + 0.02),
-      Enter: () => this.choosePlace(this.center),
+      Enter: () => this.choosePlace(this.cross),
     };
     const act = keys[event.key];
     if (!act) return;

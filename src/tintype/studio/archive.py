@@ -1,0 +1,118 @@
+"""A ZIP of all photographs of the page in color; the page is told how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import time
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from tintype.errors import TintypeError
+from tintype.studio.api import attachment, result_name
+from tintype.studio.asked import settings_of
+from tintype.studio.engine import write_entry
+from tintype.studio.folder import WorkFolder
+from tintype.studio.picture import Picture
+from tintype.studio.session import Session
+from tintype.web.workers import WorkError
+
+#: Writes a photograph in color; its file and what there is to say.
+Colored = Callable[[Request, Picture], Awaitable[tuple[Path, dict[str, Any]]]]
+
+
+class Archives:
+    """The handlers of "Save all".
+
+    Args:
+        session: of the page.
+        folder: of the studio.
+        colored: as its type says.
+    """
+
+    def __init__(self, session: Session, folder: WorkFolder, colored: Colored) -> None:
+        self._session, self._folder, self._colored = session, folder, colored
+        self._made: dict[str, Path] = {}
+
+    async def make(self, request: Request) -> Response:
+        """Make a ZIP; a line of JSON says how far it is, the last where it is."""
+        return StreamingResponse(self._lines(request), media_type="application/x-ndjson")
+
+    def take(self, id: str) -> Response:
+        """Return the ZIP that was made, once."""
+        if (path := self._made.pop(id, None)) is None:
+            raise HTTPException(404, "it was saved already: save it again")
+        headers = attachment(f"tintype-{time.strftime('%Y-%m-%d')}.zip")
+        gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
+        return FileResponse(path, headers=headers, media_type="application/zip", background=gone)
+
+    async def _lines(self, request: Request) -> AsyncIterator[str]:
+        for id in list(self._made):  # nobody took it
+            shutil.rmtree(self._made.pop(id).parent, ignore_errors=True)
+        target = self._folder.new() / "archive.zip"
+        try:
+            failed: list[str] = []
+            async for done in self._write(request, target, failed):
+                yield json.dumps(done) + "\n"
+        except BaseException as error:
+            shutil.rmtree(target.parent, ignore_errors=True)
+            if isinstance(error, (TintypeError, OSError)):
+                yield json.dumps({"error": str(error)}) + "\n"
+                return
+            raise
+        id = secrets.token_urlsafe(16)
+        self._made[id] = target
+        yield json.dumps({"id": id, "failed": failed}) + "\n"
+
+    async def _write(
+        self, request: Request, target: Path, failed: list[str]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Write the file; yield how many photographs are done. Those that fail are in `failed`."""
+        taken: set[str] = set()
+        now = time.localtime()[:6]
+        pictures = self._session.pictures()
+        with zipfile.ZipFile(target, "w") as archive:
+            for done, picture in enumerate(pictures):
+                yield {"done": done, "of": len(pictures)}
+                if picture.state != "ready":
+                    failed.append(picture.error or f"{picture.name}: it is not coloured")
+                    continue
+                try:
+                    path, found = await self._colored(request, picture)
+                except TintypeError as error:
+                    if isinstance(error, WorkError) and error.kind == "cancelled":
+                        raise
+                    failed.append(str(error))
+                    continue
+                name = _free(result_name(picture.name, found["format"]), taken)
+                await asyncio.to_thread(archive.write, path, name)
+                path.unlink(missing_ok=True)
+                text = settings_of(picture.settings)[1].to_json()
+                write_entry(archive, _free(settings_name(picture.name), taken), text.encode(), now)
+            if failed:
+                write_entry(archive, "failed.txt", "\n".join([*failed, ""]).encode(), now)
+
+
+def settings_name(name: str) -> str:
+    """Return NAME.tintype.json."""
+    return f"{name.rpartition('.')[0] or name}.tintype.json"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that nothing in the archive has."""
+    stem, dot, ending = name.partition(".")
+    number = 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{stem}-{number}{dot}{ending}"
+    taken.add(name.lower())
+    return name
