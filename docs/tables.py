@@ -102,6 +102,8 @@ def _label(model: str) -> str:
     if model in _REFERENCES:
         return _REFERENCES[model]
     name, options = parse_model_option(model)
+    if "truth" in options:
+        return f"`{model}`"
     return ", ".join(
         [
             f"`{name}`",

@@ -44,7 +44,7 @@ def test_create_says_what_it_made_and_what_comes_next(photos: Path, run: Any) ->
     result = run("study", "create", "s", "--real", photos, *SMALL)
     assert (result.status, result.err) == (0, "")
     assert "6 photographs in the colours of 1 system, 1 for practice, 2 for catch" in result.out
-    assert "8 raters give every pair 5 answers" in result.out
+    assert "8 raters give every picture 5 answers" in result.out
     assert "next: tintype study serve s" in result.out
 
 

@@ -14,7 +14,7 @@ from tintype.evaluation.memory import peak_memory_mb
 from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS
 from tintype.evaluation.metrics import colorfulness, psnr
 from tintype.evaluation.protocol import Protocol
-from tintype.evaluation.table import write_scores_to_cards
+from tintype.evaluation.table import Row, write_scores_to_cards
 from tintype.runtime.options import Options
 from tintype.runtime.registry import WEIGHTS_VARIABLE, find_model
 from tintype.runtime.session import verify
@@ -122,6 +122,8 @@ def test_diversity_is_measured_of_models_that_sample(photos, monkeypatch):
     assert 0 < sampler["ms_ssim"] < 1
     assert sampler["ab_spread"] > 10
     assert "ms_ssim" not in other.scores
+    assert sampler.similarities.sum() == pytest.approx(1)
+    assert (sampler.similarities.size, other.similarities.size) == (10, 0)
     assert sampler["ab_rmse"] == other["ab_rmse"]  # scores are of the first sample
     small = evaluate(photos[:1], ["dice"], protocol=Protocol(64)).rows[2]
     assert "ms_ssim" not in small.scores  # too small for its five scales
@@ -219,6 +221,19 @@ def test_error_measures_by_hand(tmp_path):
     # The green's lightness is not that of its luma: even true chroma misses the colour a little.
     assert 0 < ceiling["ab_rmse"] < 0.1 * gray["ab_rmse"]
     assert 0 < ceiling["de2000"] < gray["de2000"]
+
+
+def test_the_area_under_the_error_curves_is_the_auc(table):
+    for row in table.rows:
+        assert (np.diff(row.error_curves) >= 0).all()
+        areas = (row.error_curves[:, 1:] + row.error_curves[:, :-1]).mean(1) / 2
+        assert 100 * areas == pytest.approx([row["auc"], row["auc_reb"]], abs=0.3)
+    assert table.to_json()["error_curves"]["gray"][0][-1] == 1
+
+
+def test_similarities_are_shares_of_photographs():
+    row = Row("m", {}, per_photo={"ms_ssim": np.array([0.3, 0.815, 0.83, 1.0, np.nan])})
+    assert row.similarities.tolist() == [0.5, 0.25, *[0] * 7, 0.25]
 
 
 def test_a_rare_colour_weighs_more_when_rebalanced(tmp_path):

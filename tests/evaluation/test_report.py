@@ -9,7 +9,8 @@ from PIL import Image
 from tintype.errors import DataError
 from tintype.evaluation.benchmark import evaluate
 from tintype.evaluation.report import ThumbnailStore, check_writable, write_report
-from tintype.evaluation.report.charts import histogram
+from tintype.evaluation.report.charts import histogram, similarities
+from tintype.evaluation.table import Row
 
 VOID = {"meta", "img", "input"}
 
@@ -95,6 +96,13 @@ def test_histograms_and_charts_are_drawn(page):
     assert sum(label.startswith("Histogram of a") for label in labels) == 3
     assert any("against" in label for label in labels)
     assert any("of every model" in label for label in labels)
+    assert sum(label.startswith("Pixels by error") for label in labels) == 2
+    assert not any("samples" in label for label in labels)  # no model here samples
+
+
+def test_similarities_are_drawn():
+    row = Row("m", {}, per_photo={"ms_ssim": np.array([0.3, 0.83, 1.0])})
+    assert similarities(row).count("<rect") == 10
 
 
 def test_names_are_escaped(photos, tmp_path):

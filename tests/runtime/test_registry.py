@@ -109,6 +109,8 @@ def test_other_files_in_a_folder_of_models_do_not_matter(folder):
         ("patchwise@none", ("patchwise", {"filter": "none"})),
         ("tint_sampler@no-refine", ("tint_sampler", {"refine": False})),
         ("tint.small@bilinear", ("tint.small", {"enlarge": "bilinear"})),
+        ("a.onnx@truth28+refine", ("a.onnx", {"truth": True, "refine": True})),
+        ("truth28+refine", ("tint_sampler", {"truth": True, "refine": True})),
         ("at@home/tint.small.onnx", ("at@home/tint.small.onnx", {})),
     ],
 )

@@ -24,7 +24,7 @@ from tintype.study.presentation import (
 )
 from tintype.study.records import Answer, Measurements, Rater
 from tintype.study.report_text import SIMULATED, report_text
-from tintype.study.statistics import wilson_interval
+from tintype.study.statistics import exact_interval
 
 SEEN = Measurements(reaction_ms=1000, exposed_ms=300, layout="row")
 
@@ -69,7 +69,7 @@ def test_a_score_is_the_share_of_answers_that_were_fooled(study: Study) -> None:
     one, two = report.systems
     assert (one.system, one.answers, one.fooled, one.score) == ("one", 6, 4, 4 / 6)
     assert (two.fooled, two.score, two.raters, two.photos) == (1, 1 / 6, 2, 3)
-    assert one.wilson_interval == wilson_interval(4, 6)
+    assert one.exact_interval == exact_interval(4, 6)
     assert one.bootstrap_interval == (4 / 6, 4 / 6)  # both raters alike
     assert report.included == report.finished == report.enrolled == 2
 
@@ -240,7 +240,7 @@ def test_what_happened_besides_is_told(study: Study) -> None:
         1,
     )
     text = report_text(report)
-    assert "1 answers are of pairs that were shown again" in text
+    assert "1 answers are of pictures that were shown again" in text
     assert "ask 20 or more" in text
 
 

@@ -183,7 +183,7 @@ def test_a_whole_session(
         assert fits(driver)
         hands.finish()
         code = driver.find_element(By.CSS_SELECTOR, ".code output").text
-        complaints = [e for e in driver.get_log("browser") if e["tokens"] in ("SEVERE", "WARNING")]
+        complaints = [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
     rater = the_rater(study)
     assert code == rater.code
     assert complaints == []
@@ -194,6 +194,34 @@ def test_a_whole_session(
         assert answer.measurements.layout == ("column" if size == PHONE else "row")
         assert answer.measurements.reaction_ms is not None
         assert 0 <= answer.measurements.reaction_ms <= answer.server_ms
+
+
+@pytest.mark.parametrize(("size", "touch"), [(PHONE, True), (DESKTOP, False)])
+def test_a_whole_session_of_single_pictures(
+    size: tuple[int, int], touch: bool, tmp_path: Path
+) -> None:
+    study = small_study(tmp_path, kind="single", photos=7, trials=3, systems=("one", "two"))
+    with (
+        served(study) as (_, address),
+        browser(tmp_path / "profile", size, touch=touch) as driver,
+    ):
+        hands = Hands(driver, touch)
+        hands.begin(address)
+        assert fits(driver)
+        hands.press("#start")
+        hands.until(lambda _: hands.asked())
+        assert fits(driver)
+        hands.choose("left")
+        hands.until(lambda _: hands.seen("next"))
+        said = driver.find_element(By.ID, "status").text
+        hands.finish()
+        complaints = [e for e in driver.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
+    rater = the_rater(study)
+    assert complaints == []
+    assert rater.finished
+    first = rater.answers[0]
+    assert said.startswith("Not right. A machine" if first.fooled else "Right. It is real")
+    assert {answer.measurements.layout for answer in rater.answers} == {"row"}
 
 
 def fits(driver: Any) -> bool:

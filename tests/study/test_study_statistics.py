@@ -9,11 +9,11 @@ from scipy import stats
 from tintype.study.statistics import (
     binomial_test,
     cluster_bootstrap,
+    exact_interval,
     holm_adjust,
     krippendorff_alpha,
     paired_permutation_test,
     percentile_interval,
-    wilson_interval,
 )
 
 NAN = float("nan")
@@ -21,13 +21,6 @@ NAN = float("nan")
 
 # What the code gave that was ours before scipy took its place, of commit 58241c5.
 DIFFERENCES = np.round(np.sin(1.7 * np.arange(1, 41)) / 2 + 0.12, 3)
-WILSON = {
-    (0, 10): (0.0, 0.27753279986288915),
-    (3, 10): (0.10779126740630104, 0.6032218525388546),
-    (10, 10): (0.7224672001371109, 1.0),
-    (170, 500): (0.29983885845371416, 0.3826009304939827),
-    (1, 1): (0.2065493143772375, 1.0),
-}
 BINOMIAL = {
     (0, 5): 0.0625,
     (5, 5): 0.0625,
@@ -40,15 +33,12 @@ EXACT = {1: 1.0, 2: 1.0, 6: 0.375, 10: 0.337890625, 14: 0.2684326171875}
 RANDOM = {15: 0.1970895, 25: 0.1212447, 40: 0.0473224}  # of 400,000 signs
 
 
-@pytest.mark.parametrize(("proportion", "recorded"), WILSON.items())
-def test_wilson_is_as_before(proportion: tuple[int, int], recorded: tuple[float, float]) -> None:
-    assert wilson_interval(*proportion) == pytest.approx(recorded, abs=1e-12)
-
-
-def test_wilson_of_one_half_is_as_worked_out_by_hand() -> None:
-    # p = 1/2, n = 4, z = 1.96: 1/2 +- z sqrt(1/16 + z²/64) / (1 + z²/4)
-    low, high = wilson_interval(2, 4)
-    assert (low, high) == pytest.approx((0.15004, 0.84996), abs=1e-5)
+def test_the_exact_interval_is_as_worked_out_by_hand() -> None:
+    # Of none and of all, the probability of so extreme a count at the other end is 0.025.
+    assert exact_interval(0, 10) == pytest.approx((0, 1 - 0.025**0.1))
+    assert exact_interval(10, 10) == pytest.approx((0.025**0.1, 1))
+    # Of 1 in 2: p² = 0.025 at the lower end's complement.
+    assert exact_interval(1, 2) == pytest.approx((1 - 0.975**0.5, 0.975**0.5))
 
 
 @pytest.mark.parametrize(("choices", "recorded"), BINOMIAL.items())
@@ -143,11 +133,11 @@ def test_the_bootstrap_has_the_spread_of_the_mean_of_raters() -> None:
     assert shares.std() == pytest.approx(of_raters.std(ddof=1) / 60**0.5, rel=0.06)
 
 
-def test_the_bootstrap_is_wider_than_wilson_where_raters_differ() -> None:
+def test_the_bootstrap_is_wider_than_the_exact_interval_where_raters_differ() -> None:
     counts = np.full((20, 1), 50)
     hits = np.array([[5], [45]] * 10)
     low, high = percentile_interval(cluster_bootstrap(hits, counts)[:, 0])
-    naive = wilson_interval(int(hits.sum()), int(counts.sum()))
+    naive = exact_interval(int(hits.sum()), int(counts.sum()))
     assert high - low > 3 * (naive.high - naive.low)
 
 

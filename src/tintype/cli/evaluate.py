@@ -172,8 +172,9 @@ def evaluate(
     Args:
         photos: colour photographs: files, folders, patterns like "*.jpg".
         model: a model to measure: NAME; NAME@0.5 for another vividness; NAME@none without its
-            filter; NAME@no-refine without its second stage; all for every model installed; may
-            be repeated.
+            filter; NAME@no-refine without its second stage; NAME@truth28 the true chroma of 28
+            cells on the shorter side, NAME@truth28+refine its second stage given that (without
+            NAME@ tint_sampler's); all for every model installed; may be repeated.
         samples: number of samples to draw of each photograph from a model that samples, to measure
             their diversity; 1 leaves that out.
         write_scores: write the scores on the models' cards, with this name of the dataset.

@@ -141,7 +141,8 @@ def simulate(
         folder: the study.
         raters: number of raters.
         fooling_rate: SYSTEM=RATE, how often careful raters are fooled by the system, between 0 and
-            1; may be repeated; rates from 0.2 to 0.4 if not given.
+            1; may be repeated; rates from 0.2 to 0.4 if not given. Of single pictures the system
+            "true colours" has one too, how often they are called real; 0.8 if not given.
         careless: share of raters who answer at random, whom the report should exclude.
         seed: seed of the simulation.
     """

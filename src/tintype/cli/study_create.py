@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -35,21 +35,24 @@ class StudyOptions:
     """What raters see and are asked.
 
     Args:
+        kind: show a pair, of which one picture has the true colours, or a single picture, which
+            may be true, and ask whether it is real or coloured by a machine.
         size: side of the pictures, in pixels.
-        exposure: seconds for which a pair is shown; 0 shows it until the answer.
+        exposure: seconds for which pictures are shown; 0 shows them until the answer.
         trials: number of scored trials for each rater.
         practice_trials: number of trials with feedback before these.
         catch_trials: number of trials with an obvious answer among the scored ones.
         max_catch_errors: wrong answers to catch trials that a rater may give; a rater with more is
             excluded; if not given, 1, or 0 with a single catch trial.
         title: title of the study, as raters see it.
-        question: the question, instead of which picture has the true colours.
+        question: the question, in other words.
         consent: a text file with the paragraphs raters agree to, instead of tintype's.
         contact: a sentence that says whom raters can ask.
         seed: seed of every random choice; random if not given. It is secret: it tells the true
             sides.
     """
 
+    kind: Literal["pair", "single"] = "pair"
     size: Count = 256
     exposure: NotNegative = 5.0
     trials: Count = 50
@@ -69,20 +72,21 @@ class StudyOptions:
             DataError: one is out of range, or the consent file cannot be read.
         """
         from tintype.study.settings import (
-            CONSENT,
-            QUESTION,
+            QUESTIONS,
             ExclusionRules,
             Settings,
             check_settings,
+            consent,
         )
 
         max_catch_errors = self.max_catch_errors
         if max_catch_errors is None:
             max_catch_errors = 1 if self.catch_trials > 1 else 0
         settings = Settings(
+            kind=self.kind,
             title=self.title,
-            question=QUESTION if self.question is None else self.question,
-            consent=CONSENT if self.consent is None else _paragraphs(self.consent),
+            question=QUESTIONS[self.kind] if self.question is None else self.question,
+            consent=consent(self.kind) if self.consent is None else _paragraphs(self.consent),
             contact=self.contact,
             size=self.size,
             exposure_ms=round(1000 * self.exposure),
@@ -114,13 +118,14 @@ def create(
     """Make a study in a new folder, which is never changed again.
 
     Each photograph is cropped to its centre square, and every model colours that
-    square. Raters see the two side by side and say which has the true colours.
+    square. Raters see the two side by side and say which has the true colours, or,
+    with --kind single, one of them and say whether it is real.
 
     Args:
         folder: the folder to make.
         real: photographs in colour: files, folders, patterns like "*.jpg".
-        model: a model to judge, NAME@0.5 for another vividness; may be repeated; tint if neither
-            this nor --colorized is given.
+        model: a model to judge, NAME@0.5 for another vividness and the other forms that evaluate
+            takes; may be repeated; tint if neither this nor --colorized is given.
         colorized: NAME=FOLDER: pictures that the program NAME colorized, with the file names of the
             photographs; may be repeated.
     """
@@ -163,7 +168,7 @@ def _say_what_next(folder: Path, made: Study) -> None:
         f"{folder}: {trial} photographs in the colours of {systems}, {practice} for practice, "
         f"{catch} for catch trials\n"
         f"{made.trials_per_rater} scored trials for each rater; {made.raters_needed(5)} raters "
-        f"give every pair 5 answers\n"
+        f"give every picture 5 answers\n"
         f"next: tintype study serve {folder}"
     )
 

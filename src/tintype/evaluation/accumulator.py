@@ -11,6 +11,7 @@ from tintype.color.bins import ab_bins, rebalancing_weights, smooth_prior
 from tintype.color.spaces import rgb_to_lab
 from tintype.evaluation.frechet import frechet_distance
 from tintype.evaluation.metrics import (
+    MAX_AUC_THRESHOLD,
     ab_histogram,
     auc,
     chroma_edge_mask,
@@ -19,6 +20,7 @@ from tintype.evaluation.metrics import (
     mean_ciede2000,
     nearest_bin,
     pixel_auc,
+    pixel_threshold,
     psnr,
 )
 from tintype.evaluation.networks import FeatureNetworks, RgbImage
@@ -29,6 +31,7 @@ BOOTSTRAP_RESAMPLES, BOOTSTRAP_SEED = 1000, 0
 
 _MAX_PSNR = 100.0  # dB: the PSNR of equal pictures is infinite and would make the mean so
 _BINS = len(ab_bins())
+_THRESHOLDS = MAX_AUC_THRESHOLD + 2  # 0 to 150, and all above
 
 Values = NDArray[np.float64]
 
@@ -66,6 +69,7 @@ class MetricAccumulator:
         self._histograms: list[NDArray[np.float32]] = []
         self._mse_by_bin: list[NDArray[np.float32]] = []  # by true ab bin
         self._auc_by_bin: list[NDArray[np.float32]] = []
+        self._within = np.zeros(_BINS * _THRESHOLDS)  # pixels by true bin and threshold
         self._features: list[NDArray[np.float32]] = []
 
     def update(self, rgb: RgbImage, truth: GroundTruth, **extra: float) -> None:
@@ -103,6 +107,8 @@ class MetricAccumulator:
         ):
             by_bin = np.bincount(truth.bins, per_pixel.ravel() / squared_error.size, _BINS)
             sums.append(by_bin.astype(np.float32))
+        cells = truth.bins * _THRESHOLDS + pixel_threshold(ab, truth.ab).ravel()
+        self._within += np.bincount(cells, minlength=len(self._within)) / cells.size
 
     def per_photo(self, name: str) -> Values:
         """Return a metric of each photograph, (N,)."""
@@ -177,6 +183,18 @@ class MetricAccumulator:
     def histogram(self) -> Values:
         """Return the pooled histograms of a and b, each of sum 1, (2, 220)."""
         return np.stack(self._histograms, dtype=np.float64).mean(0)
+
+    @property
+    def error_curves(self) -> Values:
+        """Return the share of pixels with an ab error of at most 0, 1, ... 150, (2, 151).
+
+        Raw and rebalanced, as in `auc`, which is the area under these curves.
+        """
+        within = self._within.reshape(_BINS, _THRESHOLDS)
+        pixels = within.sum(1, keepdims=True)
+        rebalanced = (within / np.where(pixels > 0, pixels, 1)).sum(0)
+        curves = np.stack([within.sum(0), rebalanced]).cumsum(1)
+        return (curves / curves[:, -1:])[:, :-1]
 
     def fid(self, truths: MetricAccumulator) -> float | None:
         """Return the Fréchet distance to the truth's features; None for fewer than two."""

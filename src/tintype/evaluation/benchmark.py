@@ -39,25 +39,27 @@ class _Candidate:
     """A model under evaluation, with the option after the @ in its name."""
 
     def __init__(self, name: str, threads: int | None) -> None:
-        loaded = NamedModel.load(name, threads)
-        self.name, self.model, self._threads = name, loaded.model, threads
-        self.colorizer, self.options = loaded.colorizer, loaded.options
+        self._loaded = NamedModel.load(name, threads)
+        self.name, self._threads = name, threads
         # Warm up, so that tables made at first use are not timed.
-        self.colorizer.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)), self.options)
+        self._loaded.colorize(Photo.from_array(np.zeros((8, 8, 3), np.uint8)))
 
     def colorize(self, photo: Photo, samples: int) -> tuple[RgbImage, dict[str, float]]:
         """Return the colorized picture, the seconds it took and the diversity of samples."""
         started = time.perf_counter()
-        result = self.colorizer.colorize(photo, self.options)
+        result = self._loaded.colorize(photo)
         extra = {"seconds": time.perf_counter() - started}
-        if self.colorizer.card.kind == "sampler" and samples > 1:
-            drawn = self.colorizer.sample(photo, samples, self.options)
+        if self._loaded.samples and samples > 1:
+            drawn = self._loaded.colorizer.sample(photo, samples, self._loaded.options)
             extra |= diversity([to_uint8(one.photo.rgb()) for one in drawn])
         return to_uint8(result.rgb()), extra
 
     def peak_memory_mb(self, photos: Sequence[Path], protocol: Protocol) -> float | None:
         """Return the peak memory of a process that colorizes photographs with this model alone."""
-        return peak_memory_mb(self.model, photos, self.options, protocol, self._threads)
+        loaded = self._loaded
+        if loaded.truth:  # no model colors photographs so
+            return None
+        return peak_memory_mb(loaded.model, photos, loaded.options, protocol, self._threads)
 
 
 class _Measurement:
@@ -110,7 +112,11 @@ class _Measurement:
         rows = []
         for name, accumulator in self.accumulators.items():
             row = Row(
-                name, {}, per_photo=accumulator.per_photo_metrics, histogram=accumulator.histogram
+                name,
+                {},
+                per_photo=accumulator.per_photo_metrics,
+                histogram=accumulator.histogram,
+                error_curves=accumulator.error_curves,
             )
             scores = accumulator.compute(self.truths, self.accumulators["gray"], weights)
             for metric, values in scores.items():
@@ -149,8 +155,7 @@ def evaluate(
 
     Args:
         photos: colour photographs that no model was trained on.
-        models: names or paths as `Colorizer` takes them; ``NAME@0.5`` sets the vividness,
-            ``NAME@none`` the filter.
+        models: names as `NamedModel.load` takes them.
         protocol: size at which photographs are compared; by default each at its own.
         samples: number of samples of each photograph to draw from models that sample, to measure
             their diversity; the other metrics are of the first.

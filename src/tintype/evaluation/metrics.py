@@ -14,7 +14,7 @@ from skimage.color import deltaE_ciede2000
 from tintype.color.bins import ab_bins
 
 _MAX_AB = 110  # histograms of a and b run from -_MAX_AB to _MAX_AB in steps of one
-_MAX_AUC_THRESHOLD = 150  # largest threshold of the AuC, in units of ab
+MAX_AUC_THRESHOLD = 150  #: largest threshold of the AuC, in units of ab
 
 
 def psnr(rgb: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
@@ -84,7 +84,16 @@ def pixel_auc(ab: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np
     and Efros, "Colorful Image Colorization" (ECCV 2016), integrated exactly instead of at whole t.
     """
     distance = np.hypot(ab[..., 0] - truth[..., 0], ab[..., 1] - truth[..., 1])
-    return np.maximum(1 - distance / np.float32(_MAX_AUC_THRESHOLD), 0).astype(np.float32)
+    return np.maximum(1 - distance / np.float32(MAX_AUC_THRESHOLD), 0).astype(np.float32)
+
+
+def pixel_threshold(ab: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the least whole threshold within which each pixel's error is, (..., 2) to (...).
+
+    From 0 for equal ab to 150; 151 stands for all above.
+    """
+    distance = np.hypot(ab[..., 0] - truth[..., 0], ab[..., 1] - truth[..., 1])
+    return np.minimum(np.ceil(distance), MAX_AUC_THRESHOLD + 1).astype(np.int64)
 
 
 def auc(

@@ -16,6 +16,9 @@ from tintype.evaluation.protocol import Protocol
 from tintype.runtime.registry import find_model, parse_model_option
 from tintype.tables import format_table
 
+#: Edges of the histogram of MS-SSIM: the range of PixColor's Figure 8. The first bin has all below.
+SIMILARITIES = np.linspace(0.8, 1, 11)
+
 #: Names of the rows before the models': the gray picture, and true chroma on the given lightness.
 REFERENCE_ROWS = ("gray", "ceiling")
 
@@ -31,6 +34,8 @@ class Row:
         per_photo: metric -> its value for each photograph, (N,), nan where it has none.
         histogram: histograms of a and b over all photographs, in bins of 1 from -110 to 110,
             (2, 220), each of sum 1.
+        error_curves: share of pixels with an ab error of at most 0, 1, ... 150, raw and rebalanced,
+            (2, 151).
     """
 
     model: str
@@ -38,9 +43,20 @@ class Row:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     per_photo: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     histogram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 220)))
+    error_curves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 151)))
 
     def __getitem__(self, metric: str) -> float:
         return self.scores[metric]
+
+    @property
+    def similarities(self) -> NDArray[np.float64]:
+        """Return the share of photographs by the MS-SSIM between samples, in `SIMILARITIES`, (10,).
+
+        Empty if it was not measured.
+        """
+        values = self.per_photo.get("ms_ssim", np.empty(0))
+        values = values[np.isfinite(values)].clip(SIMILARITIES[0], 1)
+        return np.histogram(values, SIMILARITIES)[0] / len(values) if len(values) else np.empty(0)
 
 
 @dataclass
@@ -90,6 +106,11 @@ class Table:
             ],
             "photos": self.photos,
             "per_photo": {row.model: _to_json(row.per_photo) for row in self.rows},
+            "error_curves": {row.model: _to_json(row.error_curves) for row in self.rows},
+            "ms_ssim_histogram": {
+                "edges": _to_json(SIMILARITIES),
+                **{r.model: _to_json(r.similarities) for r in self.rows if r.similarities.size},
+            },
             "skipped": self.skipped,
         }
 

@@ -237,6 +237,9 @@ class Colorizer:
         """
         sampler = self._sampling()
         photo = _photo(photo)
+        if photo.kind != "color":
+            named = photo.path or "the photograph"
+            raise PhotoError(f"{named} has no colors of its own: give a photograph in color")
         gray = photo.gray
         if luminance is not None:
             other, (height, width) = _photo(luminance).gray, gray.shape
@@ -282,13 +285,7 @@ class Colorizer:
         Args:
             photo: a photograph in color.
             cells: number of rows and columns of cells, (h, w).
-
-        Raises:
-            PhotoError: the photograph has no colors.
         """
-        if photo.kind != "color":
-            named = photo.path or "the photograph"
-            raise PhotoError(f"{named} has no colors of its own: give a photograph in color")
         rgb = photo.rgb()
         planes = [np.ascontiguousarray(rgb[..., k]) for k in range(3)]
         seen = np.stack([reduce(plane, self.card.size) for plane in planes], -1)

@@ -120,13 +120,24 @@ def find_model(model: str | os.PathLike[str]) -> Card:
     raise UnknownModelError(_unknown(name, sorted(paths)))
 
 
+# Model whose second stage ``truth28`` without a name is about.
+_OF_TRUTH = "tint_sampler"
+_TRUTH: dict[str, dict[str, Any]] = {
+    "truth28": {"refine": False, "enlarge": "bilinear"},
+    "truth28+refine": {"refine": True},
+}
+
+
 def parse_model_option(name: str) -> tuple[str, dict[str, Any]]:
-    """Split ``NAME@OPTION`` into the name of a model and its option; ``NAME`` has none.
+    """Split ``NAME@OPTION`` into the name of a model and its options; ``NAME`` has none.
 
     The option is a vividness (``tint@0.5``), a filter (``patchwise@none``), ``refine`` or
-    ``no-refine`` (``tint_sampler@no-refine``), or an enlargement (``tint@bilinear``).
+    ``no-refine`` (``tint_sampler@no-refine``), an enlargement (``tint@bilinear``), or ``truth28``
+    or ``truth28+refine``, which also stand alone; see `tintype.runtime.named.NamedModel`.
     """
     model, at, option = name.rpartition("@")
+    if name in _TRUTH or option in _TRUTH:
+        return model or _OF_TRUTH, {"truth": True, **_TRUTH[option]}
     if not at or option.endswith((".json", ".onnx")):
         return name, {}
     try:

@@ -24,11 +24,11 @@ from tintype.study.results import (
 from tintype.study.statistics import (
     binomial_test,
     cluster_bootstrap,
+    exact_interval,
     holm_adjust,
     krippendorff_alpha,
     paired_permutation_test,
     percentile_interval,
-    wilson_interval,
 )
 from tintype.study.storage import Source
 
@@ -64,6 +64,7 @@ def analyze(
             included.append((rater, own))
     report = Report(
         title=study.settings.title,
+        kind=study.settings.kind,
         digest=study.digest,
         source=source,
         enrolled=len(raters),
@@ -81,7 +82,7 @@ def analyze(
         report,
         systems=tuple(
             _system_score(study, table, k, resampled[:, k])
-            for k in range(len(study.systems))
+            for k in range(len(study.contenders))
             if table.counts[:, k].sum()
         ),
         alpha=krippendorff_alpha(table.ratings(None)),
@@ -110,11 +111,13 @@ def exclusion_reasons(study: Study, rater: Rater, include_unfinished: bool = Fal
     if fast > rules.max_fast_share * len(own):
         reasons.append(f"{fast} of {len(own)} answers faster than {rules.min_reaction_ms} ms")
     left = sum(answer.choice == "left" for answer in own)
-    if binomial_test(left, len(own)) < rules.side_bias_alpha:
-        side = "left" if 2 * left > len(own) else "right"
-        reasons.append(
-            f"{max(left, len(own) - left)} of {len(own)} answers on the {side}: side bias"
-        )
+    most = max(left, len(own) - left)
+    # Of single pictures most are a machine's, so an uneven choice may be a good one.
+    uneven = settings.kind == "pair" or most == len(own)
+    if uneven and binomial_test(left, len(own)) < rules.side_bias_alpha:
+        sides = ("left", "right") if settings.kind == "pair" else ("button “Real”", "other button")
+        side = sides[0] if most == left else sides[1]
+        reasons.append(f"{most} of {len(own)} answers on the {side}: side bias")
     if settings.exposure_ms and any(answer.measurements.exposed_ms is None for answer in own):
         reasons.append("saw pictures with unlimited exposure (browser without script)")
     return reasons
@@ -126,7 +129,7 @@ class _AnswerTable:
     def __init__(self, study: Study, answers: Sequence[Sequence[Answer]]) -> None:
         self.study = study
         self.answers = answers
-        self.system_index = {name: k for k, name in enumerate(study.systems)}
+        self.system_index = {name: k for k, name in enumerate(study.contenders)}
         shape = (len(answers), len(self.system_index))
         self.counts, self.fooled = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.pairs: dict[tuple[int, str], list[tuple[int, bool]]] = defaultdict(list)
@@ -134,8 +137,8 @@ class _AnswerTable:
             for answer in own:
                 k = self.system_index[answer.system]
                 self.counts[rater, k] += 1
-                self.fooled[rater, k] += answer.fooled
-                self.pairs[answer.photo, answer.system].append((rater, answer.fooled))
+                self.fooled[rater, k] += answer.taken_for_true
+                self.pairs[answer.photo, answer.system].append((rater, answer.taken_for_true))
 
     def of_system(self, system: str) -> list[Answer]:
         """Return the answers to pairs of a system."""
@@ -184,19 +187,19 @@ class _AnswerTable:
 def _system_score(
     study: Study, table: _AnswerTable, system_index: int, resampled: NDArray[np.float64]
 ) -> SystemScore:
-    name = list(study.systems)[system_index]
+    name = study.contenders[system_index]
     answers = table.of_system(name)
-    count, fooled = len(answers), sum(answer.fooled for answer in answers)
+    count, fooled = len(answers), sum(answer.taken_for_true for answer in answers)
     raters = table.raters(system_index)
     reaction_times = _quartiles(answers)
     assert reaction_times is not None
     return SystemScore(
         system=name,
-        origin=study.systems[name],
+        origin=study.systems.get(name, "the photographs themselves"),
         answers=count,
         fooled=fooled,
         score=fooled / count,
-        wilson_interval=wilson_interval(fooled, count),
+        exact_interval=exact_interval(fooled, count),
         bootstrap_interval=percentile_interval(resampled) if raters > 1 else None,
         raters=raters,
         photos=len({answer.photo for answer in answers}),
@@ -219,7 +222,7 @@ def _comparisons(
 ) -> tuple[Comparison, ...]:
     totals = table.counts.sum(0)
     scores = table.fooled.sum(0) / np.maximum(totals, 1)
-    names = [name for name, total in zip(study.systems, totals, strict=True) if total]
+    names = [name for name, total in zip(study.contenders, totals, strict=True) if total]
     comparisons = []
     for first, second in itertools.combinations(names, 2):
         i, j = table.system_index[first], table.system_index[second]
@@ -246,7 +249,7 @@ def _diagnostics(raters: Sequence[Rater], table: _AnswerTable) -> Diagnostics:
     answers_per_pair = [
         len(table.pairs.get((photo, system), ()))
         for photo in table.study.photos_of_kind("trial")
-        for system in table.study.systems
+        for system in table.study.contenders
     ]
     return Diagnostics(
         without_script=len(answers) - len(exposed),

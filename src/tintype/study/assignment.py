@@ -7,20 +7,21 @@ from typing import Literal
 
 import numpy as np
 
-from tintype.study.manifest import FALSE_COLORS, Kind, Study
+from tintype.study.manifest import FALSE_COLORS, TRUE_COLORS, Kind, Study
 
 Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A two-alternative forced-choice trial: one pair of pictures as one rater is shown it.
+    """A two-alternative forced-choice trial: what one rater is shown, and the right answer.
 
     Attributes:
         kind: practice, scored trial or catch trial.
         photo: index of the photograph.
-        system: whose colours are shown beside the true ones.
-        true_side: side of the true colours; in a column, left is above.
+        system: whose colours are shown: of a pair, beside the true ones.
+        true_side: the right answer: of a pair, the side of the true colours (in a column, left is
+            above); of a single picture, left for real and right for a machine.
     """
 
     kind: Kind
@@ -46,21 +47,18 @@ def assign_trials(study: Study, assignment: int, attempt: int = 0) -> list[Trial
     seed = study.settings.seed
     random = np.random.default_rng([seed, 1, assignment, attempt])
     systems = list(study.systems)
+    if study.settings.kind == "single":  # every second one is true
+        systems = [name for system in systems for name in (system, TRUE_COLORS)]
     practice = [
         (photo, systems[(k + assignment) % len(systems)])
         for k, photo in enumerate(study.photos_of_kind("practice"))
     ]
-    sides = _balanced_sides(len(practice), random)
-    trials = [Trial("practice", *pair, side) for pair, side in zip(practice, sides, strict=True)]
+    trials = _with_sides(study, "practice", practice, random)
     scored = _scored_trials(study, assignment, random)
-    catches = [
-        Trial("catch", int(photo), FALSE_COLORS, side)
-        for photo, side in zip(
-            random.permutation(study.photos_of_kind("catch")),
-            _balanced_sides(study.settings.catch_trials, random),
-            strict=True,
-        )
+    false = [
+        (int(photo), FALSE_COLORS) for photo in random.permutation(study.photos_of_kind("catch"))
     ]
+    catches = _with_sides(study, "catch", false, random)
     return trials + _insert_catch_trials(scored, catches, random)
 
 
@@ -69,7 +67,7 @@ def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
     shuffled = np.random.default_rng([study.settings.seed, 0]).permutation(
         study.photos_of_kind("trial")
     )
-    systems = list(study.systems)
+    systems = study.contenders
     pairs = []
     for step in range(
         assignment * study.trials_per_rater, (assignment + 1) * study.trials_per_rater
@@ -82,13 +80,22 @@ def pairs_of_assignment(study: Study, assignment: int) -> list[tuple[int, str]]:
 def _scored_trials(study: Study, assignment: int, random: np.random.Generator) -> list[Trial]:
     pairs = pairs_of_assignment(study, assignment)
     trials = []
-    for system in study.systems:  # so that sides are balanced within each system
-        own = [photo for photo, name in pairs if name == system]
-        sides = _balanced_sides(len(own), random)
-        trials += [
-            Trial("trial", photo, system, side) for photo, side in zip(own, sides, strict=True)
-        ]
+    for system in study.contenders:  # so that sides are balanced within each system
+        trials += _with_sides(study, "trial", [pair for pair in pairs if pair[1] == system], random)
     return [trials[k] for k in random.permutation(len(trials))]
+
+
+def _with_sides(
+    study: Study, kind: Kind, pairs: list[tuple[int, str]], random: np.random.Generator
+) -> list[Trial]:
+    """Return trials of photographs and systems: of pairs, with sides at random."""
+    if study.settings.kind == "single":
+        return [
+            Trial(kind, photo, system, "left" if system == TRUE_COLORS else "right")
+            for photo, system in pairs
+        ]
+    sides = _balanced_sides(len(pairs), random)
+    return [Trial(kind, *pair, side) for pair, side in zip(pairs, sides, strict=True)]
 
 
 def _balanced_sides(count: int, random: np.random.Generator) -> list[Side]:

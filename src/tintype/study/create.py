@@ -23,6 +23,7 @@ from tintype.study.manifest import (
     MANIFEST,
     PICTURES,
     TOKEN,
+    TRUE_COLORS,
     Kind,
     Study,
     StudyPhoto,
@@ -85,15 +86,17 @@ def create_study(
     """
     check_settings(settings)
     names = [system.name for system in systems]
-    if not names or len(set(names)) < len(names) or FALSE_COLORS in names:
+    if len({*names, FALSE_COLORS, TRUE_COLORS}) < len(names) + 2 or not names:
         raise DataError(
             "a study needs at least one system, and each needs a name of its own; given: "
             + (", ".join(names) or "none")
         )
-    if settings.trials < len(names):
+    contenders = len(names) + (settings.kind == "single")
+    if settings.trials < contenders:
         raise DataError(
-            f"{settings.trials} trials are too few to judge {len(names)} systems: give more "
-            "--trials, or fewer systems."
+            f"{settings.trials} trials are too few to judge {len(names)} systems"
+            f"{' and the truth' if contenders > len(names) else ''}: give more --trials, or fewer "
+            "systems."
         )
     check_new_folder(folder)
     place = folder.resolve()  # "." has no name
@@ -150,7 +153,8 @@ def _build_study(
         return name
 
     candidates, skipped = _read_photos(photos, systems, settings.size, write, step)
-    _assign_kinds(candidates, settings, len(systems), skipped)
+    contenders = len(systems) + (settings.kind == "single")
+    _assign_kinds(candidates, settings, contenders, skipped)
     for done, candidate in enumerate(candidates):
         step(done, len(candidates), f"colouring {candidate.path.name}")
         with Image.open(folder / PICTURES / candidate.true) as image:
@@ -232,10 +236,10 @@ def _read_photos(
 
 
 def _assign_kinds(
-    candidates: list[_UsablePhoto], settings: Settings, systems: int, skipped: dict[str, str]
+    candidates: list[_UsablePhoto], settings: Settings, contenders: int, skipped: dict[str, str]
 ) -> None:
     """Choose photographs for practice and, among the more colourful ones, for catch trials."""
-    needed = settings.practice_trials + settings.catch_trials + systems
+    needed = settings.practice_trials + settings.catch_trials + contenders
     if len(candidates) < needed:
         reasons = f" ({len(skipped)} cannot: {next(iter(skipped.values()))})" if skipped else ""
         raise DataError(

@@ -23,11 +23,14 @@ from pydantic import TypeAdapter, ValidationError
 from tintype.errors import DataError
 from tintype.study.settings import Settings, check_settings
 
-VERSION = 2
+VERSION = 3
 MANIFEST, PICTURES, TOKEN = "study.json", "pictures", "owner-token"
 
 #: Name of the false colours that catch trials show beside the true ones.
 FALSE_COLORS = "false colours"
+
+#: Name under which a study of single pictures shows the true colours, as it does those of systems.
+TRUE_COLORS = "true colours"
 
 #: Names that `create` gives to pictures; none can lead out of their folder.
 _PICTURE_NAME = re.compile(r"[0-9a-f]{32}\.png")
@@ -79,6 +82,11 @@ class Study:
         return [k for k, photo in enumerate(self.photos) if photo.kind == kind]
 
     @property
+    def contenders(self) -> list[str]:
+        """Return the names of what raters judge: the systems and, of single pictures, the truth."""
+        return [*self.systems, *([TRUE_COLORS] if self.settings.kind == "single" else [])]
+
+    @property
     def trials_per_rater(self) -> int:
         """Return the number of scored trials of each rater."""
         return min(self.settings.trials, len(self.photos_of_kind("trial")))
@@ -94,13 +102,14 @@ class Study:
         return self.folder / PICTURES / name
 
     def pair_files(self, photo: int, system: str) -> tuple[Path, Path]:
-        """Return the paths of a photograph's true picture and a system's colorized one."""
+        """Return the paths of a photograph's true picture and a contender's."""
         entry = self.photos[photo]
-        return self.picture_path(entry.true), self.picture_path(entry.colorized[system])
+        shown = entry.true if system == TRUE_COLORS else entry.colorized[system]
+        return self.picture_path(entry.true), self.picture_path(shown)
 
     def raters_needed(self, answers: int) -> int:
-        """Return how many raters give this many answers to each pair of photograph and system."""
-        pairs = len(self.photos_of_kind("trial")) * len(self.systems)
+        """Return how many raters give this many answers to each photograph and contender."""
+        pairs = len(self.photos_of_kind("trial")) * len(self.contenders)
         return -(-pairs * answers // self.trials_per_rater)
 
     def to_json(self) -> dict[str, Any]:
@@ -184,14 +193,15 @@ def _check_photos(study: Study) -> None:
         DataError: they do not.
     """
     settings, systems = study.settings, set(study.systems)
+    contenders = len(study.contenders)
     shown = {name for photo in study.photos for name in (photo.true, *photo.colorized.values())}
     rules = {
-        "it has no systems": systems and FALSE_COLORS not in systems,
-        "raters have fewer trials than there are systems": settings.trials >= len(systems),
+        "it has no systems": systems and not systems & {FALSE_COLORS, TRUE_COLORS},
+        "raters have fewer trials than there are systems": settings.trials >= contenders,
         "it lacks photographs for a kind of trial": (
             len(study.photos_of_kind("practice")) == settings.practice_trials
             and len(study.photos_of_kind("catch")) == settings.catch_trials
-            and len(study.photos_of_kind("trial")) >= len(systems)
+            and len(study.photos_of_kind("trial")) >= contenders
         ),
         "a photograph lacks the colours of a system": all(
             set(photo.colorized) == ({FALSE_COLORS} if photo.kind == "catch" else systems)

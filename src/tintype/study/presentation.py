@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from tintype.study.manifest import Study
+from tintype.study.manifest import TRUE_COLORS, Study
 from tintype.study.records import Rater
 from tintype.study.report_text import (
     SIMULATED,
@@ -97,13 +97,15 @@ def report_html(study: Study, report: Report) -> str:
         "p_value": format_p_value,
         "number": format_coefficient,
     }
-    most = sorted(report.photos, key=lambda score: (-score.score, -score.answers, score.name))
-    least = sorted(report.photos, key=lambda score: (score.score, -score.answers, score.name))
+    photos = [score for score in report.photos if score.system != TRUE_COLORS]
+    most = sorted(photos, key=lambda score: (-score.score, -score.answers, score.name))
+    least = sorted(photos, key=lambda score: (score.score, -score.answers, score.name))
     return environment.get_template("report.html").render(
         study=study,
         report=report,
         raters=rater_counts(report),
         diagnostic_notes=diagnostic_notes(report),
+        true_colors=TRUE_COLORS,
         notice=SIMULATED if report.source == "simulated" else "",
         most=[_thumbnails(study, score) for score in most[:_N_EXTREMES] if score.fooled],
         least=[_thumbnails(study, score) for score in least[:_N_EXTREMES]],

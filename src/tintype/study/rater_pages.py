@@ -1,7 +1,8 @@
 """The pages of raters: consent, instructions, trials, thanks and withdrawal.
 
-Raters get the two pictures of their current trial under random names. The server tells the true
-side only in the feedback on practice trials.
+Raters get the two pictures of their current trial under random names. A study of single pictures
+gives one, and buttons for left, real, and right, a machine. The server tells the right answer only
+in the feedback on practice trials.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tintype.web.limiter import RateLimiter
 from tintype.web.protection import client_address
 
 _NO_COOKIE = (
-    "This page needs a cookie to remember which pair you are at, and your browser did not keep it. "
+    "This page needs a cookie to remember where you are, and your browser did not keep it. "
     "Allow cookies for this page, then begin again."
 )
 
@@ -136,7 +137,7 @@ class RaterPages:
         return JSONResponse({"feedback": feedback, "next": self._state(session, pair)})
 
     def picture(self, request: Request, token: str) -> Response:
-        """Return one of the two pictures of the rater's current trial."""
+        """Return a picture of the rater's current trial."""
         session = self._site.session(request)
         pair = self._store.next_pair(session) if session is not None else None
         if pair is None:
@@ -145,7 +146,10 @@ class RaterPages:
         # Both are read, so that the time of the reply does not tell which one the disk had cached.
         contents = {"true": true.read_bytes(), "colorized": colorized.read_bytes()}
         left_true = pair.trial.true_side == "left"
-        for name, is_true in ((pair.left_token, left_true), (pair.right_token, not left_true)):
+        shown = [(pair.left_token, left_true), (pair.right_token, not left_true)]
+        if self._study.settings.kind == "single":
+            shown = [(pair.left_token, False)]
+        for name, is_true in shown:
             if equal_secrets(token, name):
                 content = contents["true" if is_true else "colorized"]
                 return Response(content, media_type="image/png")
@@ -199,7 +203,7 @@ class RaterPages:
             if practice
             else self._study.trials_per_rater + settings.catch_trials,
             "left": f"picture/{pair.left_token}",
-            "right": f"picture/{pair.right_token}",
+            "right": f"picture/{pair.right_token}" if settings.kind == "pair" else None,
             "exposure_ms": settings.exposure_ms,
         }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tintype.study.assignment import Side, Trial
-from tintype.study.manifest import Kind
+from tintype.study.manifest import TRUE_COLORS, Kind
 
 #: Layout of a pair on the screen: side by side, or the left picture above.
 Layout = Literal["row", "column"]
@@ -37,7 +37,7 @@ class Answer:
     Attributes:
         position: position of the trial among the rater's, from 0.
         kind, photo, system, true_side: as in `Trial`.
-        choice: side chosen as the true one.
+        choice: the answer, as `true_side`.
         measurements: what the browser measured.
         server_ms: milliseconds from the first presentation to the answer, by the server's clock;
             negative if two servers whose clocks differ took part.
@@ -56,8 +56,13 @@ class Answer:
 
     @property
     def fooled(self) -> bool:
-        """Return whether the system's picture was chosen as the true one."""
+        """Return whether the answer is wrong."""
         return self.choice != self.true_side
+
+    @property
+    def taken_for_true(self) -> bool:
+        """Return whether the system's picture was taken for the true one, or called real."""
+        return self.fooled != (self.system == TRUE_COLORS)
 
     @property
     def reaction_ms(self) -> int:
@@ -113,7 +118,8 @@ class Pair:
     Attributes:
         position: position of the trial among the rater's, from 0.
         trial: the trial, with the true side, which is secret.
-        left_token, right_token: random names of the two pictures, used for this trial alone.
+        left_token, right_token: random names of the two pictures, used for this trial alone; a
+            single one has the first.
     """
 
     position: int

@@ -10,7 +10,10 @@ from tintype.tables import format_table
 
 SIMULATED = "SIMULATED: these answers are of simulated raters; no person judged these pictures."
 
-_SCORES = "How often the system's picture was taken for the true one (50 %: indistinguishable)"
+_SCORES = {
+    "pair": "How often the system's picture was taken for the true one (50 %: indistinguishable)",
+    "single": "How often a picture was called real (as often as the true ones: indistinguishable)",
+}
 _TIMES = "Reaction times (median and quartiles, s) and agreement of raters (Krippendorff's alpha)"
 _DIFFERENCES = "Differences (p: the larger of two permutation tests, over raters and photographs)"
 
@@ -25,14 +28,14 @@ def report_text(report: Report) -> str:
     if report.diagnostics is None:
         return "\n".join([*parts, "No answers are included yet."])
     parts += _section(
-        _SCORES,
-        ("system", "score", "95 % over raters", "95 % Wilson", "answers", "raters"),
+        _SCORES[report.kind],
+        ("system", "score", "95 % over raters", "95 % exact", "answers", "raters"),
         (
             (
                 score.system,
                 format_percent(score.score),
                 format_interval(score.bootstrap_interval),
-                format_interval(score.wilson_interval),
+                format_interval(score.exact_interval),
                 str(score.answers),
                 str(score.raters),
             )
@@ -89,8 +92,8 @@ def diagnostic_notes(report: Report) -> list[str]:
     notes = [
         f"Each pair of photograph and system has {diagnostics.min_answers_per_pair} to "
         f"{diagnostics.max_answers_per_pair} answers.",
-        f"The left (or upper) picture was chosen in {format_percent(diagnostics.left_rate)} of the "
-        "answers.",
+        f"{'The left (or upper) picture' if report.kind == 'pair' else 'Real'} was chosen in "
+        f"{format_percent(diagnostics.left_rate)} of the answers.",
     ]
     if diagnostics.catch_error_rate is not None:
         rate = format_percent(diagnostics.catch_error_rate)
@@ -102,7 +105,7 @@ def diagnostic_notes(report: Report) -> list[str]:
         )
     counts = {
         "were given without script, hence with unlimited exposure": diagnostics.without_script,
-        "are of pairs that were shown again after a reload": diagnostics.reshown,
+        "are of pictures that were shown again after a reload": diagnostics.reshown,
         "were given after the page was hidden during exposure": diagnostics.interrupted,
     }
     notes += [f"{count} answers {what}." for what, count in counts.items() if count]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tintype.study.settings import TrialKind
 from tintype.study.statistics import ConfidenceInterval
 from tintype.study.storage import Source
 
@@ -39,12 +40,13 @@ class SystemScore:
     """The results of one system.
 
     Attributes:
-        system: its name.
+        system: its name; of single pictures also that of the true ones.
         origin: where its colours come from, in words.
         answers: number of included answers.
-        fooled: number of answers that chose the system's picture as the true one.
-        score: fooling rate, fooled / answers; 0.5 is indistinguishable from the truth.
-        wilson_interval: confidence interval of the score, taking answers as independent.
+        fooled: number of answers that took its picture for the true one, or called it real.
+        score: fooling rate, fooled / answers; of pairs 0.5 is indistinguishable from the truth, of
+            single pictures the score of the true ones.
+        exact_interval: confidence interval of the score, taking answers as independent.
         bootstrap_interval: confidence interval from a bootstrap over raters; None for fewer than
             two raters.
         raters, photos: number of raters and of photographs that the answers are from.
@@ -58,7 +60,7 @@ class SystemScore:
     answers: int
     fooled: int
     score: float
-    wilson_interval: ConfidenceInterval
+    exact_interval: ConfidenceInterval
     bootstrap_interval: ConfidenceInterval | None
     raters: int
     photos: int
@@ -103,7 +105,7 @@ class PhotoScore:
         name: name of the photograph.
         system: name of the system.
         answers: number of included answers.
-        fooled: number of answers that chose the system's picture as the true one.
+        fooled: number of answers that took its picture for the true one, or called it real.
         score: fooled / answers.
     """
 
@@ -126,7 +128,7 @@ class Diagnostics:
         exposed_ms: median exposure in milliseconds; None if no browser measured it.
         layouts: layout of the pair -> number of answers.
         catch_error_rate: proportion of wrong answers to catch trials; None if there are none.
-        left_rate: proportion of answers that chose the left (or upper) picture.
+        left_rate: proportion of answers that chose the left (or upper) picture, or “Real”.
         min_answers_per_pair, max_answers_per_pair: fewest and most answers to a photograph in a
             system's colours.
     """
@@ -147,7 +149,7 @@ class Report:
     """The results of a study; ``systems`` and what follows are empty without included answers.
 
     Attributes:
-        title, digest: title and digest of the study.
+        title, kind, digest: title, kind of trials and digest of the study.
         source: whether its raters are real or simulated.
         enrolled: number of raters who began.
         finished: number of raters who answered every trial.
@@ -162,6 +164,7 @@ class Report:
     """
 
     title: str
+    kind: TrialKind
     digest: str
     source: Source
     enrolled: int

@@ -14,7 +14,7 @@ import numpy as np
 
 from tintype.errors import DataError
 from tintype.study.assignment import Side, Trial
-from tintype.study.manifest import Study
+from tintype.study.manifest import TRUE_COLORS, Study
 from tintype.study.records import Measurements
 from tintype.study.storage import DATABASE_FILES, AnswerStore
 
@@ -25,13 +25,14 @@ _NORMAL = NormalDist()
 class RaterPopulation:
     """A population of raters to simulate.
 
-    A rater is fooled by a photograph in a system's colours with probability Phi(m + u + v) (a
+    A rater takes a photograph in a system's colours for true with probability Phi(m + u + v) (a
     probit model): m belongs to the system; u, of the rater, and v, of the photograph, are drawn
     from normal distributions. m makes the mean over all raters and photographs the given rate.
 
     Attributes:
         raters: number of raters.
-        fooling_rates: name of each system -> its fooling rate, in (0, 1).
+        fooling_rates: name of each contender -> its fooling rate, in (0, 1): of the truth among
+            single pictures, how often it is called real.
         rater_sd, photo_sd: standard deviations of u and v.
         careless: proportion of raters who answer at random and too fast, in [0, 1].
         seed: seed of the simulation.
@@ -46,9 +47,10 @@ class RaterPopulation:
 
 
 def default_fooling_rates(study: Study) -> dict[str, float]:
-    """Return a fooling rate for each system, from 0.2 to 0.4 in equal steps."""
+    """Return a fooling rate for each system, 0.2 to 0.4 in equal steps; 0.8 for the truth."""
     names = list(study.systems)
-    return {name: 0.2 + 0.2 * k / max(1, len(names) - 1) for k, name in enumerate(names)}
+    rates = {name: 0.2 + 0.2 * k / max(1, len(names) - 1) for k, name in enumerate(names)}
+    return {name: rates.get(name, 0.8) for name in study.contenders}
 
 
 def simulate_raters(
@@ -64,8 +66,8 @@ def simulate_raters(
         on_rater: called with the number of raters done and of all, for a progress bar.
 
     Returns:
-        Name of each system -> its true fooling rate: the mean over this study's photographs of the
-        probability that a careful rater is fooled.
+        Name of each contender -> its true fooling rate: the mean over this study's photographs of
+        the probability that a careful rater is fooled.
 
     Raises:
         DataError: a rate is missing, out of range, or not of a system of the study.
@@ -92,7 +94,7 @@ def simulate_raters(
         system: float(
             np.mean([_NORMAL.cdf((_probit_mean(population, system) + v) / spread) for v in counted])
         )
-        for system in study.systems
+        for system in study.contenders
     }
 
 
@@ -107,9 +109,9 @@ class _Clock:
 
 
 def _check(study: Study, population: RaterPopulation) -> None:
-    if set(population.fooling_rates) != set(study.systems):
+    if set(population.fooling_rates) != set(study.contenders):
         raise DataError(
-            f"each system of the study needs a fooling rate ({', '.join(study.systems)}), and "
+            f"each system of the study needs a fooling rate ({', '.join(study.contenders)}), and "
             f"nothing else; given: {', '.join(population.fooling_rates) or 'none'}"
         )
     if not all(0 < rate < 1 for rate in population.fooling_rates.values()):
@@ -146,7 +148,8 @@ def _answer_all(
         clock.now += reaction + 50  # 50 ms for the network
         exposed = min(reaction, store.study.settings.exposure_ms or reaction)
         measurements = Measurements(reaction, exposed, False, "row")
-        choice = _choice(trial, fooled=random.random() < chance)
+        taken_for_true = random.random() < chance
+        choice = _choice(trial, fooled=taken_for_true != (trial.system == TRUE_COLORS))
         pair = store.record_answer(session, pair.position, choice, measurements)
 
 

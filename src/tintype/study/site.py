@@ -54,6 +54,8 @@ class Site:
         )
         environment.globals |= {
             "settings": study.settings,
+            "single": study.settings.kind == "single",
+            "unit": "pair" if study.settings.kind == "pair" else "picture",
             "pairs": study.trials_per_rater + study.settings.catch_trials,
             "to_json": json.dumps,
             "up": "",

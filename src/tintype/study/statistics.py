@@ -19,18 +19,18 @@ class ConfidenceInterval(NamedTuple):
     high: float
 
 
-def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> ConfidenceInterval:
-    """Return Wilson's score interval of a proportion, in [0, 1].
+def exact_interval(successes: int, count: int, confidence: float = 0.95) -> ConfidenceInterval:
+    """Return the exact interval of a proportion, in [0, 1].
 
-    Wilson, "Probable inference, the law of succession, and statistical inference", 1927. It assumes
-    independent observations, which answers of one rater are not.
+    Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", 1934. It assumes independent observations, which answers of one rater are not.
 
     Args:
         successes: number of successes among `count` observations.
         count: number of observations, at least 1.
         confidence: level of the interval, in (0, 1).
     """
-    low, high = stats.binomtest(successes, count).proportion_ci(confidence, method="wilson")
+    low, high = stats.binomtest(successes, count).proportion_ci(confidence, method="exact")
     return ConfidenceInterval(float(low), float(high))
 
 

@@ -50,8 +50,7 @@ class ModelSystem:
     """A model of tintype, which colorizes the luminance of the centre square.
 
     Args:
-        name: name or path as `Colorizer` takes it; ``NAME@0.5`` sets the vividness, ``NAME@none``
-            the filter.
+        name: a name as `NamedModel.load` takes it.
         threads: as in `Colorizer`.
 
     Raises:
@@ -61,10 +60,9 @@ class ModelSystem:
     """
 
     def __init__(self, name: str, threads: int | None = None) -> None:
-        model = NamedModel.load(name, threads)
-        self._colorizer, self._options = model.colorizer, model.options
+        model = self._model = NamedModel.load(name, threads)
         self.name = os.path.basename(name)
-        card = self._colorizer.card
+        card = model.colorizer.card
         self.origin = ", ".join(
             [
                 f"tintype model {card.name}",
@@ -78,10 +76,10 @@ class ModelSystem:
 
     def colorize(self, path: Path, true: RgbImage, seed: int) -> RgbImage:
         """Return the square colorized; a model that samples draws one sample from the seed."""
-        options = self._options
-        if self._colorizer.card.kind == "sampler":
+        options = self._model.options
+        if self._model.samples:
             options = replace(options, seed=seed)
-        colorized = self._colorizer.colorize(Photo.from_array(true), options)
+        colorized = self._model.colorize(Photo.from_array(true), options)
         return np.asarray(colorized.rgb(), np.uint8)
 
 

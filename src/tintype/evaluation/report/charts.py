@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tintype.evaluation.metric_specs import METRICS
-from tintype.evaluation.table import Row, Table, format_score
+from tintype.evaluation.table import SIMILARITIES, Row, Table, format_score
 
 N_COLORS = 8  # of the style sheet, --c0 to --c7
 
@@ -138,6 +138,55 @@ def histogram(own: NDArray[np.float64], truth: NDArray[np.float64], axis: str) -
     parts.append(f'<polygon class="area" points="{closed}"/>')
     parts.append(f'<polyline class="outline" points="{path(truth)}"/>')
     parts.append(_text(width - 8, top + 10, axis, "axis", "end"))
+    return "".join([*parts, "</svg>"])
+
+
+def error_curves(models: Sequence[Row], kind: int) -> str:
+    """Draw the share of pixels against the largest error in ab, of gray first and every model.
+
+    Args:
+        models: gray, then the models.
+        kind: 0 raw, 1 rebalanced.
+    """
+    width, height, left, bottom, top = 420, 260, 40, 40, 10
+    across, up = _Axis([0, 150], left, width - 10), _Axis([0, 100], height - bottom, top)
+    parts = [_open(width, height, f"Pixels by error, {('raw', 'rebalanced')[kind]}")]
+    for at in up.ticks:
+        parts.append(_line(left, up(at), width - 10, up(at), "grid"))
+        parts.append(_text(left - 6, up(at) + 4, _tick(at), "tick", "end"))
+    for at in across.ticks:
+        parts.append(_text(across(at), height - bottom + 16, _tick(at), "tick", "middle"))
+    middle = (left + width - 10) / 2
+    parts.append(_text(middle, height - 6, "error in ab, at most; % of pixels", "axis", "middle"))
+    for number, row in enumerate(models):
+        style = color_style(number - 1) if number else "--c:var(--quiet)"
+        shares = row.error_curves[kind]
+        points = " ".join(f"{across(t):.1f},{up(100 * s):.1f}" for t, s in enumerate(shares))
+        parts.append(
+            f'<polyline class="curve" style="{style}" points="{points}">'
+            f"<title>{escape(row.model)}</title></polyline>"
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def similarities(row: Row) -> str:
+    """Draw a histogram of the MS-SSIM between samples over photographs; see `Row.similarities`."""
+    width, height, left, bottom, top = 300, 140, 34, 22, 8
+    across = _Axis(SIMILARITIES.tolist(), left, width - 6)
+    up = _Axis([0, 100 * row.similarities.max()], height - bottom, top)
+    parts = [_open(width, height, "Histogram of the MS-SSIM between samples")]
+    for at in up.ticks:
+        parts.append(_line(left, up(at), width - 6, up(at), "grid"))
+        parts.append(_text(left - 5, up(at) + 4, _tick(at), "tick", "end"))
+    for at in across.ticks:
+        parts.append(_text(across(at), height - 7, _tick(at), "tick", "middle"))
+    ends = zip(SIMILARITIES[:-1], SIMILARITIES[1:], row.similarities, strict=True)
+    for low, high, share in ends:
+        y = up(100 * share)
+        parts.append(
+            f'<rect class="area" x="{across(low):.1f}" y="{y:.1f}" '
+            f'width="{across(high) - across(low) - 1:.1f}" height="{up(0) - y:.1f}"/>'
+        )
     return "".join([*parts, "</svg>"])
 
 

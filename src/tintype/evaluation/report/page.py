@@ -15,7 +15,14 @@ from tintype import __version__
 from tintype.errors import DataError
 from tintype.evaluation.accumulator import BOOTSTRAP_RESAMPLES
 from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS, MetricSpec
-from tintype.evaluation.report.charts import color_style, histogram, interval_plot, scatter
+from tintype.evaluation.report.charts import (
+    color_style,
+    error_curves,
+    histogram,
+    interval_plot,
+    scatter,
+    similarities,
+)
 from tintype.evaluation.report.thumbnails import ThumbnailStore
 from tintype.evaluation.table import REFERENCE_ROWS, Row, Table, format_score
 from tintype.photo.write import atomic
@@ -90,7 +97,10 @@ def _page(table: Table, thumbnails: ThumbnailStore, examples: int) -> str:
     }
     return environment.get_template("page.html").render(
         METRICS=METRICS,
-        best={metric.name: _best(metric, models) for metric in metrics},
+        best={
+            metric.name: _best(metric, [row for row in models if "truth28" not in row.model])
+            for metric in metrics
+        },
         cases=list(_cases(gray, models)),
         ceiling=ceiling,
         charts=[
@@ -98,11 +108,17 @@ def _page(table: Table, thumbnails: ThumbnailStore, examples: int) -> str:
             for name in _CHARTED
             if any(name in row.scores for row in models)
         ],
+        curves=[Markup(error_curves([gray, *models], kind)) for kind in (0, 1)],
         examples=_examples(len(table.photos), examples),
         gray=gray,
         histograms=[(row, *_histograms(row, table)) for row in models],
         metrics=metrics,
         models=models,
+        similarities=[
+            (number, row, Markup(similarities(row)))
+            for number, row in enumerate(models)
+            if row.similarities.size
+        ],
         resamples=BOOTSTRAP_RESAMPLES,
         scatter=Markup(scatter(table, "colorful", "ab_rmse", models)) if models else "",
         table=table,

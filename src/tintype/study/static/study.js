@@ -1,5 +1,6 @@
 // One session of a study. The server gives out the next pair only when the answer to the last is
-// saved; this script shows the pair for the set time, and measures exposure and reaction time.
+// saved; this script shows the pair for the set time, and measures exposure and reaction time. Of
+// single pictures a pair has the left one alone; the left button says real, the right one machine.
 "use strict";
 
 (() => {
@@ -11,7 +12,12 @@
   const root = element("study");
   const pair = element("pair");
   const buttons = { left: element("left"), right: element("right") };
-  const pictures = { left: element("left-picture"), right: element("right-picture") };
+  const single = root.dataset.kind === "single";
+  const pictures = single
+    ? { left: element("left-picture") }
+    : { left: element("left-picture"), right: element("right-picture") };
+  const unit = single ? "picture" : "pair";
+  const Unit = single ? "Picture" : "Pair";
   const KEYS = {
     ArrowLeft: "left", ArrowUp: "left", KeyF: "left",
     ArrowRight: "right", ArrowDown: "right", KeyJ: "right",
@@ -26,13 +32,14 @@
   const inColumn = () =>
     buttons.right.getBoundingClientRect().top > buttons.left.getBoundingClientRect().bottom - 1;
 
-  function nameOf(side) {
+  function truthOf(side) {
+    if (single) return side === "left" ? "It is real." : "A machine coloured it.";
     const names = inColumn() ? { left: "upper", right: "lower" } : { left: "left", right: "right" };
-    return names[side];
+    return `The ${names[side]} picture has the true colours.`;
   }
 
   function showCount() {
-    const what = state.practice ? "Practice pair" : "Pair";
+    const what = state.practice ? `Practice ${unit}` : Unit;
     element("count").textContent = `${what} ${state.number} of ${state.of}`;
     element("progress").max = state.of;
     element("progress").value = state.number - 1;
@@ -40,13 +47,13 @@
 
   // A break before practice, before the pairs that count, and after a reload.
   function makeReady(resumed) {
-    const last = state.exposure_ms ? ` Each pair is shown for ${state.exposure_ms / 1000} s.` : "";
+    const last = state.exposure_ms ? ` Each ${unit} is shown for ${state.exposure_ms / 1000} s.` : "";
     const texts = state.practice
-      ? ["Practice", `${state.of} pairs to get used to it. After each you are told which picture had the true colours.`]
-      : ["Now it counts", `${state.of} pairs follow. You are not told whether you were right.`];
+      ? ["Practice", `${state.of} ${unit}s to get used to it. After each you are told ${single ? "whether it is real" : "which picture had the true colours"}.`]
+      : ["Now it counts", `${state.of} ${unit}s follow. You are not told whether you were right.`];
     if (resumed) {
       texts[0] = "Welcome back";
-      texts[1] = `You go on with ${state.practice ? "practice pair" : "pair"} ${state.number} of ${state.of}.`;
+      texts[1] = `You go on with ${state.practice ? "practice " : ""}${unit} ${state.number} of ${state.of}.`;
     }
     element("ready-title").textContent = texts[0];
     element("ready-text").textContent = texts[1] + last;
@@ -68,8 +75,8 @@
   async function load() {
     for (let wait = 500; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       try {
-        for (const side of ["left", "right"]) pictures[side].src = state[side];
-        await Promise.all([pictures.left.decode(), pictures.right.decode()]);
+        for (const side in pictures) pictures[side].src = state[side];
+        await Promise.all(Object.values(pictures).map((picture) => picture.decode()));
         return;
       } catch {
         if (await outdated()) {
@@ -119,7 +126,7 @@
     if (own.hidden !== null) return;
     pair.classList.remove("shown");
     own.hidden = now;
-    say("Which one was it?");
+    say(single ? "What was it?" : "Which one was it?");
   }
 
   async function choose(side, now) {
@@ -176,7 +183,7 @@
     pair.classList.add("shown");
     buttons[feedback.true_side].classList.add("true");
     const verdict = feedback.correct ? "Right." : "Not right.";
-    say(`${verdict} The ${nameOf(feedback.true_side)} picture has the true colours.`);
+    say(`${verdict} ${truthOf(feedback.true_side)}`);
     element("next").hidden = false;
     element("next").focus();
   }
