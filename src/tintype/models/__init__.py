@@ -110,7 +110,8 @@ def _of_kind(name: str, value: Any, current: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        like = f"a value like {current!r}" if current != () else "a list"
+        shown = list(current) if isinstance(current, tuple) else current  # as --set takes it
+        like = f"a value like {shown!r}" if current != () else "a list"
         raise SettingError(f"{name} must be {like}, not {value!r}")
     return value
 
