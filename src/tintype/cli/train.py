@@ -62,7 +62,8 @@ def train(
         seed: seed of every random choice.
         batch: photographs per step, instead of the preset's number.
         learning_rate: learning rate, instead of the preset's.
-        val_size: number of photographs to validate on and never train on; a twentieth if not given.
+        val_size: number of photographs to validate on and never train on; a
+            twentieth, at most 1,000, if not given.
         limit: use this many photographs only.
         sampling_weights: FOLDER=WEIGHT: draw photographs of a folder inside the data, or inside a
             shard, WEIGHT times as often as the others; a resumed run keeps its own weights.
