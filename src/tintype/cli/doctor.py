@@ -91,9 +91,12 @@ def _version(package: str) -> str | None:
 
 
 def _providers() -> list[str]:
+    """Return what --provider takes here."""
+    from tintype.runtime.device import NAMES
     from tintype.runtime.ort import load_onnxruntime
 
-    return load_onnxruntime().get_available_providers()
+    there = load_onnxruntime().get_available_providers()
+    return [provider for provider, name in NAMES.items() if name in there]
 
 
 def _checked(card: Card) -> dict[str, str]:
@@ -128,7 +131,7 @@ def _print(report: dict[str, Any]) -> None:
 def _verdict(report: dict[str, Any]) -> str:
     """Say in a line whether photographs can be coloured, or what is not in order."""
     if report["healthy"]:
-        return "In order for colouring photographs."
+        return "Everything is in order for colouring photographs."
     if not report["models"] and not report["damaged"]:
         return "Not in order: no models are installed. Install tintype again."
     faulty = [model["name"] for model in report["models"] if model["status"] != "intact"]

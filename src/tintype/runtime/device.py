@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Provider: TypeAlias = Literal["cpu", "cuda", "coreml", "directml", "openvino"]
 
 _CPU = "CPUExecutionProvider"
-_NAMES: dict[Provider, str] = {
+NAMES: dict[Provider, str] = {
     "cpu": _CPU,
     "cuda": "CUDAExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
@@ -37,7 +37,7 @@ class Device:
     def session(self, path: str, options: Any) -> InferenceSession:
         """Load a graph; what is raised is ONNX Runtime's, of the CPU."""
         onnxruntime = load_onnxruntime()
-        wanted = _NAMES[self.provider]
+        wanted = NAMES[self.provider]
         if wanted not in onnxruntime.get_available_providers():
             self.give_up(f"is not in the ONNX Runtime {onnxruntime.__version__} installed here")
         elif wanted != _CPU:
