@@ -1,1 +1,1 @@
-"""Many photographs: what is done to each, and the results file that has a line for each."""
+"""Color many photographs: here or on a cluster, from a manifest, with a results file."""

@@ -1,9 +1,9 @@
-"""Many photographs on a Dask cluster: the client gives them out, workers color and write them.
+"""Color many photographs on a Dask cluster: the client sends them, workers color and write them.
 
-A worker runs the same `Work` as the plain command, with one thread. What is sent to it is a handful
-of photographs; a handful may be done twice, since a worker that dies may have done it in part, and
-so results that were absent when it was sent are overwritten. Where a worker died, each photograph
-of its handful is tried once more by itself, after all others.
+A worker runs the same `Work` as the plain command, with one thread. It is sent a handful of
+photographs at a time. A worker that dies may have written some of their results, so results that
+did not exist when the handful was first sent may be overwritten. After all others, each photograph
+of a handful whose worker died is tried once more, by itself.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from tintype.card import Card
     from tintype.runtime.colorizer import Colorizer
 
-_MOST = 8  # photographs of a task
-_LOOK = 1.0  # seconds between two looks at how many workers there are
+_MOST = 8  # most photographs of a handful
+_LOOK = 1.0  # seconds between two queries of how many workers there are
 _LOADING = Lock()
 
-# A photograph, and whether it had no results when it was sent.
+# A photograph, and whether none of its results existed when it was first sent.
 _Sent: TypeAlias = tuple[Task, bool]
 
 
 class Cluster:
-    """The workers of a cluster, which do what the plain command does here.
+    """The workers of a cluster, in place of the processes of this machine.
 
     Args:
-        client: of their scheduler.
-        provider: of ONNX Runtime, that they use.
+        client: Dask's client of their scheduler.
+        provider: execution provider of ONNX Runtime that the workers use.
     """
 
     def __init__(self, client: Client, provider: Provider) -> None:
@@ -56,21 +56,21 @@ class Cluster:
         self._looked = float("-inf")
 
     def load(self, model: str, reader: Reader, first: Task) -> Card:
-        """Return the card of a model, which workers load."""
+        """Return the card of a model, and note the model, which the workers load themselves."""
         path = model.endswith((".json", ".onnx"))
         self._model = str(Path(model).absolute()) if path else model
         self._card = find_model(model)
         return self._card
 
     def do(self, make: Callable[[Colorizer], Work], tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Yield what came of each photograph, in the order in which they are done.
+        """Yield the outcome of each photograph, in the order in which they are done.
 
         Args:
-            make: what is done, of a loaded model.
+            make: returns the work to do, given a loaded model; it has to be picklable.
             tasks: the photographs.
 
         Raises:
-            TintypeError: workers cannot do it, or the scheduler is gone.
+            TintypeError: a worker cannot run the work, or the scheduler is gone.
         """
         job = pickle.dumps((__version__, self._model, self._card.files, self._provider, make))
         died: list[_Sent] = []
@@ -85,7 +85,7 @@ class Cluster:
             yield from outcomes or [named]
 
     def _handfuls(self, tasks: Sequence[Task]) -> Iterator[list[_Sent]]:
-        """Fewer photographs each towards the end, so that all workers end together."""
+        """Yield handfuls that shrink towards the end, so that all workers finish together."""
         there = existing(path for task in tasks for path in task.targets if url_of(path))
         at = 0
         while at < len(tasks):
@@ -100,10 +100,10 @@ class Cluster:
     def _done(
         self, job: bytes, handfuls: Iterator[list[_Sent]], alone: bool = False
     ) -> Iterator[tuple[list[_Sent], list[Outcome] | None]]:
-        """Yield each handful with what came of it, or None if its worker died.
+        """Yield each handful with its outcomes, or with None if its worker died.
 
-        A thread has its next handful when one is done; those that go alone are one in each worker,
-        so that no other dies with them.
+        Two handfuls per thread are in flight, so that none waits for the next; `alone` sends one
+        per worker, so that a photograph that kills its worker takes no other with it.
         """
         flying: dict[Future, list[_Sent]] = {}
         done: SimpleQueue[Future] = SimpleQueue()
@@ -141,7 +141,7 @@ class Cluster:
             raise TintypeError(
                 "the scheduler of the cluster is gone: start one, and go on with --skip-existing"
             ) from error
-        except Exception as error:  # as where Python finds no tintype there
+        except Exception as error:  # for example, tintype is not installed there
             done = f"{type(error).__name__}: {error}"
         if isinstance(done, str):
             raise TintypeError(
@@ -151,7 +151,7 @@ class Cluster:
         return list(map(_back, handful, done))
 
     def _threads(self) -> Mapping[str, int]:
-        """How many each worker has, of late; one will come if there is none."""
+        """Return the number of threads of each worker; one thread while there are none."""
         if time.monotonic() - self._looked > _LOOK:
             found: Any = self._client.nthreads()
             self._known: Mapping[str, int] = found or {"": 1}
@@ -160,7 +160,7 @@ class Cluster:
 
 
 def _color(job: bytes, sent: bytes) -> list[Outcome] | str:
-    """Color a handful in a worker; return why not, since Dask cannot bring every exception back."""
+    """Color a handful in a worker; return an error as text, since not every one can be pickled."""
     try:
         with _LOADING:
             work = _loaded(job)
@@ -173,7 +173,7 @@ def _color(job: bytes, sent: bytes) -> list[Outcome] | str:
 
 @lru_cache(maxsize=1)
 def _loaded(job: bytes) -> Work:
-    """What is done, with the model loaded; a worker keeps it for the next handful."""
+    """Return the work with its model loaded, cached for the worker's next handful."""
     from tintype.runtime.colorizer import Colorizer
     from tintype.runtime.model import Model
 
@@ -187,12 +187,12 @@ def _loaded(job: bytes) -> Work:
 
 
 def _absolute(path: Path) -> Path:
-    """The same file for a process with another current folder."""
+    """Return the path absolute, for a process with another working directory; URLs unchanged."""
     return path if url_of(path) else path.absolute()
 
 
 def _back(sent: _Sent, outcome: Outcome) -> Outcome:
-    """What a worker says of a photograph, by the names that its files have here."""
+    """Return a worker's outcome with the client's file names in place of absolute ones."""
     task, _ = sent
     files = [path for path in (task.source, *task.targets) if path and not url_of(path)]
     names = {str(_absolute(path)): str(path) for path in files}

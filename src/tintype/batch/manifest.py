@@ -1,4 +1,4 @@
-"""A manifest: a table of photographs, where the result of each goes, and options of its own."""
+"""Read a manifest: a table of photographs, each with its result's path and its own options."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _COLUMNS = {"source", "destination", "options"}
 
 @dataclass(frozen=True)
 class Line:
-    """A photograph of a manifest.
+    """One photograph of a manifest.
 
     Attributes:
-        source: a path, or a URL.
-        destination: of the result, below the output folder; None if it is not said.
-        options: by name.
+        source: a path or a URL.
+        destination: the result's path relative to the output folder; None if not given.
+        options: (name, value) pairs, sorted by name.
     """
 
     source: str
@@ -33,13 +33,14 @@ class Line:
 
 
 def read_manifest(path: Path) -> Iterator[Line | PhotoError | SettingError]:
-    """Yield the photographs of a CSV or Parquet table; of a line that is wrong, the reason.
+    """Yield the photographs of a CSV or Parquet table; for an invalid line, the error.
 
-    The column ``source`` must be there; ``destination`` and ``options``, a JSON object, may. A
-    source that is no URL is relative to the manifest's folder.
+    The column ``source`` is required; ``destination`` and ``options``, a JSON object, are not. A
+    source that is not a URL is relative to the manifest's folder.
 
     Raises:
-        UnreadablePhotoError: it cannot be read, or is no such table.
+        UnreadablePhotoError: the file cannot be read, or is not such a table.
+        TintypeError: a Parquet table needs pyarrow, which is not installed.
     """
     rows = _rows_of_parquet(path) if path.suffix.lower() == ".parquet" else _rows_of_csv(path)
     for number, row in enumerate(rows, 1):

@@ -1,7 +1,7 @@
-"""Places of photographs: files here, and objects in a store, whose URL a path stands for.
+"""Locations of photographs: local files, and objects in a store, whose URLs are kept as paths.
 
-The path of s3://bucket/a.jpg is s3:/bucket/a.jpg. What is made of names, where results go and which
-of them collide, is so the same for both; only opening, writing and looking take the store.
+s3://bucket/a.jpg becomes the path s3:/bucket/a.jpg. So the code that names results and finds those
+that collide is the same for both; only reading, writing and listing differ.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ _READ = (*_WRITTEN, "https")
 
 
 def is_url(words: str) -> bool:
-    """Tell whether words are the address of something elsewhere, and not a path."""
+    """Return whether a text is a URL and not a path."""
     return _URL.match(words) is not None
 
 
 def place(url: str, writing: bool = False) -> Path:
-    """Return the path that stands for a URL, or of a file:// the file's own.
+    """Return the path that stands for a URL; for file://, the path of that file.
+
+    Args:
+        url: a URL.
+        writing: whether something is to be written there; else it is read.
 
     Raises:
-        PhotoError: nothing is read from there, or written to there.
+        PhotoError: the scheme is not supported for that, or the URL is malformed.
     """
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
@@ -49,18 +53,18 @@ def place(url: str, writing: bool = False) -> Path:
 
 
 def url_of(path: Path) -> str | None:
-    """Return the URL that a path stands for; None of a file's own."""
+    """Return the URL that a path stands for; None if it is the path of a file."""
     scheme, _, below = path.as_posix().partition(":/")
     return f"{scheme}://{below}" if below and scheme in _READ else None
 
 
 def shown(path: Path) -> str:
-    """Return what to call a file or an object in messages."""
+    """Return how messages name a file or an object: its path or its URL."""
     return url_of(path) or str(path)
 
 
 def name_of(path: Path) -> str:
-    """Return the name of a file or an object, without what a URL asks for."""
+    """Return the file name of a path or of a URL, without the URL's query."""
     url = url_of(path)
     if url is None:
         return path.name

@@ -1,4 +1,4 @@
-"""Photographs in an object store, by fsspec: listed, brought here, and results taken there."""
+"""Photographs in an object store, through fsspec: list and download them, upload results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tintype.errors import MissingExtraError, UnreadablePhotoError, UnwritablePh
 
 @lru_cache
 def _store(scheme: str) -> Any:
-    """The file system of a scheme, one a process."""
+    """Return fsspec's file system of a scheme, one per process."""
     try:
         import fsspec
 
@@ -34,7 +34,7 @@ def _found(path: Path) -> tuple[Any, str]:
 
 @contextlib.contextmanager
 def _sentences(verb: str, path: Path) -> Iterator[None]:
-    """Turn what a store answers into a sentence."""
+    """Turn a store's exceptions into tintype's errors, with a one-line message."""
     try:
         yield
     except FileNotFoundError:
@@ -46,15 +46,18 @@ def _sentences(verb: str, path: Path) -> Iterator[None]:
 
 
 def photographs_in(folder: Path, recursive: bool) -> list[Path]:
-    """Return what lies in a folder of a store, by name; the object itself where it is one.
+    """Return the objects in a folder of a store, sorted by name; an object's path gives itself.
 
-    The store is asked for its list page by page.
+    Args:
+        folder: the path that stands for the folder's URL, or for an object's.
+        recursive: also list subfolders.
 
     Raises:
-        UnreadablePhotoError: nothing is there, or the store refuses.
+        UnreadablePhotoError: nothing is there, or the store refuses access.
+        MissingExtraError: the packages for this kind of store are not installed.
     """
     store, where = _found(folder)
-    if folder.parts[0] == "https:":  # which has no list that is sure to be one
+    if folder.parts[0] == "https:":  # a web server has no reliable listing
         return [folder]
     with _sentences("read", folder):
         names = store.find(where, maxdepth=None if recursive else 1)
@@ -64,7 +67,12 @@ def photographs_in(folder: Path, recursive: bool) -> list[Path]:
 
 
 def existing(paths: Iterable[Path]) -> set[Path]:
-    """Return which of several objects exist; each folder of theirs is listed once."""
+    """Return those of several objects that exist; each of their folders is listed only once.
+
+    Raises:
+        UnreadablePhotoError: the store refuses access.
+        MissingExtraError: the packages for this kind of store are not installed.
+    """
     folders: dict[Path, set[Path]] = {}
     for path in paths:
         folders.setdefault(path.parent, set()).add(path)
@@ -78,11 +86,15 @@ def existing(paths: Iterable[Path]) -> set[Path]:
 
 
 class Here:
-    """A task of which what is in a store is here, in a folder that is gone afterwards.
+    """A task with local copies in place of objects in a store.
+
+    Args:
+        task: the task, with paths that stand for URLs.
+        folder: an empty temporary folder for the copies.
 
     Attributes:
-        task: of files here.
-        names: what these stand for.
+        task: the same task on local files.
+        names: local path -> URL, for messages.
     """
 
     def __init__(self, task: Task, folder: Path) -> None:
@@ -105,10 +117,13 @@ class Here:
         return local
 
     def fetch(self, overwrite: bool) -> None:
-        """Bring the photograph here.
+        """Download the photograph.
+
+        Args:
+            overwrite: whether results that exist in the store may be replaced.
 
         Raises:
-            PhotoError: it cannot be read, or a result exists and is not given up.
+            PhotoError: it cannot be read, or a result exists and may not be replaced.
         """
         there = () if overwrite else sorted(existing(self._results.values()))
         for path in there:
@@ -124,10 +139,10 @@ class Here:
                 store.get_file(where, str(local))
 
     def send(self) -> None:
-        """Take the results there; each is there whole or not at all.
+        """Upload the results; each arrives whole or not at all.
 
         Raises:
-            UnwritablePhotoError: one cannot be written.
+            UnwritablePhotoError: a result cannot be written.
         """
         for local, path in self._results.items():
             if local.exists():
@@ -138,6 +153,6 @@ class Here:
 
 @contextlib.contextmanager
 def brought_here(task: Task) -> Iterator[Here]:
-    """Yield the same task of files here, for the time of a block."""
+    """Yield a task on local copies in a temporary folder, which is removed after the block."""
     with TemporaryDirectory(prefix="tintype-") as folder:
         yield Here(task, Path(folder))

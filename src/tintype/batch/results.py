@@ -1,4 +1,4 @@
-"""The results file: a line for each photograph, JSON as it is written, and Parquet at the end."""
+"""The results file: a record of each photograph, as JSON lines or as a Parquet table."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ _PARQUET = ".parquet"
 class Results:
     """A results file that is being written.
 
-    A line is whole or not there: each is written at once, and what a killed run left of one is
-    dropped by the next. Parquet, to which nothing can be added, is made at the end of the lines in
-    PATH.jsonl, which an interrupted run leaves for the next.
+    Each line is flushed when its photograph is done; a line that a killed run left incomplete is
+    dropped by the next run. A Parquet file cannot be appended to, so lines go to PATH.jsonl, from
+    which it is made at the end and which an interrupted run leaves for the next.
 
     Args:
-        path: .parquet, or anything else for JSON lines.
-        overwrite: whether a file that exists is replaced.
-        go_on: whether it is added to.
+        path: the file: Parquet if it ends in .parquet, else JSON lines.
+        overwrite: replace a file that exists.
+        go_on: keep the lines of a file that exists and add to them.
 
     Raises:
-        UnwritablePhotoError: it exists, or cannot be read or written.
+        UnwritablePhotoError: the file exists and neither is set, or it cannot be read or written.
+        TintypeError: Parquet needs pyarrow, which is not installed.
     """
 
     path: Path
@@ -57,12 +58,15 @@ class Results:
 
     @contextmanager
     def writing(self, tasks: Sequence[Task], planned: Sequence[Task]) -> Iterator[None]:
-        """Keep the file open in this block; it begins with the lines of earlier runs.
+        """Keep the file open in this block, after writing the lines of earlier runs to it.
 
         Args:
-            tasks: what is done now; their lines of earlier runs are dropped.
-            planned: with what earlier runs did; one that has no line, as its run was killed, gets
-                one.
+            tasks: the photographs of this run; lines that earlier runs wrote for them are dropped.
+            planned: these and the ones that earlier runs did; one of those that has no line, since
+                its run was killed, gets one.
+
+        Raises:
+            UnwritablePhotoError: the file cannot be written.
         """
         now = {task.name for task in tasks}
         for name in now:
@@ -86,7 +90,12 @@ class Results:
                 self._finish()
 
     def describe(self, card: Card | None, options: Mapping[str, Any]) -> None:
-        """Set what is the same in every line that is added; no card if there is no model."""
+        """Set what all lines that follow have in common.
+
+        Args:
+            card: the model's card; None if no model is used.
+            options: the options by name.
+        """
         if card is None:
             self._common: dict[str, Any] = dict.fromkeys(("model", "checksum", "options"))
             return
@@ -94,7 +103,11 @@ class Results:
         self._common = {"model": card.name, "checksum": checksum, "options": dict(options)}
 
     def add(self, outcome: Outcome) -> None:
-        """Write the line of a photograph."""
+        """Write the line of a photograph.
+
+        Raises:
+            UnwritablePhotoError: the file cannot be written.
+        """
         task, entry, failure = outcome.task, outcome.entry, outcome.failure
         place = shown(task.sheet or task.output or Path("-"))
         line = {
@@ -114,7 +127,7 @@ class Results:
             raise _unwritable(self.path, error) from error
 
     def _finish(self) -> None:
-        """Make the table of the lines."""
+        """Write the Parquet file from the lines, and remove these."""
         table, parquet = pyarrow_for("a results file")
         lines = [{**line, "options": json.dumps(line["options"])} for line in _all(self._lines)]
         temporary = self.path.with_name(f".{self.path.name}.tmp")
@@ -127,10 +140,11 @@ class Results:
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a results file; one that was cut short is left out.
+    """Return the lines of a results file as dicts; an incomplete last line is left out.
 
     Raises:
-        UnwritablePhotoError: it is no results file, or cannot be read.
+        UnwritablePhotoError: the file is no results file, or cannot be read.
+        TintypeError: Parquet needs pyarrow, which is not installed.
     """
     try:
         if path.suffix.lower() == _PARQUET:
@@ -147,12 +161,13 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def doubtful_first(path: Path) -> list[str]:
-    """Return the photographs of a results file, that of the highest entropy first.
+    """Return the sources of a results file by falling entropy: those least certain come first.
 
-    Those that have none, as of a model that predicts no distribution, are last.
+    Photographs without an entropy, as from a model that predicts no distribution, are last.
 
     Raises:
-        UnwritablePhotoError: it is no results file, or cannot be read.
+        UnwritablePhotoError: the file is no results file, or cannot be read.
+        TintypeError: Parquet needs pyarrow, which is not installed.
     """
     lines = read_results(path)
     lines.sort(key=lambda line: -1.0 if line["entropy"] is None else line["entropy"], reverse=True)
@@ -168,7 +183,7 @@ def _all(path: Path) -> list[dict[str, Any]]:
 
 
 def _existing(task: Task) -> dict[str, Any]:
-    """The line of a photograph whose result an earlier run wrote, but not its line."""
+    """Return a line for a photograph whose result an earlier run wrote without its line."""
     place = shown(task.sheet or task.output or Path("-"))
     nothing = dict.fromkeys(("seconds", "model", "checksum", "options"))
     line = {"source": task.name, "result": place, **nothing}
@@ -180,13 +195,13 @@ def _line(line: Mapping[str, Any]) -> str:
 
 
 def pyarrow_for(what: str) -> Any:
-    """Return pyarrow's Table and its module parquet.
+    """Return pyarrow's class Table and its module parquet.
 
     Args:
-        what: needs them, as the subject of the sentence.
+        what: what needs them, as the subject of the error's sentence.
 
     Raises:
-        TintypeError: it is not installed.
+        TintypeError: pyarrow is not installed.
     """
     try:
         from pyarrow import Table, parquet  # pyright: ignore[reportMissingImports]

@@ -1,4 +1,4 @@
-"""The scheduler of a Dask cluster: which addresses are taken, and how it is reached or started."""
+"""The scheduler of a Dask cluster: check its address, connect to it or start a local one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from tintype.errors import MissingExtraError, SettingError, TintypeError
 if TYPE_CHECKING:
     from distributed import Client
 
-LOCAL = "local"  #: the address of a cluster that is started here
+LOCAL = "local"  #: the address that stands for a cluster started on this machine
 
 
 def check_address(address: str) -> None:
-    """Refuse what is no address of a scheduler, and one that others could reach unencrypted.
+    """Raise an error unless an address is a scheduler's, and encrypted if it is not loopback.
+
+    Args:
+        address: tls://HOST:PORT, tcp:// on a loopback address, or `LOCAL`.
 
     Raises:
-        SettingError: it is off loopback and not tls://, or no address.
+        SettingError: the address is not one of these.
     """
     with suppress(ValueError):
         parts = urlsplit(address)
@@ -43,18 +46,18 @@ def check_address(address: str) -> None:
 
 @contextmanager
 def connected(address: str, workers: int, say: Callable[[str], None]) -> Iterator[Client]:
-    """Yield a client of a cluster's scheduler; one that is started here ends with the block.
+    """Yield a client of a cluster's scheduler; a local cluster is stopped after the block.
 
     Args:
-        address: of the scheduler, or `LOCAL`.
-        workers: number of processes of a local one.
+        address: the scheduler's address, or `LOCAL`.
+        workers: number of worker processes of a local cluster.
         say: prints a line.
 
     Raises:
         MissingExtraError: Dask is not installed.
-        TintypeError: the scheduler is not reached.
+        TintypeError: the scheduler cannot be reached.
     """
-    # Dask would report workers that die, here and in local ones; the command says it in a line.
+    # Dask would log every worker that dies, at length; the command reports it in one line.
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
     try:
         import dask.config
@@ -98,7 +101,7 @@ def connected(address: str, workers: int, say: Callable[[str], None]) -> Iterato
 
 
 async def _reached(address: str) -> None:
-    """Connect once: a client that cannot leaves threads behind that end in a traceback."""
+    """Connect once first, as a Dask client that cannot connect ends in a thread's traceback."""
     from distributed.comm.core import connect
     from distributed.security import Security
 
@@ -110,11 +113,14 @@ async def _reached(address: str) -> None:
 
 
 def _tries_again(dask_scheduler: Any) -> bool:
-    """Whether a scheduler tries a task again whose worker died."""
+    """Return whether a scheduler runs a task again after its worker died."""
     return dask_scheduler.allowed_failures > 0
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C to the client: Dask calls this in the workers of a local cluster."""
-    with suppress(ValueError):  # not the main thread, which alone may
+    """Ignore Ctrl-C in a worker of a local cluster, as the client handles it.
+
+    Dask calls this function by its name.
+    """
+    with suppress(ValueError):  # only the main thread may set a handler
         signal.signal(signal.SIGINT, signal.SIG_IGN)

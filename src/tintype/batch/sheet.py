@@ -1,4 +1,4 @@
-"""The contact sheet of several colourings: all samples, small, with their numbers."""
+"""Make the contact sheet of several colourings: a thumbnail of each sample, with its number."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from tintype.photo.metadata import Metadata
 
 _SIDE = 320  # longer side of each thumbnail, in pixels
 _MARGIN = 8
-_LINE = 16  # height of a line of text
+_LINE = 16  # height of a line of text, in pixels
 _PAPER, _INK = (255, 255, 255), (60, 60, 60)
 
 
 def thumbnail(
     rgb: NDArray[np.uint8 | np.uint16], size: Sequence[int] = (_SIDE, _SIDE)
 ) -> Image.Image:
-    """Reduce RGB (H, W, 3) to at most a size (width, height), by default that of the sheet."""
+    """Return a picture reduced to fit into a size, with its proportions kept.
+
+    Args:
+        rgb: the picture (H, W, 3).
+        size: most pixels (width, height); by default those of the contact sheet's thumbnails.
+    """
     if rgb.dtype == np.uint16:
         rgb = (rgb >> 8).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(rgb))
@@ -33,7 +38,11 @@ def thumbnail(
 
 
 def contact_sheet(thumbnails: Sequence[tuple[str, Image.Image]]) -> Photo:
-    """Arrange pictures of one size in rows, each above its caption."""
+    """Arrange pictures in rows, each above its caption, and return the sheet.
+
+    Args:
+        thumbnails: (caption, picture) pairs, at least one; all pictures have one size.
+    """
     count = len(thumbnails)
     columns = math.ceil(math.sqrt(count))
     width, height = thumbnails[0][1].size
@@ -50,6 +59,6 @@ def contact_sheet(thumbnails: Sequence[tuple[str, Image.Image]]) -> Photo:
 
 
 def own_picture(rgb: NDArray[np.uint8]) -> Photo:
-    """Return a picture marked as made by tintype, so that later runs do not colour it."""
+    """Return a picture (H, W, 3) marked as made by tintype, so that later runs do not colour it."""
     xmp = marked(None, f"tintype {version('tintype')}")
     return replace(Photo.from_array(rgb), metadata=Metadata(xmp=xmp))

@@ -1,4 +1,4 @@
-"""One photograph of many: what is asked for, and what came of it."""
+"""One photograph of many: the task to do and its outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that gave no result, and why, in a sentence that names it."""
+    """An error with one photograph.
+
+    Attributes:
+        input: the photograph, as messages name it.
+        error: the reason, in a sentence that names the photograph.
+        error_class: the error's class, as the report names it.
+    """
 
     input: str
     error: str
@@ -28,14 +34,14 @@ class Task:
     """One photograph and where its results go.
 
     Attributes:
-        source: the photograph; None is standard input.
-        output: the coloured photograph; None is standard output.
-        compare: the picture of both side by side; None if none is wanted.
-        samples: of several colourings, in the place of `output`: each, by its number from 1.
+        source: the photograph; None for standard input.
+        output: the coloured photograph; None for standard output.
+        compare: the photograph and the result side by side; None if not wanted.
+        samples: the files of several colourings, samples 1, 2, ..., in place of `output`.
         sheet: the contact sheet of several colourings.
-        settings: where to write what made the result, or each of the samples.
-        hints: colours that are known.
-        asked: options of its own, by name.
+        settings: the settings files of the result, or of each of the samples.
+        hints: known colours at points of the photograph.
+        asked: (name, value) pairs of options that hold for this photograph alone.
     """
 
     source: Path | None
@@ -49,21 +55,26 @@ class Task:
 
     @property
     def pictures(self) -> list[Path]:
-        """Every picture that is written."""
+        """All picture files that are written."""
         return [path for path in (self.output, self.compare, *self.samples, self.sheet) if path]
 
     @property
     def targets(self) -> list[Path]:
-        """Every file that is written."""
+        """All files that are written."""
         return [*self.pictures, *self.settings]
 
     @property
     def elsewhere(self) -> bool:
-        """Whether any of its files is in a store."""
+        """Whether any of its files is in an object store."""
         return any(url_of(path) for path in (self.source, *self.targets) if path)
 
     def moved(self, source: Path | None, result: Callable[[Path], Path]) -> Task:
-        """Return the task of another file, with each result at another path."""
+        """Return the task with other paths.
+
+        Args:
+            source: the new path of the photograph.
+            result: returns the new path of a result.
+        """
         return replace(
             self,
             source=source,
@@ -76,23 +87,24 @@ class Task:
 
     @property
     def name(self) -> str:
-        """What to call the photograph in messages."""
+        """How messages name the photograph; "-" for standard input."""
         return shown(self.source) if self.source else "-"
 
 
 @dataclass
 class Outcome:
-    """What came of a photograph.
+    """The outcome of a task.
 
     Attributes:
-        task: what was asked for.
-        entry: what was written, as the report has it; None if nothing was.
-        failure: what went wrong, were it after the photograph was written.
-        entropy: mean entropy of the model's bins in bits; None if it was not asked for.
-        encoded: the photograph for standard output.
-        seconds: that it took.
-        options: that held, where it had some of its own.
-        remarks: what there is to say of the machine, and not of the photograph.
+        task: the task.
+        entry: the report's entry of what was written; None if nothing was.
+        failure: what went wrong, possibly after the photograph was written; None if nothing did.
+        entropy: mean entropy of the model's distribution over color bins, in bits; None if it was
+            not asked for, or the model predicts no distribution.
+        encoded: the bytes of the result for standard output.
+        seconds: the time that it took.
+        options: the options used, if the task has some of its own; else None.
+        remarks: messages about the machine, not about the photograph.
     """
 
     task: Task
@@ -106,12 +118,16 @@ class Outcome:
 
 
 def class_of(error: BaseException) -> str:
-    """Return what the report calls the class of an error."""
+    """Return the class name of an error, as the report gives it."""
     return "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
 
 
 def existing(paths: Iterable[Path]) -> set[Path]:
-    """Return those of several results that exist."""
+    """Return those of several files and objects that exist.
+
+    Raises:
+        UnreadablePhotoError: an object store refuses access.
+    """
     paths = set(paths)
     elsewhere = {path for path in paths if url_of(path)}
     there = {path for path in paths - elsewhere if os.path.exists(path)}

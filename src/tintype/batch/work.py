@@ -35,7 +35,7 @@ _LONGEST_COMPARED = 8000  # most pixels of its longer side: WebP's limit is 16,3
 
 
 class Reader:
-    """Open photographs, the first one ahead of time.
+    """Open photographs; the first one can be opened ahead, while the model loads.
 
     Args:
         max_pixels: refuse photographs with more pixels; None for the default limit.
@@ -54,16 +54,16 @@ class Reader:
         self._ahead: tuple[Task, Future[Photo]] | None = None
 
     def begin(self, task: Task, pool: Executor) -> None:
-        """Start to open a photograph in another thread; its errors are raised by `open`."""
+        """Start to open a photograph in another thread; `open` returns it or raises its error."""
         # A pipe may never end: only the main thread, which Ctrl-C interrupts, reads it.
         if task.source is not None and os.path.isfile(task.source):
             self._ahead = task, pool.submit(self._opening(task))
 
     def open(self, task: Task) -> Photo:
-        """Return the photograph.
+        """Return the photograph of a task.
 
         Raises:
-            PhotoError: it cannot be read, or replacing it would lose something.
+            PhotoError: it cannot be read, or replacing it in place would lose something.
         """
         ahead, self._ahead = self._ahead, None
         photo = ahead[1].result() if ahead and ahead[0] is task else self._opening(task)()
@@ -85,7 +85,7 @@ class Reader:
             Photo.open,
             sys.stdin.buffer.read() if task.source is None else task.source,
             max_pixels=self.max_pixels or DEFAULT_MAX_PIXELS,
-            # Colours that are there take memory, and only comparisons and sheets show them.
+            # The photograph's own colours take memory, and only comparisons and sheets show them.
             keep_colors=task.compare is not None or task.sheet is not None,
             strict=self._strict,
             page=self._page,
@@ -97,12 +97,12 @@ class Work:
     """Colour photographs with one model and one set of options, and write the results.
 
     Attributes:
-        colorizer: the model.
-        options: its options.
+        colorizer: the loaded model.
+        options: the model's options.
         reader: opens the photographs.
         overwrite: replace results that exist.
         skip_existing: keep results that exist.
-        entropy: also find how unsure the model is.
+        entropy: also compute the mean entropy of the model's predictions.
     """
 
     colorizer: Colorizer
@@ -113,10 +113,10 @@ class Work:
     entropy: bool = False
 
     def do(self, task: Task) -> Outcome:
-        """Color one photograph, write the results, and return what came of it.
+        """Color one photograph, write the results and return the outcome.
 
-        Whatever it is that happens to one photograph, the others are to be done: only an
-        interruption is raised, and with TINTYPE_DEBUG everything.
+        An error is returned in the outcome, so that one photograph's fault never ends the others;
+        only an interruption is raised, and with TINTYPE_DEBUG set every error.
         """
         started = time.perf_counter()
         outcome = Outcome(task)
@@ -135,25 +135,25 @@ class Work:
         return outcome
 
     def _with_options_of(self, outcome: Outcome) -> Work:
-        """The same with a photograph's own options."""
+        """Return the same work with the options of a photograph's own, noted in its outcome."""
         held = {name: value for name, value in asdict(self.options).items() if value is not None}
         options = self.colorizer.options(**{**held, **dict(outcome.task.asked)})
         outcome.options = asdict(options)
         return replace(self, options=options)
 
     def _do_elsewhere(self, outcome: Outcome, started: float) -> None:
-        """Do the same with copies here of what is in a store."""
+        """Do a task with local copies of what is in an object store."""
         from tintype.batch.remote import brought_here
 
         task = outcome.task
         with brought_here(task) as here:
             try:
-                # Of several results of which an earlier run left some, all are made anew.
+                # If an earlier run left only some of several results, all are made again.
                 here.fetch(self.overwrite or self.skip_existing)
                 outcome.task = here.task
                 try:
                     self._do(outcome, started)
-                finally:  # a comparison that fails hides no result
+                finally:  # upload the result even if the comparison failed
                     entry, outcome.entry = outcome.entry, None
                     if entry is not None:
                         here.send()
@@ -167,7 +167,7 @@ class Work:
         task = outcome.task
         self._check_targets(task)
         original = self.reader.open(task)
-        for path in task.targets:  # only now, so that a mistyped name makes no folders
+        for path in task.targets:  # only now, so that a mistyped source makes no folders
             path.parent.mkdir(parents=True, exist_ok=True)
         entry: dict[str, Any] = {"input": task.name, "output": None, "compare": None}
         entry["hints"] = [hint.to_json() for hint in task.hints]
@@ -209,7 +209,7 @@ class Work:
         return colored
 
     def _check_targets(self, task: Task) -> None:
-        """Raise now, before the work, if a result cannot be written."""
+        """Raise an error before the work begins if a result cannot be written."""
         from tintype.photo.target import check_target
 
         for path in task.targets:
@@ -227,7 +227,7 @@ class Work:
         return self.skip_existing and path.exists()
 
     def _result(self, path: Path, original: Photo) -> Photo:
-        """Open the result that an earlier run made of a photograph."""
+        """Open the result that an earlier run wrote; raise if its size is another."""
         from tintype.photo import Photo
 
         result = Photo.open(path, max_pixels=self.reader.max_pixels)
@@ -241,7 +241,7 @@ class Work:
     def _sample(
         self, task: Task, original: Photo
     ) -> tuple[list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]:
-        """Write the samples and their sheet; return report entries, notes, and what was lost."""
+        """Write samples and contact sheet; return report entries, notes and what was lost."""
         from tintype.batch.sheet import contact_sheet, thumbnail
 
         thumbnails = [("the photograph", thumbnail(original.rgb()))]
@@ -271,7 +271,7 @@ class Work:
         return entries, said, lost
 
     def _save_settings(self, path: Path, task: Task, options: Options) -> str:
-        """Write the settings that made a result; return the name of their file."""
+        """Write the settings file of a result and return its name."""
         from tintype.card import sha256
         from tintype.photo.target import check_target
         from tintype.photo.write import atomic
@@ -326,21 +326,26 @@ def side_by_side(original: Photo, colored: Photo) -> Photo:
 
     share = min(1.0, (_COMPARED / (original.width * original.height)) ** 0.5)
     size = [max(1, int(side * share)) for side in (original.width, original.height)]
-    # Twice this side must fit into every format.
+    # Two halves side by side must fit into every format.
     size = [min(side, _LONGEST_COMPARED) for side in size]
     halves = [np.asarray(thumbnail(photo.rgb(), size)) for photo in (original, colored)]
     return own_picture(np.concatenate(halves, axis=1))
 
 
 def _format(task: Task, path: Path, photo: Photo) -> str | None:
-    """Return the format that a result's name asks for; the photograph's own if it has none."""
+    """Return the format that a result's extension names; without one, the photograph's own."""
     from tintype.photo.encoding import requested_format
 
     return requested_format(path, task.source) or photo.format
 
 
 def called(said: Any, names: Mapping[str, str]) -> Any:
-    """Return what is said of files, by other names of theirs."""
+    """Return a text, or a list or dict of such, with file names replaced.
+
+    Args:
+        said: what is said of the files.
+        names: name -> the name to put in its place.
+    """
     if isinstance(said, str):
         for here, there in names.items():
             said = said.replace(here, there)
@@ -352,7 +357,7 @@ def called(said: Any, names: Mapping[str, str]) -> Any:
 
 
 def _sentence(task: Task, error: Exception) -> str:
-    # The library's advice, in terms of the command's options.
+    # The library advises in terms of its arguments; users of the command need its options.
     reason = _reason(error).replace(
         "replace it with --overwrite (overwrite=True)",
         "leave it as it is with --skip-existing, or replace it with --overwrite",

@@ -1,1 +1,1 @@
-"""The studio: photographs colored in the browser, and the same by HTTP."""
+"""The studio: a web page on which photographs are colored, and an HTTP API that does the same."""

@@ -1,4 +1,4 @@
-"""Answers of the API and the page: errors as problems (RFC 9457), and waiting for work."""
+"""Responses of the API and the page: errors as problem details (RFC 9457), and results awaited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tintype.studio.folder import FullDiskError
 from tintype.studio.picture import NoPhotoError, SessionFullError, TwiceError
 from tintype.web.workers import QueueFullError, Work, WorkError, named
 
-#: Status of an error by the name of its class, or of what ended its worker; of others 422.
+#: HTTP status by the name of an error's class or by the `WorkError.kind`; any other error is 422.
 _STATUS = {
     PhotoTooLargeError.__name__: 413,
     "memory": 413,
@@ -31,7 +31,13 @@ _STATUS = {
 
 
 def problem(detail: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return an error as problem+json."""
+    """Return an error response as problem+json (RFC 9457).
+
+    Args:
+        detail: the sentence for the reader.
+        status: HTTP status code.
+        headers: further response headers.
+    """
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     return JSONResponse(
         {**content, "detail": detail}, status, headers, media_type="application/problem+json"
@@ -39,7 +45,7 @@ def problem(detail: str, status: int, headers: dict[str, str] | None = None) -> 
 
 
 def problem_of(error: TintypeError) -> Response:
-    """Return an error of ours as problem+json, in the sentence that the command line prints."""
+    """Return tintype's error as problem+json, in the sentence that the command line prints."""
     kind = error.kind if isinstance(error, WorkError) else type(error).__name__
     status = _STATUS.get(kind, 422)
     headers = {"Retry-After": "10"} if status in (429, 503) else None
@@ -47,15 +53,15 @@ def problem_of(error: TintypeError) -> Response:
 
 
 async def outcome(request: Request, work: Work, name: str = "") -> Any:
-    """Wait for work, and stop it when the client goes away.
+    """Return the result of submitted work; stop the work when the client disconnects.
 
     Args:
-        request: whose body was read.
-        work: that was submitted.
-        name: of the photograph, which the sentence of an error names.
+        request: the client's request, whose body has been read.
+        work: the submitted work.
+        name: the photograph's name, which error messages begin with.
 
     Raises:
-        WorkError: it failed.
+        WorkError: the work failed, the client disconnected or the studio is ending.
     """
     done = asyncio.wrap_future(work)
     gone = asyncio.ensure_future(_gone(request))

@@ -1,4 +1,4 @@
-"""The HTTP API: a photograph in, the photograph in color out; jobs for long work."""
+"""The HTTP API: color a photograph while the client waits, or as a job to ask about later."""
 
 from __future__ import annotations
 
@@ -43,27 +43,39 @@ MEDIA_TYPES = {
     "JPEG2000": "image/jp2",
     "ZIP": "application/zip",
 }
-_KEPT_SECONDS = 3600.0  # of a job that is done
+_KEPT_SECONDS = 3600.0  # how long a job that is done is kept after it was created
 _MOST_SAMPLES = 64
 _RESULT = "result"
 
 
 @dataclass
 class Order:
-    """A photograph that is to be colored, in a folder of its own."""
+    """A photograph to color, in a folder of its own.
+
+    Attributes:
+        folder: holds the photograph's file and its result.
+        name: the photograph's name, as its client calls it.
+        task: what a worker is to do, as `Engine` takes it.
+    """
 
     folder: Path
     name: str
     task: dict[str, Any]
 
     def discard(self) -> None:
-        """Remove the folder."""
+        """Remove the folder and all that is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @dataclass
 class Job:
-    """Work that goes on without its client."""
+    """Work that goes on while its client does something else.
+
+    Attributes:
+        order: the photograph and its folder.
+        work: what a worker does with it.
+        created: when the job was made, in seconds of the monotonic clock.
+    """
 
     order: Order
     work: Work
@@ -85,11 +97,11 @@ class Job:
 
     @property
     def error(self) -> WorkError:
-        """Why it failed."""
+        """The reason why the job failed, named for the photograph; only of a failed job."""
         return named(self.work.exception(), self.order.name)
 
     def to_json(self, id: str) -> dict[str, Any]:
-        """Return what its client is told."""
+        """Return the record that the client is sent."""
         state = self.state
         record = {"id": id, "photo": self.order.name, "state": state, "stage": self.work.stage}
         if state == "done":
@@ -101,13 +113,13 @@ class Api:
     """The handlers of /api/v1.
 
     Args:
-        pool: the workers.
-        folder: of the studio.
-        limits: of the studio.
+        pool: the worker processes.
+        folder: where the studio keeps photographs.
+        limits: the studio's limits.
 
     Attributes:
-        router: the routes.
-        jobs: by their ids.
+        router: the routes of the API.
+        jobs: the jobs by id.
     """
 
     def __init__(self, pool: WorkerPool, folder: WorkFolder, limits: Limits) -> None:
@@ -133,11 +145,11 @@ class Api:
             )
 
     def models(self) -> Response:
-        """Return the models there are, and the options they take with their defaults."""
+        """Return the installed models, each with its options and their defaults."""
         return JSONResponse({"models": [model_record(card) for card in list_models()]})
 
     async def colorize(self, request: Request) -> Response:
-        """Color a photograph; with samples, a ZIP of several colorings."""
+        """Color a photograph and return it; with samples, return a ZIP of several colorings."""
         order = await self._order(request)
         try:
             work = self._pool.submit(order.task)
@@ -148,7 +160,7 @@ class Api:
         return _picture(order, found, BackgroundTask(order.discard))
 
     async def create_job(self, request: Request) -> Response:
-        """Color a photograph while its client does something else."""
+        """Start a job that colors a photograph, and return at once."""
         self._forget_old()
         if len(self.jobs) >= self._limits.jobs:
             detail = f"{self._limits.jobs} jobs are kept: delete some, or try again in an hour"
@@ -165,20 +177,20 @@ class Api:
         return JSONResponse(self.jobs[id].to_json(id), 202, place)
 
     def job(self, id: JOB_ID) -> Response:
-        """Return how far a job is."""
+        """Return the state of a job."""
         return JSONResponse(self._job(id).to_json(id))
 
     async def cancel_job(self, id: JOB_ID) -> Response:
-        """Stop a job, and forget it and its result."""
+        """Stop a job and delete it and its result."""
         job = self._job(id)
         del self.jobs[id]
         job.work.abandon()
-        # A worker that is being ended may still have files of it.
+        # A worker that is being stopped may still have files in the folder open.
         job.work.add_done_callback(lambda _: job.order.discard())
         return Response(status_code=204)
 
     async def events(self, id: JOB_ID) -> Response:
-        """Send server-sent events of a job's state, the last when it is over."""
+        """Send a server-sent event at each change of a job's state, the last when it has ended."""
         job = self._job(id)
 
         async def events() -> AsyncIterator[str]:
@@ -195,7 +207,7 @@ class Api:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     def result(self, id: JOB_ID) -> Response:
-        """Return the picture that a job made."""
+        """Return the result of a job that is done."""
         job = self._job(id)
         if job.state != "done":
             if job.state == "failed":
@@ -209,18 +221,18 @@ class Api:
         return self.jobs[id]
 
     def _forget_old(self) -> None:
-        """Forget jobs that were done an hour ago."""
+        """Delete jobs that have ended and were created more than an hour ago."""
         for id, job in list(self.jobs.items()):
             if job.work.done() and time.monotonic() - job.created > _KEPT_SECONDS:
                 del self.jobs[id]
                 job.order.discard()
 
     async def _order(self, request: Request) -> Order:
-        """Read a form into a folder of its own.
+        """Read the form of a request and write its photograph into a new folder.
 
         Raises:
-            HTTPException: it is none.
-            TintypeError: its settings cannot be.
+            HTTPException: the body is no form with a photograph, or too many photographs wait.
+            TintypeError: the settings cannot be used, or the disk is nearly full.
         """
         if self._pool.waiting >= self._limits.waiting:
             busy = f"{self._limits.waiting} photographs wait already; try again in a minute"
@@ -240,7 +252,7 @@ class Api:
         return Order(folder, name, {**task, "folder": str(folder), "name": name})
 
     def _task(self, fields: dict[str, str], name: str) -> tuple[dict[str, Any], str]:
-        """What a worker is to do, and the photograph's name."""
+        """Return the task for a worker, and the photograph's name."""
         samples = fields.pop("samples", None)
         record = record_of_form(fields.items())
         task = {"do": "colorize", "out": _RESULT, "pixels": self._limits.pixels}
@@ -258,7 +270,7 @@ class Api:
 
 
 def model_record(card: Card) -> dict[str, Any]:
-    """Return what a client is told of a model."""
+    """Return the record of a model that clients are sent."""
     return {
         "name": card.name,
         "description": card.description,
@@ -272,7 +284,7 @@ def model_record(card: Card) -> dict[str, Any]:
 
 
 def result_name(name: str, format: str) -> str:
-    """Return NAME.colorized.EXT."""
+    """Return a result's file name: NAME.colorized.EXT, or NAME.samples.zip for a ZIP."""
     stem, dot, ending = name.rpartition(".")
     if format == "ZIP":
         return f"{stem or name}.samples.zip"
@@ -280,13 +292,13 @@ def result_name(name: str, format: str) -> str:
 
 
 def attachment(name: str) -> dict[str, str]:
-    """Return the header that makes a browser save a file under a name."""
+    """Return the header with which a browser saves the response as a file of this name."""
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
 
 
 def _picture(order: Order, found: dict[str, Any], after: BackgroundTask | None = None) -> Response:
     headers = attachment(result_name(order.name, found["format"]))
-    # JSON is in ASCII, as headers are.
+    # `json.dumps` escapes what is not ASCII, and headers have to be ASCII.
     headers["Tintype-Notes"] = json.dumps(found["notes"])
     media_type = MEDIA_TYPES.get(found["format"], "application/octet-stream")
     path = order.folder / _RESULT

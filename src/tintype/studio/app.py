@@ -1,4 +1,4 @@
-"""The application of the studio: its page, its API, its figures, behind its checks."""
+"""The studio's ASGI application: page, API and metrics behind token, rate and size checks."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from tintype.web.workers import WorkerPool, memory_for_each
 
 _log = logging.getLogger("tintype.studio")
 _COOKIE = "tintype-studio"
-_OPEN = ("/healthz",)  # without the token
+_OPEN = ("/healthz",)  # paths that need no token
 
 
 class Studio:
-    """Everything that a running studio has.
+    """The parts of a running studio: its folder, worker processes, session and application.
 
     Args:
-        workers: how many photographs are worked on at once.
-        keep: a folder in which the session stays; None for one that is gone at the end.
-        limits: past which it says so.
-        token: that every request has to know; None for none.
+        workers: number of worker processes; each works on one photograph at a time.
+        keep: a folder that keeps the session; None for a temporary one, removed at the end.
+        limits: the studio's limits; None for the default ones.
+        token: a secret that every request has to carry; None if none is asked for.
         own_names_only: as in `ProtectionMiddleware`.
-        setup: of the workers; tests have their own.
+        setup: makes the handler of tasks in each worker; tests pass their own.
 
     Attributes:
         app: the ASGI application.
-        session: of the page.
+        session: the photographs of the page.
 
     Raises:
         TintypeError: the folder cannot be used, or no model is installed.
@@ -64,7 +64,7 @@ class Studio:
         setup: object = engine,
     ) -> None:
         limits = limits or Limits()
-        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # clients' faults
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # clients' malformed forms
         self._folder = WorkFolder(keep)
         self._pool = WorkerPool(
             setup,  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ class Studio:
             version=tintype.__version__,
             description="Photographs in, the same photographs in color out.",
             openapi_url="/api/v1/openapi.json",
-            docs_url=None,  # pages that load scripts from elsewhere
+            docs_url=None,  # FastAPI's pages load scripts from other sites
             redoc_url=None,
             redirect_slashes=False,
         )
@@ -105,21 +105,21 @@ class Studio:
         )
 
     def stop(self) -> None:
-        """Let all go who wait for events or for work."""
+        """End all open responses, those that wait for events and those that wait for work."""
         self.session.close()
-        threading.Thread(target=self._pool.close).start()  # not in a signal's handler
+        threading.Thread(target=self._pool.close).start()  # a signal handler must not wait
 
     def close(self) -> None:
-        """End all work and remove what need not stay."""
+        """Stop the workers and remove the temporary files."""
         self._pool.close()
         self._folder.close()
 
     async def _health(self) -> Response:
-        """Return a health check."""
+        """Answer a health check."""
         return PlainTextResponse("ok\n")
 
     async def _figures(self) -> Response:
-        """Return figures for Prometheus."""
+        """Return the metrics in the text format of Prometheus."""
         pool = self._pool
         gauges = {
             "tintype_workers": ("gauge", "Processes that do work.", pool.count),
@@ -133,7 +133,7 @@ class Studio:
 
 
 class _TokenMiddleware:
-    """Ask for the token: in the URL once, then in a cookie; or as a bearer's."""
+    """Let requests pass that carry the token: in the URL once, then a cookie, or as a bearer."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token

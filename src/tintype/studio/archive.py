@@ -1,4 +1,4 @@
-"""A ZIP of all photographs of the page in color; the page is told how far it is."""
+"""The page's "Save all": a ZIP of all photographs in color, with progress while it is made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tintype.studio.picture import Picture
 from tintype.studio.session import Session
 from tintype.web.workers import WorkError
 
-#: Writes a photograph in color; its file and what there is to say.
+#: Writes a photograph in color; returns the path of its file and its format and notes.
 Colored = Callable[[Request, Picture], Awaitable[tuple[Path, dict[str, Any]]]]
 
 
@@ -34,9 +34,9 @@ class Archives:
     """The handlers of "Save all".
 
     Args:
-        session: of the page.
-        folder: of the studio.
-        colored: as its type says.
+        session: the photographs of the page.
+        folder: where the studio keeps photographs.
+        colored: colors one photograph, as `Colored` says.
     """
 
     def __init__(self, session: Session, folder: WorkFolder, colored: Colored) -> None:
@@ -44,11 +44,15 @@ class Archives:
         self._made: dict[str, Path] = {}
 
     async def make(self, request: Request) -> Response:
-        """Make a ZIP; a line of JSON says how far it is, the last where it is."""
+        """Make a ZIP and send lines of JSON: its progress, and last its id, or the error."""
         return StreamingResponse(self._lines(request), media_type="application/x-ndjson")
 
     def take(self, id: str) -> Response:
-        """Return the ZIP that was made, once."""
+        """Return the ZIP of an id, and delete it.
+
+        Raises:
+            HTTPException: there is no such ZIP, as after it was taken.
+        """
         if (path := self._made.pop(id, None)) is None:
             raise HTTPException(404, "it was saved already: save it again")
         headers = attachment(f"tintype-{time.strftime('%Y-%m-%d')}.zip")
@@ -56,7 +60,7 @@ class Archives:
         return FileResponse(path, headers=headers, media_type="application/zip", background=gone)
 
     async def _lines(self, request: Request) -> AsyncIterator[str]:
-        for id in list(self._made):  # nobody took it
+        for id in list(self._made):  # made earlier and never downloaded
             shutil.rmtree(self._made.pop(id).parent, ignore_errors=True)
         target = self._folder.new() / "archive.zip"
         try:
@@ -76,7 +80,7 @@ class Archives:
     async def _write(
         self, request: Request, target: Path, failed: list[str]
     ) -> AsyncIterator[dict[str, Any]]:
-        """Write the file; yield how many photographs are done. Those that fail are in `failed`."""
+        """Write the ZIP, yielding progress; append the errors of photographs to `failed`."""
         taken: set[str] = set()
         now = time.localtime()[:6]
         pictures = self._session.pictures()
@@ -103,12 +107,12 @@ class Archives:
 
 
 def settings_name(name: str) -> str:
-    """Return NAME.tintype.json."""
+    """Return the name of a photograph's settings file: NAME.tintype.json."""
     return f"{name.rpartition('.')[0] or name}.tintype.json"
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A name that nothing in the archive has."""
+    """Return a name that is not taken yet, with a number where needed, and mark it as taken."""
     stem, dot, ending = name.partition(".")
     number = 1
     while name.lower() in taken:

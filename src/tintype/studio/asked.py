@@ -1,4 +1,4 @@
-"""From what a client asks for to settings that hold, or to the sentence that says why not."""
+"""Turn a client's request into complete, valid settings, or raise an error that says why not."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SAMPLER, _DEFAULT = "tint_sampler", "tint"
 
 
 def settings_of(record: Mapping[str, Any]) -> tuple[Card, Settings]:
-    """Return the model and the whole settings of what was asked for in part.
+    """Return the model and the complete settings of a request that may name only some of them.
 
     Args:
-        record: as in NAME.tintype.json; nothing is required.
+        record: settings as in NAME.tintype.json, of which any may be missing.
 
     Raises:
-        SettingError: an option is out of range, or not for this model.
-        UnknownModelError: no such model.
+        SettingError: an option is unknown, out of range or not one of this model.
+        UnknownModelError: there is no such model.
     """
     if not isinstance(record, dict):
         raise SettingError("settings are a table, as in NAME.tintype.json")
@@ -42,10 +42,10 @@ def settings_of(record: Mapping[str, Any]) -> tuple[Card, Settings]:
 
 
 def model_named(name: object) -> Card:
-    """Return a model by its name alone: a client's words are never taken for a path.
+    """Return the card of a model by its name; a client's text is never used as a path.
 
     Raises:
-        UnknownModelError: there is none.
+        UnknownModelError: no model has that name.
     """
     words = name if isinstance(name, str) else ""
     plain = words.replace(".", "").replace("_", "").replace("-", "").isalnum()
@@ -55,15 +55,17 @@ def model_named(name: object) -> Card:
 
 
 def record_of(settings: Settings) -> dict[str, Any]:
-    """Return settings as a table."""
+    """Return settings as a dict, as in NAME.tintype.json."""
     return json.loads(settings.to_json())
 
 
 def record_of_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return the table of a form: `settings`, over which single fields win.
+    """Return the settings that a form gives, as `settings_of` takes them.
+
+    Single fields take precedence over the field `settings`.
 
     Raises:
-        SettingError: a field is unknown, or no JSON where it should be.
+        SettingError: a field is unknown, or is not JSON where it should be.
     """
     given = dict(fields)
     record: Any = _json("settings", given.pop("settings")) if "settings" in given else {}
@@ -91,7 +93,7 @@ def record_of_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A number or a truth where the text is one, and else the text."""
+    """Return the text as the JSON value that it is, a number or a boolean; else the text itself."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What OpenAPI says of the API."""
+"""The OpenAPI description of the API."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ _ERRORS = {
 
 
 def described(handler: str, limits: Limits) -> dict[str, Any]:
-    """Return what a route is declared with.
+    """Return the keyword arguments with which FastAPI declares a route.
 
     Args:
-        handler: name of its method.
-        limits: of the studio.
+        handler: name of the route's method in `Api`.
+        limits: the studio's limits.
     """
     answers: dict[str, tuple[dict[int, Any], tuple[int, ...]]] = {
         "models": ({200: _json(_MODELS)}, (429,)),

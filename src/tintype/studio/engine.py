@@ -1,7 +1,7 @@
-"""What the studio's workers do: open a photograph, show it in color, suggest, color the whole.
+"""The tasks of the studio's workers: open a photograph, show it, suggest colors, color it whole.
 
-A photograph of the page has a folder with its file, its luminance at several sizes (`levels`) and
-what networks gave of it, so that any worker goes on where another was.
+Each photograph of the page has a folder with its file, its luminance at several sizes (`levels`)
+and the networks' outputs for it, so that any worker can go on where another stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tintype.runtime.settings import Settings, settings_from_json
 from tintype.studio.levels import TILE, read_level, save_array, write_levels
 
 PHOTO = "photo"  #: name of a photograph's file in its folder
-_MODELS, _FITTED, _LOOKS = 3, 32, 24  # how many of each are kept
+_MODELS, _FITTED, _LOOKS = 3, 32, 24  # how many of each are cached; looks are files of a photograph
 _THUMBNAIL = 200  # pixels of the longer side
 _QUALITY = 90
 
@@ -48,17 +48,22 @@ Say = Callable[[str], None]
 
 
 class Engine:
-    """Does the tasks of the studio, one at a time; models stay loaded."""
+    """Do the studio's tasks in a worker, one at a time; models stay loaded between them."""
 
     def __init__(self) -> None:
         self._colorizers: OrderedDict[str, Colorizer] = OrderedDict()
         self._fitted: OrderedDict[str, GuidedCoefficients] = OrderedDict()
 
     def __call__(self, task: dict[str, Any], say: Say) -> Any:
-        """Do a task, ``{"do": name of a method, "name": of the photograph, ...}``.
+        """Do a task and return its result.
+
+        Args:
+            task: ``do``, the name of a method; ``folder`` and ``name`` of the photograph; and the
+                method's other arguments.
+            say: is told the stage that the task has reached.
 
         Raises:
-            TintypeError: it cannot be done; the photograph is called by its owner's name.
+            TintypeError: the task failed; the message calls the photograph by ``name``.
         """
         operations = (
             *(self.open, self.show, self.suggest, self.others),
@@ -75,7 +80,15 @@ class Engine:
             raise
 
     def open(self, folder: Path, say: Say, pixels: int, settings: dict[str, Any]) -> dict[str, Any]:
-        """Read a photograph and color it at once; return what there is to know of it."""
+        """Read a photograph, write its luminance levels and its thumbnail in color.
+
+        Returns:
+            What the page shows of it: size and preview size in pixels, bit depth, kind, format,
+            notes, damage, number of levels and side of a tile.
+
+        Raises:
+            PhotoError: the file cannot be read, or has more than `pixels` pixels.
+        """
         say("reading")
         photo = Photo.open(folder / PHOTO, max_pixels=pixels, keep_colors=False)
         levels = write_levels(folder, photo.gray)
@@ -109,14 +122,14 @@ class Engine:
         """Write a part of a photograph as a JPEG to look at.
 
         Args:
-            folder: of the photograph.
-            say: is told nothing.
-            settings: how it is colored; None for the luminance.
-            out: name of the file in the folder; "" for none.
-            level: of the luminance; None for the preview.
-            box: x, y, width and height in the level.
-            longest: side of the picture, which is reduced to that.
-            thumbnail: write that of the filmstrip too.
+            folder: the photograph's folder.
+            say: not used.
+            settings: how to color it; None for the luminance alone.
+            out: name of the JPEG in the folder; "" for none.
+            level: which luminance level, 0 being the full size; None for the preview.
+            box: x, y, width and height in pixels of the level; None for all of it.
+            longest: most pixels of the longer side, to which the JPEG is reduced.
+            thumbnail: also write the thumbnail of the filmstrip.
         """
         gray = read_level(folder, level)
         full = (gray.shape[0], gray.shape[1])
@@ -134,13 +147,17 @@ class Engine:
             image.save(folder / out, "JPEG", quality=_QUALITY)
         if thumbnail:
             image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-            with atomic(folder / "thumbnail.jpg") as file:  # it may be asked for meanwhile
+            with atomic(folder / "thumbnail.jpg") as file:  # a request may read it at the same time
                 image.save(file, "JPEG", quality=_QUALITY)
 
     def suggest(
         self, folder: Path, say: Say, settings: dict[str, Any], x: float, y: float, count: int
     ) -> list[dict[str, Any]]:
-        """Return colors that a model holds possible at a pixel; none where no model can say."""
+        """Return up to `count` colors that a model thinks likely at a pixel, with probabilities.
+
+        A model that predicts no distribution over colors is replaced by one that does; where none
+        is installed, the list is empty.
+        """
         asked, colorizer, options = self._resolved(settings)
         if not colorizer.card.has("decode"):
             able = [card for card in list_models() if card.has("decode")]
@@ -165,7 +182,7 @@ class Engine:
     def others(
         self, folder: Path, say: Say, settings: dict[str, Any], count: int
     ) -> list[dict[str, Any]]:
-        """Draw several colorings and keep them; return their numbers, the likeliest first."""
+        """Draw and cache `count` colorings; return number and bits of each, likeliest first."""
         asked, colorizer, options = self._resolved(settings)
         colorizer.check_samples()
         kept = folder / f"others-{_digest([settings, count])}.json"
@@ -187,7 +204,7 @@ class Engine:
     def colorize(
         self, folder: Path, say: Say, settings: dict[str, Any], out: str, pixels: int
     ) -> dict[str, Any]:
-        """Write the whole photograph in color, as the command line does; return what to say."""
+        """Write the whole photograph in color, as the command does; return format and notes."""
         asked, colorizer, options = self._resolved(settings)
         say("reading")
         photo = Photo.open(folder / PHOTO, max_pixels=pixels, keep_colors=False)
@@ -207,7 +224,7 @@ class Engine:
         count: int,
         stem: str,
     ) -> dict[str, Any]:
-        """Write a ZIP of several colorings, the likeliest first; return what to say."""
+        """Write a ZIP of `count` colorings, the likeliest first; return format and notes."""
         asked, colorizer, options = self._resolved(settings)
         say("reading")
         photo = Photo.open(folder / PHOTO, max_pixels=pixels, keep_colors=False)
@@ -232,8 +249,8 @@ class Engine:
 
     def _colorizer(self, model: str) -> Colorizer:
         if model not in self._colorizers:
-            # As many photographs are colored at once as there are cores: one thread each. Samples
-            # are drawn while somebody waits.
+            # There is a worker for each core, so one thread is enough in each. A sampler gets more,
+            # since it is slow and somebody waits for it.
             sampler = find_model(model).kind == "sampler"
             _keep(self._colorizers, model, Colorizer(model, None if sampler else 1), _MODELS)
         self._colorizers.move_to_end(model)
@@ -242,7 +259,7 @@ class Engine:
     def _fit(
         self, folder: Path, asked: Settings, colorizer: Colorizer, options: Options
     ) -> GuidedCoefficients:
-        """Chroma as lines in the luminance; that of the preview holds for every level."""
+        """Return chroma as local linear functions of luminance, fitted once on the preview."""
         key = f"{folder} {asked.to_json()}"
         if key not in self._fitted:
             seen = self._seen(folder, asked, colorizer.card, options)
@@ -265,7 +282,7 @@ class Engine:
     def _look(
         self, folder: Path, asked: Settings, predictor: Predictor, seen: Seen, options: Options
     ) -> NDArray[np.float32]:
-        """What the network gives, from its file where it was kept."""
+        """Return the network's output, from its cached file if there is one."""
         path = _look_path(folder, asked, predictor, seen, options)
         try:
             return np.load(path)
@@ -280,17 +297,17 @@ class Engine:
 
 
 def engine() -> Engine:
-    """Return the handler of a worker."""
+    """Return a new handler of tasks, for one worker."""
     return Engine()
 
 
 def replaced(photo: Photo) -> list[str]:
-    """Return what the command line says of a photograph that had colors."""
+    """Return the note that a photograph's own colors were replaced; no note if it had none."""
     return ["was in colour: its own colours were replaced"] if photo.kind == "color" else []
 
 
 def ending_of(format: Format | None, own: str = "") -> str:
-    """Return the end of a result's name: the photograph's own where it is one of the format."""
+    """Return the extension of a result of a format: `own` if it fits, else the usual one."""
     endings = EXTENSIONS[format or "PNG"]
     return own if own.lower() in endings else endings[0]
 
@@ -301,14 +318,14 @@ def write_entry(
     content: bytes,
     when: tuple[int, ...] = (1980, 1, 1, 0, 0, 0),
 ) -> None:
-    """Write a file into a ZIP; without a time, the same content gives the same bytes."""
+    """Write a file into a ZIP; with the default time, the same content gives the same bytes."""
     archive.writestr(zipfile.ZipInfo(name, when), content)  # type: ignore[arg-type]
 
 
 def _look_path(
     folder: Path, asked: Settings, predictor: Predictor, seen: Seen, options: Options
 ) -> Path:
-    """The file of what a network gives, named for all that it depends on."""
+    """Return the cache file of a network's output, named by a digest of all that it depends on."""
     card = predictor.card
     parts: list[Any] = [card.name, dict(card.files), options.normalise]
     parts += [[hint.to_json() for hint in asked.hints]]

@@ -1,6 +1,7 @@
-"""Where the studio keeps photographs: a folder of its own, gone when it ends.
+"""The folder in which the studio keeps photographs, removed when the studio ends.
 
-A lock on the folder goes with the process. What a dead one left is removed by the next start.
+The folder is locked while its process lives; the next studio removes folders that are not locked,
+which killed ones left behind.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ except ImportError:  # Windows
 
 _PREFIX = "tintype-studio-"
 _LOCK = "lock"
-_LEAST_FREE = 1 << 30  # bytes of the disk
+_LEAST_FREE = 1 << 30  # bytes that must stay free on the disk
 
 
 class FullDiskError(TintypeError):
-    """There is no room for another photograph."""
+    """The disk has no room for another photograph."""
 
 
 class WorkFolder:
     """The folder of a running studio.
 
     Args:
-        keep: a folder that stays; None for one that is gone at the end.
+        keep: a folder that stays; None for a temporary one, removed by `close`.
 
     Attributes:
         path: the folder.
-        session: the folder in it for the photographs of the page.
+        session: the subfolder for the photographs of the page.
 
     Raises:
-        TintypeError: another studio has that folder, or it cannot be written.
+        TintypeError: another studio uses that folder, or it cannot be written.
     """
 
     def __init__(self, keep: Path | None = None) -> None:
@@ -68,10 +69,10 @@ class WorkFolder:
             ) from error
 
     def check_space(self) -> None:
-        """Refuse another photograph while the disk is nearly full.
+        """Raise an error if the disk is nearly full.
 
         Raises:
-            FullDiskError: it is.
+            FullDiskError: less than 1 GiB is free.
         """
         if shutil.disk_usage(self.path).free < _LEAST_FREE:
             raise FullDiskError(
@@ -79,11 +80,11 @@ class WorkFolder:
             )
 
     def new(self) -> Path:
-        """Return a new empty folder, for one request."""
+        """Return a new, empty folder for one request."""
         return Path(tempfile.mkdtemp(dir=self.path / "jobs"))
 
     def close(self) -> None:
-        """Remove what need not stay."""
+        """Release the lock and remove all but a session that is kept."""
         self._lock.close()
         shutil.rmtree(self.path / "jobs", ignore_errors=True)
         if self._keep:
@@ -93,10 +94,10 @@ class WorkFolder:
 
 
 def _locked(path: Path) -> BinaryIO | None:
-    """Open and lock a file; None where another process has it."""
+    """Open and lock a file; return None if another process holds the lock."""
     if fcntl is None:
         with suppress(OSError):
-            path.unlink(missing_ok=True)  # on Windows an open file cannot be removed
+            path.unlink(missing_ok=True)  # fails on Windows while another process has it open
             return path.open("xb")
         return None
     file = path.open("ab")
@@ -109,14 +110,14 @@ def _locked(path: Path) -> BinaryIO | None:
 
 
 def _remove_leftovers() -> None:
-    """Remove the folders of studios that were killed."""
+    """Remove the folders that killed studios of this user left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             if folder.is_symlink() or (
                 hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()
             ):
                 continue
-            # One without a lock may be about to get it.
+            # A studio that is just starting may not have made its lock yet.
             if not (folder / _LOCK).exists():
                 continue
             lock = _locked(folder / _LOCK)

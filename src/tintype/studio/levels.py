@@ -1,4 +1,4 @@
-"""A photograph's luminance on disk at several sizes, of which any part is at hand."""
+"""A photograph's luminance on disk at several sizes, so that any part can be read quickly."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from PIL import Image
 
 from tintype.runtime.resize import ImageArray
 
-PREVIEW_PIXELS = 1_000_000
-TILE = 512  #: pixels of a tile's side
-_LONGEST = 8000  # side of the preview, which a browser can draw
+PREVIEW_PIXELS = 1_000_000  #: most pixels of the preview
+TILE = 512  #: side of a tile, in pixels
+_LONGEST = 8000  # most pixels of the preview's side that browsers draw
 
 Gray = NDArray[np.uint8]
 
 
 def write_levels(folder: Path, gray: ImageArray) -> int:
-    """Write luminance (H, W) at its size, at halves of it down to the preview's, and at that.
+    """Write luminance at full size, halved again and again, and as the preview, in 8 bits.
 
-    Eight bits are enough to be looked at, and what a network sees.
+    8 bits are enough to look at, and are what the networks take.
+
+    Args:
+        folder: the photograph's folder.
+        gray: luminance (H, W), uint8 or uint16.
 
     Returns:
-        How many levels there are beside the preview.
+        The number of levels, without the preview.
     """
     eight = gray if gray.dtype == np.uint8 else (gray >> 8).astype(np.uint8)
     save_array(folder / "level-0.npy", eight)
@@ -43,12 +47,15 @@ def write_levels(folder: Path, gray: ImageArray) -> int:
 
 
 def read_level(folder: Path, level: int | None) -> Gray:
-    """Return the luminance of a level, mapped from its file; None for the preview."""
+    """Return the luminance (H, W) of a level, 0 being full size, or of the preview (None).
+
+    The array is memory-mapped and read-only.
+    """
     return np.load(folder / f"level-{'preview' if level is None else level}.npy", mmap_mode="r")
 
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write an array, whole or not at all: several workers may write the same."""
+    """Write an array to a file atomically, since several workers may write the same one."""
     temporary = path.with_name(f"{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:

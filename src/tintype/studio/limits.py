@@ -1,4 +1,4 @@
-"""What the studio takes on at most."""
+"""The limits of the studio."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tintype.photo import DEFAULT_MAX_PIXELS
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of the studio, past which it says so and goes on.
+    """Limits of the studio; what exceeds one is refused with an error, and the studio goes on.
 
     Attributes:
-        body: bytes of a photograph's file.
-        pixels: of a photograph.
-        photos: in the session of the page.
-        waiting: photographs, before more are refused.
-        seconds: in which one is colored.
-        jobs: that are kept, done or not.
-        requests: a second from one address; 0 for no limit.
+        body: most bytes of a photograph's file.
+        pixels: most pixels of a photograph.
+        photos: most photographs in the session of the page.
+        waiting: most photographs that wait for a worker.
+        seconds: longest time that coloring a photograph may take.
+        jobs: most jobs that are kept, done or not.
+        requests: most requests per second from one address; 0 for no limit.
     """
 
     body: int = 500 << 20

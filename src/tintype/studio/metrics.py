@@ -1,4 +1,4 @@
-"""Figures of the server, in the text format of Prometheus."""
+"""Metrics of the server, in the text format of Prometheus."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)  # seconds
+_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)  # upper bounds, in seconds
 
 
 class Metrics:
-    """ASGI middleware that counts requests, and how long they take, by route.
+    """ASGI middleware that counts and times requests by route.
 
     Args:
-        app: the application, in which routes are found.
+        app: the application, which notes the route in the scope.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -25,7 +25,7 @@ class Metrics:
         self._seconds: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward a request."""
+        """Forward a request and record its status and duration."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -40,7 +40,8 @@ class Metrics:
         try:
             await self._app(scope, receive, send_seen)
         finally:
-            route = getattr(scope.get("route"), "path", "none")  # never what the client wrote
+            # The route's pattern, not the path: clients could make up labels without end.
+            route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if route != "none" else "none"
             seconds = time.perf_counter() - started
             self._requests[method, route, status] += 1
@@ -49,10 +50,10 @@ class Metrics:
                 self._within[route, bound] += seconds <= bound
 
     def text(self, gauges: Mapping[str, tuple[str, str, float]]) -> str:
-        """Return all figures.
+        """Return all metrics as text.
 
         Args:
-            gauges: name -> kind, help and value of those beside the requests'.
+            gauges: further metrics: name -> (type, help text, value).
         """
         lines = [
             "# HELP tintype_requests_total Requests that were answered.",

@@ -1,4 +1,4 @@
-"""The page, and what its scripts ask for: photographs, pictures to look at, choices, results."""
+"""The routes of the page and of its scripts: photographs, views of them, settings, results."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TYPES = {
 }
 _OTHERS = 8
 _SUGGESTIONS = 6
-#: Urgency of tasks: what somebody waits for before what is colored meanwhile.
+#: Urgency of tasks: what somebody waits for goes before what is colored in the background.
 _NOW, _SOON = 3, 2
 
 
@@ -52,13 +52,13 @@ class Pages:
     """The handlers of the page.
 
     Args:
-        session: of the page.
-        pool: the workers.
-        folder: of the studio.
-        limits: of the studio.
+        session: the photographs of the page.
+        pool: the worker processes.
+        folder: where the studio keeps photographs.
+        limits: the studio's limits.
 
     Attributes:
-        router: the routes.
+        router: the routes of the page.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Pages:
             self.router.add_api_route(path, handler, methods=[method], response_model=None)
 
     async def page(self) -> Response:
-        """Return the page."""
+        """Return the HTML page."""
         return HTMLResponse(self._page)
 
     async def static(self, name: str) -> Response:
@@ -114,13 +114,13 @@ class Pages:
         return Response(self._static[name], media_type=_TYPES[Path(name).suffix])
 
     async def everything(self) -> Response:
-        """Return the photographs, the colors chosen and the models."""
+        """Return the session's photographs and hint colors, the models and the default one."""
         models = [model_record(card) for card in list_models()]
         default = settings_of({})[1].model
         return JSONResponse({**self._session.to_json(), "models": models, "default": default})
 
     async def events(self) -> Response:
-        """Send what changes, as server-sent events."""
+        """Send each change of the session as a server-sent event."""
 
         async def events() -> AsyncIterator[str]:
             with self._session.listening() as changes:
@@ -132,7 +132,7 @@ class Pages:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def add(self, request: Request, name: str = "photograph", number: int = 0) -> Response:
-        """Take a photograph, whose file is the body."""
+        """Add the photograph whose file is the request's body."""
         self._folder.check_space()
         with self._session.added(name, number) as (picture, path):
             file, digest = await asyncio.to_thread(path.open, "wb"), hashlib.sha256()
@@ -149,7 +149,7 @@ class Pages:
         return Response(status_code=204)
 
     def put_back(self, id: str) -> Response:
-        """Take back the removal of a photograph."""
+        """Undo the removal of a photograph."""
         return JSONResponse(self._session.put_back(id).to_json())
 
     def cancel(self, id: str) -> Response:
@@ -158,19 +158,19 @@ class Pages:
         return Response(status_code=204)
 
     def again(self, id: str) -> Response:
-        """Read a photograph once more."""
+        """Read and color a photograph again."""
         self._session.start(self._session.picture(id))
         return Response(status_code=204)
 
     def thumbnail(self, id: str) -> Response:
-        """Return the small picture of the filmstrip."""
+        """Return a photograph's thumbnail for the filmstrip."""
         path = self._session.folder(self._session.picture(id)) / "thumbnail.jpg"
         if not path.exists():
             raise HTTPException(404, "it is not coloured yet")
         return Response(path.read_bytes(), media_type="image/jpeg")
 
     async def show(self, request: Request, id: str) -> Response:
-        """Return a part of a photograph to look at, in color or as it was."""
+        """Return a part of a photograph as a JPEG, in color or in gray."""
         picture = self._ready(id)
         asked = await _table(request)
         settings = asked.get("settings")
@@ -197,7 +197,7 @@ class Pages:
         task = self._task(picture, "show", settings=settings, out=out, **words)
         path = self._session.folder(picture) / out
         try:
-            # A tile comes after the whole picture.
+            # The whole picture goes before tiles.
             await self._done(picture, task, _NOW if box is None else _SOON)
             if picture_itself:
                 self._session.repainted(picture)
@@ -206,7 +206,7 @@ class Pages:
             path.unlink(missing_ok=True)
 
     async def suggest(self, request: Request, id: str) -> Response:
-        """Return the colors that a model holds possible at a pixel."""
+        """Return the colors that a model thinks likely at a pixel."""
         picture, asked = self._ready(id), await _table(request)
         if not (is_number(asked.get("x")) and is_number(asked.get("y"))):
             raise SettingError("x and y are numbers")
@@ -226,17 +226,17 @@ class Pages:
         return JSONResponse({"others": others})
 
     async def choose(self, request: Request, id: str) -> Response:
-        """Take new settings for a photograph."""
+        """Set new settings for a photograph."""
         picture = self._session.picture(id)
         self._session.choose(picture, await _table(request))
         return JSONResponse(picture.to_json())
 
     def undo(self, id: str) -> Response:
-        """Take back the last choice."""
+        """Undo the last change of settings."""
         return self._moved(id, -1)
 
     def redo(self, id: str) -> Response:
-        """Make the choice again that was taken back."""
+        """Redo the change of settings that was undone."""
         return self._moved(id, 1)
 
     def copy(self, id: str) -> Response:
@@ -244,7 +244,7 @@ class Pages:
         return JSONResponse({"copied": self._session.copy(self._session.picture(id))})
 
     def undo_copy(self) -> Response:
-        """Take back the last copy, as one step."""
+        """Undo the last copy of settings in all photographs at once."""
         return JSONResponse({"copied": self._session.undo_copy()})
 
     async def result(self, request: Request, id: str) -> Response:
@@ -258,7 +258,7 @@ class Pages:
         return FileResponse(path, headers=headers, media_type=media_type, background=gone)
 
     def settings(self, id: str) -> Response:
-        """Return NAME.tintype.json."""
+        """Return the settings of a photograph as the file NAME.tintype.json."""
         picture = self._session.picture(id)
         text = settings_of(picture.settings)[1].to_json()
         headers = attachment(settings_name(picture.name))
@@ -280,7 +280,7 @@ class Pages:
         return {"do": do, "folder": folder, "name": picture.name, **words}
 
     async def _done(self, picture: Picture, task: dict[str, Any], urgency: int) -> Any:
-        """Wait for something small, which is done also when nobody waits any more."""
+        """Return the result of a short task, which is not stopped when the client disconnects."""
         try:
             return await asyncio.wrap_future(self._pool.submit(task, urgency=urgency))
         except WorkError:

@@ -1,4 +1,4 @@
-"""A photograph of the page's session, and what may be wrong with one."""
+"""A photograph of the page's session, and the session's errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tintype.runtime.settings import printable
 
 
 class NoPhotoError(TintypeError):
-    """There is no such photograph."""
+    """The session has no such photograph."""
 
 
 class TwiceError(TintypeError):
-    """The same photograph is there already."""
+    """The session has the same photograph already."""
 
 
 class SessionFullError(TintypeError):
@@ -26,19 +26,19 @@ class Picture:
     """A photograph of the session.
 
     Attributes:
-        id: of it, and the name of its folder.
-        name: its file's, as its owner calls it.
-        number: in the order of the session.
+        id: its id, which is also the name of its folder.
+        name: the name of its file, as its owner calls it.
+        number: its place in the order of the session, from 1.
         state: ``"waiting"``, ``"working"``, ``"ready"``, ``"failed"`` or ``"cancelled"``.
-        stage: of the work.
-        error: what is wrong with it.
-        again: whether another try may help.
-        digest: SHA-256 of its file, where it came from the page.
-        facts: width, height and more, once it is read.
-        history: settings that were chosen, as tables, the first of them the beginning.
-        at: which of these holds.
+        stage: what is being done while it is worked on, as "reading".
+        error: why it failed; "" if it did not.
+        again: whether another try may succeed.
+        digest: SHA-256 of its file in hexadecimal; "" if the page did not send it.
+        facts: what `Engine.open` returns, width and height among it; empty until it is read.
+        history: the settings chosen so far, oldest first, as dicts.
+        at: index in `history` of the settings in use; undo and redo move it.
         version: goes up when its thumbnail changes.
-        revision: goes up with every change, so that an answer which comes late is known to be old.
+        revision: goes up with every change, so that the page can ignore answers that come late.
     """
 
     id: str
@@ -57,11 +57,11 @@ class Picture:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that hold."""
+        """The settings in use."""
         return self.history[self.at]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the page is told."""
+        """Return the record that the page is sent."""
         record = asdict(self)
         del record["history"], record["at"], record["digest"]
         return record | {
@@ -72,7 +72,7 @@ class Picture:
 
 
 def shown_name(name: str) -> str:
-    """Return what a client calls a file, as one line that names no folder."""
+    """Return the name that a client gave a file, shortened, on one line and without folders."""
     last = name.replace("\\", "/").rpartition("/")[2].strip() or "photograph"
     stem, dot, ending = last.rpartition(".")
     short = last if len(last) <= 80 else f"{stem[:60]}…{dot}{ending[-10:]}"

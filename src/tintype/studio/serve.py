@@ -14,7 +14,7 @@ from tintype.studio.app import Studio
 from tintype.studio.limits import Limits
 from tintype.web.listener import is_public, listen, serve, url_of
 
-PORT = 8017  #: unless another is asked for
+PORT = 8017  #: the default port
 
 
 def serve_studio(
@@ -32,20 +32,21 @@ def serve_studio(
     """Serve the studio until a signal ends the process.
 
     Args:
-        photos: that are in the session from the beginning.
+        photos: files to add to the session at the start.
         host: address to listen on.
-        port: 0 takes any that is free; None 8017, or another where that is taken.
-        token: that every request has to know; one is made where other machines can reach the
-            host. None for none on this machine.
-        keep: a folder in which the session stays.
-        workers: how many photographs are worked on at once; by default one a core.
-        limits: of the studio.
-        on_ready: called with the address once the server listens, and with what there is to say.
-        on_end: called as soon as it is told to end.
+        port: port to listen on; 0 for any free one; None for 8017, or any free one if it is taken.
+        token: a secret that every request has to carry. None for no token on this machine, and
+            for a random one where other machines can reach the host.
+        keep: a folder that keeps the session; None for a temporary one.
+        workers: number of worker processes; None for one per core.
+        limits: the studio's limits; None for the default ones.
+        on_ready: called once the server listens, with its address and a message for the user, if
+            there is one.
+        on_end: called as soon as a signal asks the server to end.
 
     Raises:
-        DataError: the port is taken.
-        TintypeError: the folder or the models cannot be used.
+        DataError: the server cannot listen there, as where the port is taken.
+        TintypeError: the folder cannot be used, or no model is installed.
     """
     public = is_public(host)
     token = token or (secrets.token_urlsafe(16) if public else None)
@@ -80,7 +81,7 @@ def serve_studio(
 
 
 def _listen(host: str, port: int | None) -> tuple[socket.socket, str | None]:
-    """A listening socket, and what to say of its port."""
+    """Return a listening socket, and a message if it has another port than the default."""
     try:
         return listen(host, PORT if port is None else port), None
     except DataError:

@@ -1,4 +1,4 @@
-"""The photographs of the page and what was chosen for each; on disk, so that nothing is lost.
+"""The session of the page: its photographs and their settings, kept on disk.
 
 Everybody who may open the page sees the same session.
 """
@@ -31,20 +31,20 @@ from tintype.studio.picture import (
 from tintype.web.workers import QueueFullError, Work, WorkerPool, WorkError, named
 
 _RECORD, _COLORS = "record.json", "colors.json"
-_MOST_STATES = 200  # that undo goes back
+_MOST_STATES = 200  # most settings of a photograph that are kept for undo
 _MOST_COLORS = 12
-_REMOVED_SECONDS = 60.0  # in which a photograph can be put back
-#: Errors after which the same file may be read yet.
+_REMOVED_SECONDS = 60.0  # how long a removed photograph can be put back
+#: Kinds of errors after which another try of the same file may succeed.
 _PASSING = ("late", "memory", "died", "bug", "cancelled", QueueFullError.__name__)
 
 
 class Session:
-    """The photographs, in a folder each. Thread-safe.
+    """The photographs of the page, each in a folder of its own. Thread-safe.
 
     Args:
-        folder: of the session; what an earlier one left there is taken up.
-        pool: the workers.
-        limits: of the studio.
+        folder: the session's folder; photographs that an earlier studio left there are loaded.
+        pool: the worker processes.
+        limits: the studio's limits.
     """
 
     def __init__(self, folder: Path, pool: WorkerPool, limits: Limits) -> None:
@@ -53,22 +53,22 @@ class Session:
         self._pictures: dict[str, Picture] = {}
         self._removed: dict[str, Picture] = {}
         self._works: dict[str, Work] = {}
-        self._copied: dict[str, dict[str, Any]] = {}  # what the last copy gave to which
+        self._copied: dict[str, dict[str, Any]] = {}  # by id, the settings that the last copy set
         self._listeners: dict[asyncio.Queue[Any], asyncio.AbstractEventLoop] = {}
         self._colors: list[str] = []
         self._default = record_of(settings_of({})[1])
         self._load()
 
     def pictures(self) -> list[Picture]:
-        """Return the photographs, in order."""
+        """Return the photographs in the order of their numbers."""
         with self._lock:
             return sorted(self._pictures.values(), key=lambda picture: picture.number)
 
     def picture(self, id: str) -> Picture:
-        """Return a photograph.
+        """Return the photograph of an id.
 
         Raises:
-            NoPhotoError: there is none of that id.
+            NoPhotoError: no photograph has that id.
         """
         with self._lock:
             try:
@@ -81,15 +81,15 @@ class Session:
         return self._folder / picture.id
 
     def to_json(self) -> dict[str, Any]:
-        """Return all that the page is told."""
+        """Return the photographs and the colors last used for hints, for the page."""
         pictures = [picture.to_json() for picture in self.pictures()]
         return {"photos": pictures, "colors": self._colors}
 
     def check_room(self) -> None:
-        """Refuse another photograph where there is no room.
+        """Raise an error if the session is full.
 
         Raises:
-            SessionFullError: there is none.
+            SessionFullError: the session has as many photographs as its limits allow.
         """
         if len(self._pictures) >= self._limits.photos:
             raise SessionFullError(
@@ -98,15 +98,15 @@ class Session:
 
     @contextmanager
     def added(self, name: str, number: int = 0) -> Iterator[tuple[Picture, Path]]:
-        """Yield a new photograph and the path to write its file to, and color it then.
+        """Yield a new photograph and the path to write its file to; start to color it afterwards.
 
         Args:
-            name: of its file.
-            number: in the order of the session, if the client knows it; else it is the last.
+            name: the name of its file.
+            number: its place in the order of the session, from 1; 0 for the last.
 
         Raises:
-            SessionFullError: there is no room.
-            TwiceError: there is one of that name and digest.
+            SessionFullError: the session is full.
+            TwiceError: a photograph of that name and digest is in the session.
         """
         self.check_room()
         id = secrets.token_hex(8)
@@ -130,7 +130,7 @@ class Session:
         self.start(picture)
 
     def start(self, picture: Picture) -> None:
-        """Read a photograph and color it, or do so again."""
+        """Start to read and color a photograph, or start again."""
         task = {
             "do": "open",
             "folder": str(self.folder(picture)),
@@ -160,7 +160,7 @@ class Session:
             work.abandon()
 
     def remove(self, picture: Picture) -> None:
-        """Remove a photograph, and stop the work on it; for a minute it can be put back."""
+        """Remove a photograph and stop the work on it; it can be put back for a minute."""
         with self._lock:
             if self._pictures.pop(picture.id, None) is None:
                 return
@@ -173,10 +173,10 @@ class Session:
         timer.start()
 
     def put_back(self, id: str) -> Picture:
-        """Take back the removal of a photograph.
+        """Undo the removal of a photograph, and return it.
 
         Raises:
-            NoPhotoError: it is gone for good.
+            NoPhotoError: it was not removed, or more than a minute ago.
         """
         with self._lock:
             if (picture := self._removed.pop(id, None)) is None:
@@ -189,10 +189,14 @@ class Session:
         return picture
 
     def choose(self, picture: Picture, record: dict[str, Any]) -> None:
-        """Take new settings for a photograph.
+        """Set new settings for a photograph, and remember the colors of new hints.
+
+        Args:
+            picture: the photograph.
+            record: settings as in NAME.tintype.json, of which any may be missing.
 
         Raises:
-            TintypeError: they cannot be.
+            TintypeError: the settings are not valid.
         """
         chosen = record_of(settings_of(record)[1])
         if chosen == picture.settings:
@@ -209,20 +213,20 @@ class Session:
         self._change(picture, history=history, at=len(history) - 1)
 
     def move(self, picture: Picture, steps: int) -> None:
-        """Undo, by -1, or redo, by 1."""
+        """Move in the history of settings: -1 undoes a change, 1 redoes one."""
         at = min(max(picture.at + steps, 0), len(picture.history) - 1)
         if at != picture.at:
             self._change(picture, at=at)
 
     def repainted(self, picture: Picture) -> None:
-        """Tell that a photograph has a new thumbnail."""
+        """Tell the page that a photograph has a new thumbnail."""
         self._change(picture, version=picture.version + 1)
 
     def copy(self, picture: Picture) -> int:
         """Give a photograph's model and options to all others; return how many take them.
 
-        Hints are places of one photograph, and the number of a sample is a choice for it: both
-        stay. One with hints keeps its model where the other takes none.
+        Hints and the number of a sample belong to one photograph and are not copied. A photograph
+        that has hints is left as it is if the model takes none.
         """
         self._copied = {}
         wanted = {**picture.settings, "sample": None}
@@ -231,7 +235,7 @@ class Session:
                 continue
             own = other.settings
             sample = own["sample"] if own["model"] == wanted["model"] else None
-            with suppress(TintypeError):  # a model that takes no hints
+            with suppress(TintypeError):  # the model takes no hints, and it has some
                 self.choose(other, {**wanted, "sample": sample, "hints": own["hints"]})
                 if other.settings is not own:
                     self._copied[other.id] = other.settings
@@ -239,7 +243,7 @@ class Session:
         return len(self._copied)
 
     def undo_copy(self) -> int:
-        """Take back the last copy where nothing was chosen since; return in how many."""
+        """Undo the last copy in photographs unchanged since; return how many those are."""
         copied, self._copied = self._copied, {}
         taken = [one for one in self.pictures() if one.settings is copied.get(one.id)]
         for picture in taken:
@@ -249,7 +253,7 @@ class Session:
 
     @contextmanager
     def listening(self) -> Iterator[asyncio.Queue[Any]]:
-        """Yield a queue of what changes, for the running event loop; None is the end."""
+        """Yield a queue of the changes for the running event loop; None in it marks the end."""
         queue: asyncio.Queue[Any] = asyncio.Queue()
         self._listeners[queue] = asyncio.get_running_loop()
         try:
@@ -258,7 +262,7 @@ class Session:
             del self._listeners[queue]
 
     def close(self) -> None:
-        """Tell all who listen that it is over, and forget what was removed."""
+        """Tell all listeners that the session ends, and delete removed photographs for good."""
         for id in list(self._removed):
             self._delete(id)
         self._tell(None)
@@ -271,11 +275,11 @@ class Session:
             shutil.rmtree(self.folder(picture), ignore_errors=True)
 
     def _refresh(self, picture: Picture) -> None:
-        """Make the thumbnail anew, when there is time."""
+        """Make a new thumbnail in the background."""
         words = {"settings": picture.settings, "out": "", "thumbnail": True}
         task = {"do": "show", "folder": str(self.folder(picture)), "name": picture.name, **words}
         if picture.facts:
-            with suppress(TintypeError):  # too many wait: opening it makes it too
+            with suppress(TintypeError):  # too many tasks wait: keep the old one
                 self._pool.submit(task).add_done_callback(lambda _: self.repainted(picture))
 
     def _opened(self, picture: Picture, work: Work) -> None:
@@ -294,7 +298,7 @@ class Session:
         else:
             version = picture.version + 1
             self._change(picture, state="ready", stage="", facts=work.result(), version=version)
-            if picture.settings != work.task["settings"]:  # chosen meanwhile
+            if picture.settings != work.task["settings"]:  # changed while it was worked on
                 self._refresh(picture)
 
     def _change(self, picture: Picture, **values: Any) -> None:
@@ -315,7 +319,7 @@ class Session:
                 loop.call_soon_threadsafe(queue.put_nowait, event)
 
     def _load(self) -> None:
-        """Take up what an earlier studio left; what it was working on begins anew."""
+        """Load the photographs that an earlier studio left; start unfinished ones again."""
         unfinished = []
         for folder in self._folder.iterdir():
             if not folder.is_dir():
@@ -326,7 +330,7 @@ class Session:
             try:
                 picture = Picture(**json.loads((folder / _RECORD).read_bytes()))
                 settings_of(picture.settings)
-            except FileNotFoundError:  # removed, or never complete
+            except FileNotFoundError:  # it was removed, or its upload was not complete
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             except (OSError, ValueError, TypeError, LookupError, TintypeError):
