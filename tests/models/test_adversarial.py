@@ -93,6 +93,7 @@ def test_the_label_head_has_the_papers_layers_behind_a_pooling_to_4x4():
     assert size(head) == 37_659_624
 
 
+@pytest.mark.slow
 def test_what_the_critic_sees_lies_about_minus_one_to_one():
     gray = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
     ab = torch.tensor([-86.0, 98.0]).view(1, 2, 1, 1).expand(1, 2, 16, 16)
@@ -133,6 +134,7 @@ def test_the_color_loss_is_the_rebalanced_cross_entropy_written_out(model):
     assert float(terms["ce"]) == pytest.approx(nats.mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_unlabelled_photographs_are_left_out_of_the_label_loss():
     logits = torch.randn(3, 10, requires_grad=True)
     labels = torch.zeros(3, 10)
@@ -153,6 +155,7 @@ def test_the_three_losses_are_added_in_their_weights(model):
     torch.testing.assert_close(terms["loss"].detach(), total)
 
 
+@pytest.mark.slow
 def test_without_labels_or_a_critic_their_losses_are_off():
     plain = adversarial(lambda_adv=0.0, lambda_label=0.0)
     assert plain.batches_per_step(10**9) == 1
@@ -202,6 +205,7 @@ def test_each_critic_step_and_the_generators_have_batches_of_their_own(model, mo
             assert torch.equal(mine, all_of_them[2 * k : 2 * k + 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_generator_and_label_head_get_every_gradient_and_the_critic_none(model, bfloat16):
     critic = copy.deepcopy(model.critic.state_dict())
