@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -108,17 +109,27 @@ def test_a_step_is_the_same_every_time(name):
         assert torch.equal(one, other)
 
 
-@pytest.mark.slow
-def test_one_batch_is_learnt_by_heart(name):
+def learner(name: str) -> tuple[Any, Batch, Callable[[int], None]]:
+    """A model, a batch of two colors, and what takes a step on it."""
     torch.manual_seed(0)
     model: Any = build(name, "test")[0].train()
     example = scenes(model, 4)
     model.start_training(torch.tensor([[50.0, 35.0], [25.0, -60.0]]).repeat(50, 1))
     optimizer = torch.optim.Adam([p for group, _ in model.parameter_groups() for p in group], 5e-3)
-    for step in range(300):
+
+    def learn(step: int) -> None:
         model.loss(example, step)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
+
+    return model, example, learn
+
+
+@pytest.mark.slow
+def test_one_batch_is_learnt_by_heart(name):
+    model, example, learn = learner(name)
+    for step in range(300):
+        learn(step)
         if step % 20 == 19 and learnt(model, example.gray):
             return
     pytest.fail("dark is not red, or bright not blue")
@@ -134,20 +145,14 @@ def learnt(model: Any, gray: torch.Tensor) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["adversarial", "cic"])
 def test_the_calmest_decoding_of_what_was_learnt_has_less_error_than_gray(name):
-    torch.manual_seed(0)
-    model: Any = build(name, "test")[0].train()
-    example = scenes(model, 4)
-    model.start_training(torch.tensor([[50.0, 35.0], [25.0, -60.0]]).repeat(50, 1))
-    optimizer = torch.optim.Adam([p for group, _ in model.parameter_groups() for p in group], 5e-3)
+    model, example, learn = learner(name)
     errors = []
     for step in range(61):
         if step % 60 == 0:
             with torch.no_grad():
                 errors.append(float(model.eval().validation_metrics(example)["calm"]))
             model.train()
-        model.loss(example, 0)["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        learn(0)
     assert errors[1] < 0.7 * errors[0]
 
 
