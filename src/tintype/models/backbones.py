@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -186,13 +185,11 @@ class Backbone(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, added: Sequence[Tensor] = ()) -> list[Tensor]:
+    def forward(self, x: Tensor) -> list[Tensor]:
         """Return four feature maps, finest first.
 
         Args:
             x: gamma-encoded luma (or RGB) in [0, 1], (N, 1, H, W).
-            added: tensors that are added to the features at 1/4, 1/8 and 1/16 before the next
-                blocks.
         """
         lite = self.variant != "mobilenet_v2"
         x = (255 * x - 127) / 128 if lite else 2 * x - 1  # as in the training of each
@@ -201,8 +198,6 @@ class Backbone(nn.Module):
         for k, block in enumerate(self.blocks):
             x = block(x)
             if k in self.taps:
-                if added:
-                    x = x + added[len(features)]
                 features.append(x)
         features.append(F.relu6(self.head(x)))  # (N, 1280, H/32, W/32)
         return features

@@ -188,6 +188,8 @@ class ColorModel(nn.Module):
         paper: authors, year and identifier; empty for a model of our own.
         presets: preset name -> (configuration of the network, configuration of its training).
         training_only: submodules that are not exported, by attribute name.
+        may_lack: beginnings of the names of parameters that an exported model to start from may
+            lack: at first they change nothing.
         needs_labels: whether the loss uses `Batch.labels`; the configuration then has a field
             ``classes``, the number of classes.
         needs_teacher: whether training needs an ImageNet classifier; see `set_teacher`.
@@ -197,6 +199,7 @@ class ColorModel(nn.Module):
     paper: ClassVar[str] = ""
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]]
     training_only: ClassVar[tuple[str, ...]] = ()
+    may_lack: ClassVar[tuple[str, ...]] = ()
     needs_labels: ClassVar[bool] = False
     needs_teacher: bool = False
 

@@ -1,4 +1,4 @@
-"""Hint maps as a network takes them, and random hints for training.
+"""Hint maps as a network takes them, the layers that spread them, and random hints for training.
 
 A hint map is (N, 3, h, w): a / 110, b / 110 and a mask of 0 and 1, all zero where no color is known
 (Zhang et al. 2017, arXiv 1705.02999).
@@ -10,7 +10,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def hint_map(ab: Tensor, mask: Tensor) -> Tensor:
@@ -19,12 +19,106 @@ def hint_map(ab: Tensor, mask: Tensor) -> Tensor:
     return torch.cat((ab.permute(0, 3, 1, 2) / 110 * mask, mask), 1)
 
 
-def draw_hints(target: Tensor) -> Tensor:
+class HintSpread(nn.Module):
+    """Spread known colors over a feature map, by attention from every cell to the known ones.
+
+    A head weights the known cells by learned similarity and by distance, in cells and in typical
+    distances between hints, beside the choice of none. What it gathers is mixed with the features
+    and the hints themselves. Without hints, and at initialization, the result is zero.
+
+    Args:
+        features: channels of the features that it adds to.
+        seen: channels of the features by which cells are similar.
+        heads, width: number of attention heads, and channels of each.
+    """
+
+    def __init__(self, features: int, seen: int, heads: int = 4, width: int = 32) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(seen)
+        self.query = nn.Linear(seen + 1, heads * width)
+        self.key = nn.Linear(seen + 1, heads * width)
+        self.value = nn.Linear(seen + 4, heads * width)
+        self.none = nn.Parameter(torch.zeros(heads, 1, 1))
+        # Logarithms of the factors on squared distances: from a cell to the whole picture.
+        far = torch.linspace(0, -7, heads).reshape(heads, 1, 1)
+        self.fall, self.relative_fall = nn.Parameter(far), nn.Parameter(far.flip(0) + 1)
+        self.gather = nn.Conv2d(heads * width, 64, 1, bias=False)
+        self.lateral = nn.Conv2d(features, 64, 1, bias=False)
+        self.known = nn.Conv2d(3, 64, 3, padding=1)
+        self.mix = nn.Conv2d(64, 64, 3, padding=1)
+        self.project = nn.Conv2d(64, features, 1, bias=False)
+        nn.init.zeros_(self.project.weight)
+
+    def forward(self, features: Tensor, seen: Tensor, luma: Tensor, hints: Tensor) -> Tensor:
+        """Return what to add to the features, of their shape.
+
+        Args:
+            features: (N, C, H/4, W/4) or (N, C, H/8, W/8).
+            seen, luma: features by which cells are similar, and luma in [0, 1], at 1/8.
+            hints: hint map, (N, 3, H/4, W/4).
+        """
+        coarse = reduce_hints(hints, 2)
+        x = self.gather(self._attend(seen, luma, coarse))
+        if features.shape[2] != coarse.shape[2]:
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+            coarse = hints
+        x = F.relu(x + self.lateral(features) + self.known(_scaled(coarse)))
+        x = self.project(F.relu(self.mix(x)))
+        return x * hints[:, 2:].amax((2, 3), keepdim=True)
+
+    def _attend(self, seen: Tensor, luma: Tensor, hints: Tensor) -> Tensor:
+        n, _, height, width = seen.shape
+        tokens = self.norm(seen.flatten(2).transpose(1, 2))  # (N, T, C)
+        tokens = torch.cat((tokens, 4 * luma.flatten(2).transpose(1, 2)), 2)
+        known = _scaled(hints).flatten(2).transpose(1, 2)
+
+        def heads(x: Tensor) -> Tensor:
+            return x.reshape(n, height * width, self.heads, -1).transpose(1, 2)
+
+        query, key = heads(self.query(tokens)), heads(self.key(tokens))
+        value = heads(self.value(torch.cat((tokens, known), 2)))
+        mask = known[:, None, None, :, 2]  # (N, 1, 1, T)
+        away = _squared_distances(height, width).to(seen.device)
+        fall = self.fall.exp() + self.relative_fall.exp() * mask.mean(3, keepdim=True)
+        scores = query @ key.transpose(2, 3) / key.shape[3] ** 0.5 - fall * away + 1e4 * (mask - 1)
+        scores = torch.cat((scores, self.none.expand(n, -1, height * width, -1)), 3)
+        found = scores.softmax(3)[..., :-1] @ value  # (N, heads, T, width)
+        return found.transpose(2, 3).reshape(n, -1, height, width)
+
+
+def _squared_distances(height: int, width: int) -> Tensor:
+    """Return the squared distances between the cells of a map, (height width, height width)."""
+    rows, columns = torch.arange(height), torch.arange(width)
+    down = (rows[:, None] - rows).square()
+    across = (columns[:, None] - columns).square()
+    away = down[:, None, :, None] + across[None, :, None, :]
+    return away.reshape(height * width, height * width).float()
+
+
+def _scaled(hints: Tensor) -> Tensor:
+    """Bring ab to about the size of the mask, 1."""
+    return torch.cat((4 * hints[:, :2], hints[:, 2:]), 1)
+
+
+def reduce_hints(hints: Tensor, factor: int) -> Tensor:
+    """Reduce hints (N, 3, h, w) by a factor: to the mean of the known ab, and the maximum mask."""
+    mask = hints[:, 2:]
+    known = F.avg_pool2d(hints[:, :2] * mask, factor)
+    share = F.avg_pool2d(mask, factor).clamp_min(1e-4)
+    return torch.cat((known / share, F.max_pool2d(mask, factor)), 1)
+
+
+def draw_hints(target: Tensor, none: float = 0.4) -> Tensor:
     """Draw random hint maps (N, 3, h, w) from the true ab (N, h, w, 2), in Lab units.
 
-    Of ten photographs four have no hints; five have 1 to 400 points (log-uniform) of 1 to 4 cells;
-    one has approximate colors in a whole region, as the previous frame of a film or a faded print
+    Of photographs with hints, five of six have 1 to 400 points (log-uniform) of 1 to 4 cells; one
+    has approximate colors in a whole region, as the previous frame of a film or a faded print
     gives them (after Zhang et al. 2017, section 3.1, in other proportions).
+
+    Args:
+        target: true ab.
+        none: probability of no hints.
     """
     n, height, width, _ = target.shape
     draw = torch.rand((n, 5, 1, 1, 1), device=target.device)
@@ -45,4 +139,5 @@ def draw_hints(target: Tensor) -> Tensor:
     mask = torch.arange(width, device=ab.device) < width * (0.3 + part)
     mask = mask.expand(n, 1, height, width).to(ab.dtype)
     field = torch.cat((soft * mask, mask), 1)
-    return torch.where(kind < 0.1, field, torch.where(kind < 0.6, points, 0.0))
+    some = 1 - none
+    return torch.where(kind < some / 6, field, torch.where(kind < some, points, 0.0))

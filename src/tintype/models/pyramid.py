@@ -1,14 +1,12 @@
 """The feature pyramid of `tint` and `tint_sampler`: gray to features at 1/4 or 1/8.
 
     gray -> encoder -> 1/32: transformer -> 1/16: transformer -> 1/8 -> 1/4
-                ^            ^ hints            ^ laterals of the encoder at each step up
-                hints at 1/4, 1/8, 1/16
+                                                ^ laterals of the encoder   ^ hints
 
 - encoder: an ImageNet classifier (`backbones.py`), fine-tuned;
 - transformer blocks (Vaswani et al. 2017, pre-norm), for a global receptive field;
 - decoder: a feature pyramid with additive lateral connections (Lin et al. 2017, arXiv 1612.03144);
-- hints are added at every scale (after Zhang et al. 2017, arXiv 1705.02999) by layers that are
-  initialized to zero; an empty hint map changes nothing.
+- known colors are spread over the features at the end (`hints.py`); without any nothing changes.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from tintype.errors import CheckpointError, SettingError
 from tintype.models.backbones import VARIANTS, Backbone
 from tintype.models.base import scaled_lr_groups
+from tintype.models.hints import HintSpread
 
 
 class TransformerBlock(nn.Module):
@@ -69,27 +68,6 @@ class UpBlock(nn.Module):
         x = F.relu(self.norm2(self.conv(x)))
         # Whole channels, because single values can be inferred from their neighbors.
         return F.dropout2d(x, self.dropout, self.training)
-
-
-class HintEncoder(nn.Module):
-    """Features of hints at one scale; zero without hints, and zero at initialization."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 32, 3, padding=1, bias=False)
-        self.project = nn.Conv2d(32, channels, 1, bias=False)
-        nn.init.zeros_(self.project.weight)
-
-    def forward(self, hints: Tensor) -> Tensor:
-        return self.project(F.relu(self.conv(hints)))
-
-
-def reduce_hints(hints: Tensor, factor: int) -> Tensor:
-    """Reduce hints (N, 3, h, w) by a factor: to the mean of the known ab, and the maximum mask."""
-    mask = hints[:, 2:]
-    known = F.avg_pool2d(hints[:, :2] * mask, factor)
-    share = F.avg_pool2d(mask, factor).clamp_min(1e-4)
-    return torch.cat((known / share, F.max_pool2d(mask, factor)), 1)
 
 
 @dataclass(frozen=True)
@@ -156,10 +134,7 @@ class Pyramid(nn.Module):
         if len(decoder) > 2:
             self.up4 = UpBlock(decoder[1], fourth, decoder[2], dropout / 2)
         self.channels = decoder[len(decoder) - 1]
-        self.hints = None
-        if config.hints:
-            widths = (fourth, eighth, sixteenth, wide)
-            self.hints = nn.ModuleList(HintEncoder(channels) for channels in widths)
+        self.hints = HintSpread(self.channels, decoder[1] + eighth) if config.hints else None
 
     @staticmethod
     def _blocks(count: int, channels: int, config: PyramidConfig) -> nn.ModuleList:
@@ -174,31 +149,31 @@ class Pyramid(nn.Module):
             gray: luma in [0, 1], (N, 1, H, W), H and W multiples of 32.
             hints: hint map, (N, 3, H/4, W/4); see `tintype.models.hints`.
         """
-        return self.decode(*self.encode(gray, hints))
+        return self.decode(*self.encode(gray), gray, hints)
 
-    def encode(self, gray: Tensor, hints: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+    def encode(self, gray: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return features (N, C, H/32, W/32), and the encoder's at 1/4, 1/8 and 1/16.
 
         Args:
-            gray, hints: as in `forward`.
+            gray: as in `forward`.
         """
-        added: list[Tensor] = []
-        if hints is not None and self.hints is not None:
-            scales = [hints, *(reduce_hints(hints, factor) for factor in (2, 4, 8))]
-            added = [part(scale) for part, scale in zip(self.hints, scales, strict=True)]
-        *levels, last = self.encoder(gray, added[:3])
+        *levels, last = self.encoder(gray)
         x = self.project(self.norm(last.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         x = F.dropout(x, self.dropout, self.training)
-        if added:
-            x = x + added[3]
         return self._attend(self.blocks32, x), levels
 
-    def decode(self, x: Tensor, levels: Sequence[Tensor]) -> Tensor:
+    def decode(
+        self, x: Tensor, levels: Sequence[Tensor], gray: Tensor, hints: Tensor | None = None
+    ) -> Tensor:
         """Return the features of `forward` from the results of `encode`."""
         fourth, eighth, sixteenth = levels
         x = self._attend(self.blocks16, self.up16(x, sixteenth))
-        x = self.up8(x, eighth)
-        return x if self.up4 is None else self.up4(x, fourth)
+        coarse = x = self.up8(x, eighth)
+        if self.up4 is not None:
+            x = self.up4(x, fourth)
+        if hints is None or self.hints is None:
+            return x
+        return x + self.hints(x, torch.cat((coarse, eighth), 1), F.avg_pool2d(gray, 8), hints)
 
     @staticmethod
     def _attend(blocks: nn.ModuleList, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ A feature pyramid (`pyramid.py`) maps luminance and hints (`hints.py`) to a dist
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.models.backbones import Classifier
-from tintype.models.base import Batch, Graph, TrainConfig
+from tintype.models.base import Batch, Graph, TrainConfig, scaled_lr_groups
 from tintype.models.cic import BINS, BinsModel, Decoding, LogProbabilities
 from tintype.models.hints import draw_hints, hint_map
 from tintype.models.pyramid import Pyramid, PyramidConfig
@@ -42,6 +43,8 @@ class TintConfig(PyramidConfig):
         freeze_blocks: number of first blocks of a pretrained encoder that are frozen, with the
             stem.
         looks: whether the exported graph averages two scales, the second three fifths of the first.
+        hints_only: whether only the layers that spread hints are trained, on photographs that all
+            have some: without hints the network then stays what it started from.
     """
 
     lam: float = 0.5
@@ -51,6 +54,7 @@ class TintConfig(PyramidConfig):
     encoder_rate: float = 0.25
     freeze_blocks: int = 3
     looks: bool = True
+    hints_only: bool = False
 
 
 _TRAINING = TrainConfig(
@@ -70,6 +74,7 @@ class Tint(BinsModel):
 
     name: ClassVar[str] = "tint"
     training_only: ClassVar[tuple[str, ...]] = ("distill",)
+    may_lack: ClassVar[tuple[str, ...]] = ("pyramid.hints.",)
     decoding: Decoding = Decoding((1.25, -0.06), (1.25, 0.26), 0.8)
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "small": (TintConfig(), _TRAINING),
@@ -112,9 +117,11 @@ class Tint(BinsModel):
         the squared error of the predicted teacher features, relative to their variance.
         """
         target = self.target(batch)
-        hints = draw_hints(target) if self.config.hints and self.training else None
-        whole, levels = self.pyramid.encode(batch.gray, hints)
-        logits = self.classify(self.pyramid.decode(whole, levels))
+        hints = None
+        if self.config.hints and self.training:
+            hints = draw_hints(target, 0.0 if self.config.hints_only else 0.4)
+        whole, levels = self.pyramid.encode(batch.gray)
+        logits = self.classify(self.pyramid.decode(whole, levels, batch.gray, hints))
         found = self.cross_entropy(logits, target)
         terms = {"loss": (found.nats * found.weight).mean(), **found.terms()}
         if self.config.error:
@@ -165,6 +172,25 @@ class Tint(BinsModel):
             terms["safe_hinted"] = error(hint_map(target, places < 10 / places[0].numel()))
         return terms
 
+    def train(self, mode: bool = True) -> Tint:
+        """Set training mode; layers that are not trained have no dropout and keep their norms."""
+        super().train(mode)
+        if self.config.hints_only:
+            self.pyramid.eval()
+        return self
+
+    def start_training(self, ab: Tensor) -> None:
+        """Compute the rebalancing weights; see `BinsModel.start_training`."""
+        calibrated = self.corrected_weights.clone()
+        super().start_training(ab)
+        if self.config.hints_only:
+            self.corrected_weights.copy_(calibrated)
+
+    def calibrate(self, batches: Iterable[Batch]) -> None:
+        """Calibrate the decoding, unless only hints are trained; see `BinsModel.calibrate`."""
+        if not self.config.hints_only:
+            super().calibrate(batches)
+
     def load_backbone(self, path: Path) -> str:
         """Load ImageNet weights into the encoder; see `Backbone.load_imagenet`."""
         return self.pyramid.encoder.load_imagenet(path)
@@ -172,6 +198,9 @@ class Tint(BinsModel):
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return frozen blocks, the encoder at a lower learning rate, and the rest."""
         config, own = self.config, list(self.parameters())
+        if config.hints_only:
+            hints, rest = scaled_lr_groups(self.pyramid.hints, 1.0, own)
+            return [hints, (rest[0], 0.0)]
         return self.pyramid.groups(config.encoder_rate, config.freeze_blocks, own)
 
     def graphs(self) -> dict[str, Graph]:

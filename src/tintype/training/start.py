@@ -94,7 +94,8 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
                 if name in found and id(tensor) in names:
                     state[names[id(tensor)]] = found[name]
         for name, _ in model.named_parameters():
-            if name not in state and model.is_exported(name):
+            needed = model.is_exported(name) and not name.startswith(model.may_lack)
+            if needed and name not in state:
                 raise KeyError(name)
         model.load_state_dict(state, strict=False)
     except CheckpointError:
