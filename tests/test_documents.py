@@ -119,7 +119,8 @@ def shortened(words):
     if words[0] == "evaluate":
         return words if "--size" in words else [*words, "--size", "64"]
     if words[:2] == ["study", "create"] and "--trials" not in words:
-        return [*words, "--trials", "2", "--practice-trials", "1", "--catch-trials", "1"]
+        trials = str(max(2, words.count("-m")))
+        return [*words, "--trials", trials, "--practice-trials", "0", "--catch-trials", "0"]
     if words[0] != "train":
         return words
     for option in ("--preset", "--steps", "--minutes"):

@@ -3,8 +3,7 @@ import torch
 
 from tintype.models import build
 from tintype.models.base import Batch
-from tintype.models.hints import draw_hints, hint_map
-from tintype.models.pyramid import HintEncoder, reduce_hints
+from tintype.models.hints import HintSpread, draw_hints, hint_map, reduce_hints
 from tintype.models.tint import TwoScaleLogProbabilities
 
 
@@ -39,12 +38,39 @@ def test_reduced_hints_are_means_of_what_is_known():
     torch.testing.assert_close(found, expected)
 
 
-def test_hint_layers_begin_at_zero_and_are_zero_where_nothing_is_known():
-    encoder, hints = HintEncoder(8), some_hints(6, 6)
-    assert not encoder(hints).any()
-    torch.nn.init.normal_(encoder.project.weight)
-    assert encoder(hints).any()
-    assert not encoder(torch.zeros(1, 3, 6, 6)).any()
+@pytest.mark.parametrize("size", [(12, 16), (6, 8)], ids=["features at 1/4", "features at 1/8"])
+@torch.no_grad()
+def test_spread_hints_are_zero_at_first_and_always_where_nothing_is_known(size):
+    torch.manual_seed(0)
+    spread = HintSpread(5, 7, heads=2, width=4)
+    seen = torch.rand(2, 5, *size), torch.rand(2, 7, 6, 8), torch.rand(2, 1, 6, 8)
+    hints = torch.cat((some_hints(12, 16), torch.zeros(1, 3, 12, 16)))
+    assert not spread(*seen, hints).any()
+    torch.nn.init.normal_(spread.project.weight)
+    some, none = spread(*seen, hints)
+    assert some.shape == (5, *size)
+    assert some.any() and not none.any()
+
+
+@torch.no_grad()
+def test_a_far_hint_reaches_the_cell_that_looks_like_it():
+    spread = HintSpread(1, 2, heads=1, width=4)
+    seen = torch.zeros(1, 2, 1, 9)
+    seen[0, 0], seen[0, 1] = 1.0, -1.0
+    seen[..., 8] *= -1  # unlike all others
+    hints = torch.zeros(1, 3, 1, 9)
+    hints[0, 0, 0, 0], hints[0, 2, 0, 0] = 0.5, 1.0
+    spread.none.fill_(2.0)
+    for part in (spread.query, spread.key, spread.value):
+        part.weight.zero_(), part.bias.zero_()
+    spread.query.weight[:, 0] = spread.key.weight[:, 0] = 3.0
+    spread.value.weight[:, 3] = 1.0  # a of the hints
+    spread.fall.fill_(-9.0), spread.relative_fall.fill_(-9.0)
+    found = spread._attend(seen, torch.zeros(1, 1, 1, 9), hints)[0, 0, 0]
+    assert found[7] > 1.5  # 4 x 0.5, nearly whole
+    assert found[8] < 0.1
+    spread.fall.fill_(0.0)
+    assert spread._attend(seen, torch.zeros(1, 1, 1, 9), hints)[0, 0, 0, 7] < 0.1
 
 
 @torch.no_grad()
@@ -52,13 +78,30 @@ def test_at_the_start_hints_change_nothing_and_later_no_hint_does(tint):
     gray = torch.rand(1, 1, 64, 96)
     none, some = torch.zeros(1, 3, 16, 24), some_hints(16, 24)
     assert torch.equal(tint(gray), tint(gray, some))
-    for part in tint.pyramid.hints:
-        torch.nn.init.normal_(part.project.weight)
+    torch.nn.init.normal_(tint.pyramid.hints.project.weight)
     assert torch.equal(tint(gray), tint(gray, none))
     assert not torch.allclose(tint(gray), tint(gray, some))
     two_scales = TwoScaleLogProbabilities(tint)
     torch.testing.assert_close(two_scales(gray, none), two_scales(gray))
     assert not torch.allclose(two_scales(gray, some), two_scales(gray))
+
+
+def test_training_of_hints_only_changes_nothing_without_hints():
+    torch.manual_seed(0)
+    tint, _ = build("tint", "test", {"hints_only": True})
+    before = {name: tensor.clone() for name, tensor in tint.state_dict().items()}
+    groups = [group for group, factor in tint.parameter_groups() if factor]
+    optimizer = torch.optim.Adam(groups[0], 1e-2)
+    gray, rgb = torch.rand(8, 1, 64, 64), torch.rand(8, 3, 64, 64)
+    tint.train().start_training(torch.randn(100, 2))
+    for _ in range(3):
+        tint.loss(Batch(gray, rgb))["loss"].backward()
+        optimizer.step()
+    tint.calibrate([Batch(gray, rgb)])
+    after = tint.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "pyramid.hints.project.weight" in changed
+    assert all(name == "weights" or name.startswith("pyramid.hints.") for name in changed)
 
 
 def test_drawn_hints_are_nothing_points_or_fields_in_their_proportions():

@@ -278,6 +278,9 @@ class ColorModel(nn.Module):
             f"{self.name} cannot start from {system}: give a model that {self.name} exported."
         )
 
+    def load_decoding(self, weights: Mapping[str, Tensor]) -> None:
+        """Load what the graph ``decode`` of an exported model holds, by its names there."""
+
     def set_teacher(self, teacher: nn.Module) -> None:
         """Set the ImageNet classifier that a model with `needs_teacher` learns from."""
         raise NotImplementedError

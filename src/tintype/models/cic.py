@@ -12,7 +12,7 @@ without color have no weight; each block has one batch norm, after its last ReLU
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -172,6 +172,10 @@ class BinsModel(ColorModel):
         if self.config.max_weight:
             self.weights.clamp_(max=self.config.max_weight)
         self.corrected_weights.copy_(self.weights)
+
+    def load_decoding(self, weights: Mapping[str, Tensor]) -> None:
+        """Load the calibrated weights of an exported model."""
+        self.corrected_weights.copy_(weights["log_weights"].exp())
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[Batch]) -> None:

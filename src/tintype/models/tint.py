@@ -47,6 +47,9 @@ class TintConfig(PyramidConfig):
             have some: without hints the network then stays what it started from.
     """
 
+    encoder: str = "mobilenet_v2"
+    blocks: tuple[int, int] = (2, 0)
+    decoder: tuple[int, ...] = (256, 128, 80)
     lam: float = 0.5
     max_weight: float = 5.0
     error: float = 0.0

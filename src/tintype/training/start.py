@@ -90,6 +90,8 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
         names = {id(tensor): name for name, tensor in _tensors(model)}
         for part, graph in model.graphs().items():
             found = read_parameters(card.file(part))
+            if part == "decode":
+                model.load_decoding(found)
             for name, tensor in _tensors(graph.module):
                 if name in found and id(tensor) in names:
                     state[names[id(tensor)]] = found[name]
