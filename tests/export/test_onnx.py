@@ -123,6 +123,14 @@ def test_cic_is_what_was_trained(run, card, size):
     np.testing.assert_allclose(chroma, ab, atol=0.01 * ab.std())
 
 
+def test_the_calibration_of_an_exported_model_is_loaded(exported):
+    model: Any = build("tint", "test")[0]
+    load_exported(model, exported("tint").path)
+    expected: Any = untrained("tint")
+    torch.testing.assert_close(model.corrected_weights, expected.corrected_weights)
+    assert not torch.equal(model.corrected_weights, torch.ones(313))
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(32, 32), (64, 160)])
 def test_tint_with_hints_is_the_network_at_any_size(exported, size):
