@@ -39,14 +39,23 @@ def test_no_destination_leaves_the_output_folder(run: Any, there: str) -> None:
     assert files() == ["lists/a.png", "lists/b.png", "lists/scans.csv", "out/b.png"]
 
 
-@pytest.mark.parametrize("options", ["high", "[1]", '{""output"": ""x""}', '{""saturation"": 99}'])
-def test_wrong_options_fail_their_photograph_alone(run: Any, options: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("high", "options must be a JSON object"),
+        ("[1]", "options must be a JSON object"),
+        ('{""output"": ""x""}', "unknown option output: the options are saturation"),
+        ('{""warmth"": [1]}', "warmth must be a number, a text, true or false, not [1]"),
+        ('{""saturation"": 99}', "saturation"),
+    ],
+)
+def test_wrong_options_fail_their_photograph_alone(run: Any, options: str, reason: str) -> None:
     photograph("lists/a.png")
     photograph("lists/b.png")
     result = run("colorize", manifest(f'a.png,,"{options}"', "b.png,,"), "-o", "out", "--json")
     assert result.status == 1
     assert len(result.json["failed"]) == len(result.json["photos"]) == 1
-    assert "bug" not in result.err
+    assert reason in result.err
 
 
 def test_destinations_need_an_output_folder_and_two_of_one_name_are_refused(run: Any) -> None:
@@ -62,7 +71,7 @@ def test_another_table_is_no_manifest(run: Any) -> None:
     Path("prices.csv").write_text("name,price\nscan,3\n")
     result = run("colorize", "prices.csv", "-o", "out")
     assert result.status == 1
-    assert "is no manifest" in result.err
+    assert "is not a manifest" in result.err
 
 
 def test_a_manifest_may_be_parquet(run: Any) -> None:

@@ -46,7 +46,7 @@ def test_other_addresses_are_refused(url: str) -> None:
 def test_results_are_not_written_to_https(capsys: Any, tmp_path: Path) -> None:
     photograph(tmp_path / "a.png")
     assert main(["colorize", str(tmp_path / "a.png"), "-o", "https://host/a.png"]) == 2
-    assert "no address that photographs are written to" in capsys.readouterr().err
+    assert "photographs cannot be written to" in capsys.readouterr().err
 
 
 def test_a_file_url_is_the_file(tmp_path: Path, painter: Any, run: Any) -> None:
@@ -105,7 +105,7 @@ def test_an_object_that_is_none_is_named_and_ends_no_other(
     assert result.status == 1
     assert "s3://archive/in/b.png" in result.err
     assert "/tmp" not in result.err
-    assert "s3://archive/none.png is not there" in result.err
+    assert "s3://archive/none.png does not exist" in result.err
     assert is_red("out/a.png")
 
 

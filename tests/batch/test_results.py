@@ -83,7 +83,7 @@ def test_a_second_run_does_what_is_missing_and_keeps_every_line_once() -> None:
     found = {line["source"]: line for line in lines()}
     assert len(lines()) == 3
     assert found["in/a.png"] == before[0]
-    assert found["in/b.png"]["notes"] == ["out/b.png was there and is kept"]
+    assert found["in/b.png"]["notes"] == ["out/b.png existed and was kept"]
     assert found["in/c.png"]["error"] is None
     assert colorize("--skip-existing") == 0  # nothing is left to do
     assert len(lines()) == 3
@@ -103,7 +103,7 @@ def test_a_results_file_is_no_photograph_and_no_other_file(capsys: Any) -> None:
     assert main(["colorize", "in", "-o", "out", "--results", "in/a.png"]) == 2
     Path("out.jsonl").write_text("[1]\n")
     assert colorize("--skip-existing") == 1
-    assert "no results file" in capsys.readouterr().err
+    assert "not a results file" in capsys.readouterr().err
     with pytest.raises(UnwritablePhotoError):
         read_results(Path("out.jsonl"))
 

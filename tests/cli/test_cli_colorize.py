@@ -202,7 +202,7 @@ def test_a_run_that_was_cut_off_before_the_comparison_is_completed(run: Any) -> 
     result = run("colorize", "a.png", "--compare", "--skip-existing", "--json")
     assert result.status == 0
     (done,) = result.json["photos"]
-    assert done["notes"] == ["a.colorized.png was there and is kept"]
+    assert done["notes"] == ["a.colorized.png existed and was kept"]
     for _ in range(2):
         assert Path("a.colorized.png").read_bytes() == before
         with Image.open("a.compare.png") as both:

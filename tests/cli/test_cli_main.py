@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tintype.errors import TintypeError
+from tintype.models import MODELS, model_class
 
 needs_bash = pytest.mark.skipif(
     os.name == "nt" or not shutil.which("bash"), reason="lines of shell"
@@ -102,6 +103,38 @@ def test_a_bug_is_one_line_that_says_how_to_see_more(run: Any, monkeypatch: Any)
         "tintype: this is a bug in tintype (RuntimeError: oh); "
         "rerun with TINTYPE_DEBUG=1 for the traceback\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def make():\n    raise RuntimeError('oh')\n", "line 2: RuntimeError: oh"),
+        ("import json\ndef make():\n    json.loads('')\n", "line 3: JSONDecodeError: Expecting"),
+        ("\ndef make(:\n", "line 2: SyntaxError: "),
+        ("import json.nothing\n", "line 1: ModuleNotFoundError: No module named 'json.nothing'"),
+    ],
+)
+def test_an_error_in_the_file_of_a_model_names_the_file_and_its_line(
+    run: Any, monkeypatch: Any, tmp_path: Path, code: str, said: str
+) -> None:
+    monkeypatch.delenv("TINTYPE_DEBUG", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(MODELS, "toy", ("toy_of_an_author", "make"))
+    (tmp_path / "toy_of_an_author.py").write_text(code)
+
+    def train(*_: Any) -> None:
+        try:
+            model_class("toy")()  # type: ignore[call-arg]
+        except Exception as error:  # as torch does while it exports
+            raise RuntimeError("something went wrong") from error
+        finally:
+            sys.modules.pop("toy_of_an_author", None)
+
+    monkeypatch.setattr("tintype.cli._run", train)
+    result = run("train", "toy")
+    assert result.status == 1
+    assert result.err.startswith(f"tintype: {tmp_path / 'toy_of_an_author.py'}, {said}")
+    assert result.err.endswith("; rerun with TINTYPE_DEBUG=1 for the traceback\n")
 
 
 def test_a_bug_shows_its_traceback_when_asked(run: Any, monkeypatch: Any) -> None:

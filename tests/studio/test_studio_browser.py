@@ -35,7 +35,7 @@ def test_photographs_are_dropped_pasted_and_chosen_and_each_is_coloured(hands: H
     assert names == ["b.png", "broken.jpg", "c.webp", "d.tif", "e.jpg", "slow.png"]
     hands.until(lambda: hands.texts("#summary") == ["5 coloured, 1 failed"])
     hands.give("drop", **{"b.png": encoded("PNG")})
-    hands.until(lambda: said(hands) == "b.png is here already.")
+    hands.until(lambda: said(hands) == "b.png is in the session already.")
     tall = "return arguments[0].map((s) => document.querySelector(s).offsetHeight)"
     broken, good = hands.js(tall, [frame("broken.jpg"), frame("b.png")])
     assert broken < good + 30  # what is wrong with it takes one line

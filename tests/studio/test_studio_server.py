@@ -107,7 +107,7 @@ def test_a_second_one_takes_another_port_and_says_so(tmp_path: Path) -> None:
         assert main(["studio", "--no-browser", "--port", port]) == 1  # one that was asked for
         process.terminate()
         _, said = process.communicate(timeout=20)
-        assert "takes another" in said
+        assert "taking another" in said
 
 
 def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_kept_session_is_there_again_with_its_choices(tmp_path: Path) -> None:
         assert found["colors"] == ["#8a3324"]
         assert ask(address, f"{place}/result").status == 200
         other = served(*words, temporary=tmp_path)
-        with pytest.raises(AssertionError, match="another studio keeps"), other:
+        with pytest.raises(AssertionError, match="another studio uses"), other:
             pass
 
 

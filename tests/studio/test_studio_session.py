@@ -240,7 +240,7 @@ def test_a_removed_photograph_can_be_put_back(client: TestClient, studio: Studio
 def test_the_same_photograph_is_taken_once(client: TestClient) -> None:
     add(client, encoded())
     again = client.post("/session/photos", params={"name": "a.jpg"}, content=encoded())
-    assert (again.status_code, again.json()["detail"]) == (409, "a.jpg is here already")
+    assert (again.status_code, again.json()["detail"]) == (409, "a.jpg is in the session already")
     add(client, encoded("PNG"))  # another of that name
     assert len(client.get("/session").json()["photos"]) == 2
 
@@ -292,7 +292,7 @@ def test_the_session_takes_no_more_than_it_may(client: TestClient) -> None:
         add(client, b"", f"{k}.jpg", wait=False)
     response = client.post("/session/photos", content=b"")
     assert response.status_code == 429
-    assert "12 photographs already" in response.json()["detail"]
+    assert "full with 12 photographs" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_who_listens_is_told(client: TestClient) -> None:
     assert client.post("/session/photos/x/show", content=b"[]").status_code == 404
     id = add(client, encoded())
     response = client.post(f"/session/photos/{id}/settings", content=b"[1]")
-    assert response.json()["detail"] == "the request is a table"
+    assert response.json()["detail"] == "the request body must be a JSON object"
     assert json.loads(client.get("/session").text)["default"] == "tint.small"
     assert client.get("/static/main.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/static/nothing.js").status_code == 404

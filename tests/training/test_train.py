@@ -249,6 +249,21 @@ def test_what_a_model_warns_of_is_said_once_as_long_as_it_holds(shard, tmp_path,
 # --- averages and rates
 
 
+@pytest.mark.parametrize(
+    ("threads", "worked", "said"), [(4, 0.25, True), (4, 3.0, False), (1, 0.25, False)]
+)
+def test_threads_that_wait_are_noted_once_with_what_to_do(
+    shard, tmp_path, monkeypatch, threads, worked, said
+):
+    """`worked` is how many threads' time the process takes of the processor."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(time, "process_time", lambda: worked * time.monotonic())
+    tint(shard, tmp_path, steps=12)
+    notes = [note for note in logged(tmp_path, "note") if "threads worked" in note["text"]]
+    assert [note["step"] for note in notes] == [10] * said
+    assert all("worked 6% of" in n["text"] and "OMP_NUM_THREADS=1" in n["text"] for n in notes)
+
+
 def test_the_learning_rate_warms_up_holds_and_cools_down():
     config = TrainConfig(warmup=4, cooldown=0.5)
     assert [lr_factor(step, 0.0, config) for step in (0, 1, 3, 9)] == [0.25, 0.5, 1, 1]

@@ -109,7 +109,7 @@ def test_the_urgent_come_first_and_more_than_may_wait_are_refused() -> None:
     works = [pool.submit({"do": name}, urgency=k) for k, name in enumerate(("a", "b", "c"))]
     for work in works:
         work.add_done_callback(lambda work: done.append(work.result()["do"]))
-    with pytest.raises(QueueFullError, match="3 photographs wait"):
+    with pytest.raises(QueueFullError, match="3 photographs are waiting"):
         pool.submit({"do": "d"})
     works[0].result(30)
     pool.close()

@@ -80,7 +80,7 @@ class Cluster:
             yield from outcomes or ()
         for handful, outcomes in self._done(job, ([sent] for sent in died), alone=True):
             ((task, _),) = handful
-            reason = f"{task.name}: the workers that had it died, twice: it is left out"
+            reason = f"{task.name}: left out, since its worker died twice; try it without --cluster"
             named = Outcome(task, failure=Failure(task.name, reason, "KilledWorker"))
             yield from outcomes or [named]
 
@@ -139,14 +139,15 @@ class Cluster:
             return None
         except (CancelledError, OSError) as error:
             raise TintypeError(
-                "the scheduler of the cluster is gone: start one, and go on with --skip-existing"
+                "the cluster's scheduler was lost: start it again, and repeat the command with "
+                "--skip-existing"
             ) from error
         except Exception as error:  # for example, tintype is not installed there
             done = f"{type(error).__name__}: {error}"
         if isinstance(done, str):
             raise TintypeError(
-                f"a worker of the cluster cannot do it ({done}): the workers and the scheduler "
-                f"need tintype {__version__} with the packages and the models that are here"
+                f"a worker of the cluster failed ({done}): the workers and the scheduler need "
+                f"tintype {__version__} and the same packages and models as this machine"
             )
         return list(map(_back, handful, done))
 
@@ -179,10 +180,10 @@ def _loaded(job: bytes) -> Work:
 
     version, name, files, provider, make = pickle.loads(job)
     if version != __version__:
-        raise TintypeError(f"it has tintype {__version__}, and here it is {version}")
+        raise TintypeError(f"it has tintype {__version__}, the client {version}")
     model = Model(name, 1, provider)
     if model.card.files != files:
-        raise CorruptModelError(f"{name} is another model there than here")
+        raise CorruptModelError(f"its model {name} is not the client's")
     return make(Colorizer(model))
 
 

@@ -46,8 +46,8 @@ def read_manifest(path: Path) -> Iterator[Line | PhotoError | SettingError]:
     for number, row in enumerate(rows, 1):
         if set(row) - _COLUMNS or not row.get("source"):
             raise UnreadablePhotoError(
-                f"{path} is no manifest: it has a column source, and may have destination and "
-                "options, each line with a source"
+                f"{path} is not a manifest: it needs a column source, filled in on every line, and "
+                "may have the columns destination and options, but no others"
             )
         try:
             source = str(row["source"])
@@ -97,8 +97,12 @@ def _options(row: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         if not isinstance(options, dict):
             raise ValueError(words)
     except (ValueError, TypeError):
-        raise SettingError('options are a JSON object, as {"vividness": 0.5}') from None
+        raise SettingError('options must be a JSON object, such as {"vividness": 0.5}') from None
     for name, value in options.items():
-        if name not in Asked.__annotations__ or isinstance(value, (list, dict)):
-            raise SettingError(f"there is no option {name} of a photograph, or not that value")
+        if name not in Asked.__annotations__:
+            raise SettingError(
+                f"unknown option {name}: the options are {', '.join(Asked.__annotations__)}"
+            )
+        if isinstance(value, (list, dict)):
+            raise SettingError(f"{name} must be a number, a text, true or false, not {value}")
     return tuple(sorted((k, v) for k, v in options.items() if v is not None))

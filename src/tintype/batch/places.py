@@ -37,18 +37,20 @@ def place(url: str, writing: bool = False) -> Path:
 
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost") or not parts.path:
-            raise PhotoError(f"{url} is a file of another machine: file:///FOLDER/NAME is one here")
+            raise PhotoError(
+                f"{url} is on another machine: for a file on this one give file:///FOLDER/NAME"
+            )
         return Path(unquote(parts.path))
     known = _WRITTEN if writing else _READ
     if "::" in url or scheme not in known:
         verb = "written to" if writing else "read from"
         raise PhotoError(
-            f"{url} is no address that photographs are {verb}: "
-            f"those of {', '.join(known)} and file are"
+            f"photographs cannot be {verb} {url}: give an address that begins with "
+            f"{', '.join(f'{one}://' for one in known)} or file://"
         )
     below = url.partition("://")[2].rstrip("/")
     if not below or {"", ".", ".."} & set(below.split("/")):
-        raise PhotoError(f"{url} is no plain address: //, . and .. in it are not understood")
+        raise PhotoError(f"{url} cannot be used: after SCHEME:// give a path without //, . and ..")
     return Path(f"{scheme}:", below)
 
 

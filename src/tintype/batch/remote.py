@@ -38,7 +38,7 @@ def _sentences(verb: str, path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise UnreadablePhotoError(f"{url_of(path)} is not there") from None
+        raise UnreadablePhotoError(f"{url_of(path)} does not exist") from None
     except Exception as error:  # each store has exceptions of its own
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         cls = UnwritablePhotoError if verb == "written" else UnreadablePhotoError
@@ -62,7 +62,7 @@ def photographs_in(folder: Path, recursive: bool) -> list[Path]:
     with _sentences("read", folder):
         names = store.find(where, maxdepth=None if recursive else 1)
     if not names:
-        raise UnreadablePhotoError(f"{url_of(folder)} is not there, or holds no files")
+        raise UnreadablePhotoError(f"{url_of(folder)} does not exist, or contains no files")
     return [Path(folder.parts[0], name) for name in sorted(names) if not name.endswith("/")]
 
 

@@ -156,7 +156,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
         raise _unwritable(path, error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UnwritablePhotoError(
-            f"{path} is no results file of tintype: name another, or move it away"
+            f"{path} is not a results file of tintype: give another name, or move it away"
         ) from error
 
 
@@ -187,7 +187,7 @@ def _existing(task: Task) -> dict[str, Any]:
     place = shown(task.sheet or task.output or Path("-"))
     nothing = dict.fromkeys(("seconds", "model", "checksum", "options"))
     line = {"source": task.name, "result": place, **nothing}
-    return {**line, "notes": [f"{place} was there and is kept"], "error": None, "entropy": None}
+    return {**line, "notes": [f"{place} existed and was kept"], "error": None, "entropy": None}
 
 
 def _line(line: Mapping[str, Any]) -> str:
@@ -208,7 +208,7 @@ def pyarrow_for(what: str) -> Any:
     except ImportError:
         raise TintypeError(
             f"{what} in Parquet needs pyarrow, which is not installed: run  pip install pyarrow,  "
-            "or name one of another kind"
+            "or use another format"
         ) from None
     return Table, parquet
 

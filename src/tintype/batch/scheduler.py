@@ -38,9 +38,9 @@ def check_address(address: str) -> None:
         if own and parts.scheme == "tcp":
             return
     raise SettingError(
-        f"--cluster {address} is refused: it is not tls://HOST:PORT, and whoever reaches a "
-        "scheduler without certificates runs any code on its workers; on this machine "
-        "tcp://127.0.0.1:PORT and local are taken too"
+        f"--cluster {address} is refused: give tls://HOST:PORT, or on this machine "
+        "tcp://127.0.0.1:PORT or local; whoever reaches a scheduler without certificates can run "
+        "any code on its workers"
     )
 
 
@@ -88,14 +88,14 @@ def connected(address: str, workers: int, say: Callable[[str], None]) -> Iterato
         asyncio.run(_reached(address))
     except (OSError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise TintypeError(f"the scheduler {address} is not reached: {reason}") from error
+        raise TintypeError(f"the scheduler {address} cannot be reached: {reason}") from error
     with Client(address) as client:
         if not client.nthreads():
-            say("tintype: the cluster has no workers yet: waiting for some")
+            say("tintype: the cluster has no workers yet: waiting for the first")
         if client.run_on_scheduler(_tries_again):
             say(
-                "tintype: a photograph that kills workers will kill many: start the scheduler with "
-                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0"
+                "tintype: the scheduler gives photographs that killed a worker to others: start it "
+                "with DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0"
             )
         yield client
 
@@ -107,7 +107,7 @@ async def _reached(address: str) -> None:
 
     certificates = Security().get_connection_args("client")
     if address.startswith("tls:") and certificates["ssl_context"] is None:
-        raise ValueError("Dask's configuration names no certificates, distributed.comm.tls")
+        raise ValueError("it needs certificates: set distributed.comm.tls in Dask's configuration")
     comm = await connect(address, **certificates)
     await comm.close()
 

@@ -177,7 +177,7 @@ class Work:
             entry["sheet"] = str(task.sheet)
         elif task.output is not None and self._keep_existing(task.output):
             colored = self._result(task.output, original)
-            entry["output"], lost = str(task.output), (f"{task.output} was there and is kept",)
+            entry["output"], lost = str(task.output), (f"{task.output} existed and was kept",)
         else:
             colored = self._color(original, outcome)
             entry["output"], said = str(task.output or "-"), colored.notes
@@ -234,7 +234,7 @@ class Work:
         if result.gray.shape != original.gray.shape:
             raise UnreadablePhotoError(
                 f"{path} is {result.width} × {result.height} pixels and the photograph "
-                f"{original.width} × {original.height}: it is no result of it; move it away"
+                f"{original.width} × {original.height}: it is not its result; move it away"
             )
         return result
 

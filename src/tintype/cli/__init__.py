@@ -89,11 +89,7 @@ def _status(arguments: Sequence[str]) -> int:
             raise
         if isinstance(error, OSError):  # a fault of the disk, folder or terminal, not a bug
             return _say(_os_message(error), status=1)
-        return _say(
-            f"this is a bug in tintype ({type(error).__name__}: {error}); "
-            "rerun with TINTYPE_DEBUG=1 for the traceback",
-            status=1,
-        )
+        return _say(f"{_fault(error)}; rerun with TINTYPE_DEBUG=1 for the traceback", status=1)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -141,6 +137,29 @@ def _without_options_after_dashes(arguments: Sequence[str]) -> list[str]:
         for word in arguments[end:][1:]
     ]
     return [*arguments[:end], *arguments[end:][:1], *names]
+
+
+def _fault(error: BaseException) -> str:
+    """Return what an unexpected error is: one of a model's file, which is named, or a bug."""
+    from traceback import walk_tb
+
+    from tintype.models import MODELS
+
+    modules = {module for module, _ in MODELS.values()}
+    said = f"this is a bug in tintype ({type(error).__name__}: {error})"
+    cause: BaseException | None = error
+    while cause is not None:  # torch wraps the errors of a model that it exports
+        places = [
+            f"{frame.f_code.co_filename}, line {line}"
+            for frame, line in walk_tb(cause.__traceback__)
+            if frame.f_globals.get("__name__") in modules
+        ]
+        if isinstance(cause, SyntaxError):
+            places.append(f"{cause.filename}, line {cause.lineno}")
+        if places:
+            said = f"{places[-1]}: {type(cause).__name__}: {cause}"
+        cause = cause.__cause__
+    return said
 
 
 def _interrupted(error: KeyboardInterrupt) -> int:

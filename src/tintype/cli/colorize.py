@@ -174,9 +174,7 @@ def colorize(
     """
     # Nothing here is large enough for several threads of numpy's BLAS, which cost 40 ms to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _check_words(photos if to.output is None else [*photos, to.output])
-    to.check(options.sample)
-    machine.check(to.in_place)
+    _check_usage(photos, to, options, machine)
     sampling = to.samples is not None or options.sample is not None
     model_or_default = model or ("tint_sampler" if sampling else "tint")
     report = Report(model_or_default, options.asked())
@@ -321,8 +319,11 @@ def _check_model(
             raise UsageError(str(error)) from error
 
 
-def _check_words(words: Sequence[str]) -> None:
-    for word in words:
+def _check_usage(
+    photos: Sequence[str], to: OutputOptions, options: ColorOptions, machine: MachineOptions
+) -> None:
+    """Refuse odd names, and options that contradict each other, before anything is read."""
+    for word in photos if to.output is None else [*photos, to.output]:
         if not word:
             raise UsageError("an empty name was given in place of a file or a folder")
         if word.startswith("-") and word != "-":
@@ -330,6 +331,8 @@ def _check_words(words: Sequence[str]) -> None:
                 f"unknown option {word}; a file of that name is given as ./{word}. "
                 "See: tintype colorize --help"
             )
+    to.check(options.sample)
+    machine.check(to.in_place)
 
 
 def _check_pipes(tasks: Sequence[Task], json: bool, cluster: str | None) -> None:

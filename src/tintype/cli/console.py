@@ -211,6 +211,8 @@ def needs_extra(extra: str, purpose: str, packages: Sequence[str]) -> Iterator[N
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in packages:
+        package = (error.name or "").partition(".")[0]
+        # One that is there and lacks a module is not missing: a model's file has misspelt it.
+        if package in packages and not sys.modules.get(package):
             raise MissingExtraError(extra, purpose) from error
         raise

@@ -48,7 +48,7 @@ def problem_of(error: TintypeError) -> Response:
     """Return tintype's error as problem+json, in the sentence that the command line prints."""
     kind = error.kind if isinstance(error, WorkError) else type(error).__name__
     status = _STATUS.get(kind, 422)
-    headers = {"Retry-After": "10"} if status in (429, 503) else None
+    headers = {"Retry-After": "60"} if status in (429, 503) else None
     return problem(str(error), status, headers)
 
 
@@ -69,13 +69,13 @@ async def outcome(request: Request, work: Work, name: str = "") -> Any:
         await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
             work.abandon()
-            raise WorkError("the client went away", "cancelled")
+            raise WorkError("the client disconnected", "cancelled")
         return done.result()
     except WorkError as error:
         raise named(error, name) from error
     except asyncio.CancelledError:
         work.abandon()
-        raise WorkError("the studio ends", "cancelled") from None
+        raise WorkError("the studio is shutting down", "cancelled") from None
     finally:
         gone.cancel()
 

@@ -164,7 +164,7 @@ class Api:
         self._forget_old()
         if len(self.jobs) >= self._limits.jobs:
             detail = f"{self._limits.jobs} jobs are kept: delete some, or try again in an hour"
-            return problem(detail, 429, {"Retry-After": "60"})
+            return problem(detail, 429, {"Retry-After": f"{_KEPT_SECONDS:.0f}"})
         order = await self._order(request)
         try:
             work = self._pool.submit(order.task)
@@ -212,12 +212,14 @@ class Api:
         if job.state != "done":
             if job.state == "failed":
                 return problem_of(job.error)
-            return problem(f"the job is {job.state}: it has no result", 409)
+            return problem(
+                f"the job is {job.state} and has no result: ask again when it is done", 409
+            )
         return _picture(job.order, job.work.result())
 
     def _job(self, id: str) -> Job:
         if id not in self.jobs:
-            raise HTTPException(404, "there is no such job")
+            raise HTTPException(404, "there is no such job: it may be deleted, or over an hour old")
         return self.jobs[id]
 
     def _forget_old(self) -> None:
@@ -235,16 +237,16 @@ class Api:
             TintypeError: the settings cannot be used, or the disk is nearly full.
         """
         if self._pool.waiting >= self._limits.waiting:
-            busy = f"{self._limits.waiting} photographs wait already; try again in a minute"
-            raise HTTPException(503, busy, {"Retry-After": "10"})
+            busy = f"{self._limits.waiting} photographs are waiting already: try again in a minute"
+            raise HTTPException(503, busy, {"Retry-After": "60"})
         self._folder.check_space()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
-            raise HTTPException(415, "send multipart/form-data, with the file in its field photo")
+            raise HTTPException(415, "send multipart/form-data with the file in the field photo")
         async with request.form(max_files=1, max_fields=40, max_part_size=1 << 20) as form:
             photo = form.get("photo")
             if not isinstance(photo, UploadFile):
-                raise HTTPException(422, "the field photo is missing, or no file")
+                raise HTTPException(422, "send the photograph's file in the field photo")
             fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
             task, name = self._task(dict(fields), shown_name(photo.filename or ""))
             folder = self._folder.new()
@@ -258,13 +260,14 @@ class Api:
         task = {"do": "colorize", "out": _RESULT, "pixels": self._limits.pixels}
         if samples is not None:
             if not (samples.isdecimal() and 1 <= int(samples[:9]) <= _MOST_SAMPLES):
-                raise SettingError(f"samples is a number from 1 to {_MOST_SAMPLES}")
+                raise SettingError(f"samples must be a whole number from 1 to {_MOST_SAMPLES}")
             task |= {"do": "sample", "count": int(samples), "stem": name.rpartition(".")[0] or name}
             record.setdefault("model", "tint_sampler")
         card, settings = settings_of(record)
         if samples is not None and card.kind != "sampler":
             raise SettingError(
-                f"{card.name} gives one colouring: samples are of a model that samples"
+                f"{card.name} gives one colouring: for samples name a model whose kind is "
+                "sampler, such as tint_sampler"
             )
         return {**task, "settings": record_of(settings)}, name
 

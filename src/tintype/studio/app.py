@@ -78,7 +78,7 @@ class Studio:
         app = FastAPI(
             title="tintype studio",
             version=tintype.__version__,
-            description="Photographs in, the same photographs in color out.",
+            description="Color black-and-white photographs.",
             openapi_url="/api/v1/openapi.json",
             docs_url=None,  # FastAPI's pages load scripts from other sites
             redoc_url=None,
@@ -122,12 +122,12 @@ class Studio:
         """Return the metrics in the text format of Prometheus."""
         pool = self._pool
         gauges = {
-            "tintype_workers": ("gauge", "Processes that do work.", pool.count),
-            "tintype_tasks_running": ("gauge", "Tasks that are worked on.", pool.running),
-            "tintype_tasks_waiting": ("gauge", "Tasks that wait.", pool.waiting),
+            "tintype_workers": ("gauge", "Worker processes.", pool.count),
+            "tintype_tasks_running": ("gauge", "Tasks in progress.", pool.running),
+            "tintype_tasks_waiting": ("gauge", "Tasks waiting for a worker.", pool.waiting),
             "tintype_worker_restarts_total": ("counter", "Workers replaced.", pool.restarts),
-            "tintype_jobs": ("gauge", "Jobs that are kept.", len(self._api.jobs)),
-            "tintype_photos": ("gauge", "Photographs of the page.", len(self.session.pictures())),
+            "tintype_jobs": ("gauge", "Jobs kept, finished or not.", len(self._api.jobs)),
+            "tintype_photos": ("gauge", "Photographs on the page.", len(self.session.pictures())),
         }
         return PlainTextResponse(self._metrics.text(gauges), media_type="text/plain; version=0.0.4")
 
@@ -146,7 +146,8 @@ class _TokenMiddleware:
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         response: ASGIApp = problem(
-            "This studio asks for its token: open the address that it printed when it started.",
+            "This studio needs its token: open the address that it printed when it started, or "
+            "send the header Authorization: Bearer TOKEN.",
             401,
             {"WWW-Authenticate": "Bearer"},
         )
@@ -179,5 +180,6 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     reason = getattr(error, "strerror", None) or str(error)
-    _log.warning("a request was answered with 503: %s", reason)
-    return problem(f"the studio cannot keep the photograph: {reason}", 503, {"Retry-After": "10"})
+    _log.warning("answered 503, the disk cannot be used: %s", reason)
+    detail = f"the studio cannot use its disk: {reason}; try again in a minute"
+    return problem(detail, 503, {"Retry-After": "60"})

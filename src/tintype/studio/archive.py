@@ -54,7 +54,7 @@ class Archives:
             HTTPException: there is no such ZIP, as after it was taken.
         """
         if (path := self._made.pop(id, None)) is None:
-            raise HTTPException(404, "it was saved already: save it again")
+            raise HTTPException(404, "this ZIP was downloaded already: save all again")
         headers = attachment(f"tintype-{time.strftime('%Y-%m-%d')}.zip")
         gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
         return FileResponse(path, headers=headers, media_type="application/zip", background=gone)
@@ -70,7 +70,8 @@ class Archives:
         except BaseException as error:
             shutil.rmtree(target.parent, ignore_errors=True)
             if isinstance(error, (TintypeError, OSError)):
-                yield json.dumps({"error": str(error)}) + "\n"
+                reason = getattr(error, "strerror", None) or str(error)
+                yield json.dumps({"error": f"the ZIP could not be made: {reason}"}) + "\n"
                 return
             raise
         id = secrets.token_urlsafe(16)
@@ -88,7 +89,7 @@ class Archives:
             for done, picture in enumerate(pictures):
                 yield {"done": done, "of": len(pictures)}
                 if picture.state != "ready":
-                    failed.append(picture.error or f"{picture.name}: it is not coloured")
+                    failed.append(picture.error or f"{picture.name}: it was not coloured yet")
                     continue
                 try:
                     path, found = await self._colored(request, picture)

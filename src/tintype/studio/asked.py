@@ -28,7 +28,7 @@ def settings_of(record: Mapping[str, Any]) -> tuple[Card, Settings]:
         UnknownModelError: there is no such model.
     """
     if not isinstance(record, dict):
-        raise SettingError("settings are a table, as in NAME.tintype.json")
+        raise SettingError("settings must be a JSON object, as in NAME.tintype.json")
     options = record.get("options")
     sampling = record.get("sample") is not None or (
         isinstance(options, dict) and options.get("sample") is not None
@@ -50,7 +50,7 @@ def model_named(name: object) -> Card:
     words = name if isinstance(name, str) else ""
     plain = words.replace(".", "").replace("_", "").replace("-", "").isalnum()
     if not plain or words.endswith((".json", ".onnx")):
-        raise UnknownModelError(f"No model is called {name!r:.80}; see: tintype models")
+        raise UnknownModelError(f"No model is called {name!r:.80}; /api/v1/models lists them")
     return find_model(words)
 
 
@@ -70,10 +70,10 @@ def record_of_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
     given = dict(fields)
     record: Any = _json("settings", given.pop("settings")) if "settings" in given else {}
     if not isinstance(record, dict):
-        raise SettingError("settings are a table, as in NAME.tintype.json")
+        raise SettingError("settings must be a JSON object, as in NAME.tintype.json")
     options = record.get("options", {})
     if not isinstance(options, dict):
-        raise SettingError("options is a table")
+        raise SettingError("options must be a JSON object")
     options = dict(options)
     if record.get("sample") is not None:
         options["sample"] = record["sample"]
@@ -86,7 +86,7 @@ def record_of_form(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
             options[name] = _value(text)
         else:
             raise SettingError(
-                f"there is no field {name!a:.40}; there are photo, settings, model, hints, "
+                f"unknown field {name!a:.40}: the fields are photo, settings, model, hints, "
                 f"samples, {', '.join(OPTIONS)}"
             )
     return {**record, "sample": None, "options": options}
@@ -104,4 +104,4 @@ def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise SettingError(f"{name} cannot be read as JSON: {error}") from error
+        raise SettingError(f"{name} is not valid JSON: {error}") from error

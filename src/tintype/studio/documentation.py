@@ -8,7 +8,7 @@ from fastapi import Path
 
 from tintype.studio.limits import Limits
 
-JOB_ID = Annotated[str, Path(description="of a job", max_length=64)]
+JOB_ID = Annotated[str, Path(description="id of a job", max_length=64)]
 
 _PROBLEM = {
     "type": "object",
@@ -16,7 +16,7 @@ _PROBLEM = {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "what the command line would print"},
+        "detail": {"type": "string", "description": "what is wrong, and what to do"},
     },
     "required": ["type", "title", "status", "detail"],
 }
@@ -53,19 +53,19 @@ _MODELS = {
     "required": ["models"],
 }
 _JSON_TEXT = "application/json"
-_PICTURE = {"description": "the photograph in color, in its own format", "content": {"*/*": {}}}
+_PICTURE = {"description": "the photograph in color, or a ZIP of samples", "content": {"*/*": {}}}
 _EVENTS = {"description": "states of the job", "content": {"text/event-stream": {}}}
 _ERRORS = {
-    400: "the form is damaged",
+    400: "the form cannot be read",
     404: "there is no such job",
-    408: "the body came too slowly",
+    408: "the request body arrived too slowly",
     409: "the job is not done",
     413: "the file or the picture is too large",
-    415: "no form",
+    415: "the body is not multipart/form-data",
     422: "the photograph or the settings cannot be used",
     429: "too many requests or jobs",
     500: "a bug in tintype, or a damaged model",
-    503: "too much waits, or it took too long",
+    503: "too many photographs are waiting, or the work took too long",
 }
 
 
@@ -81,7 +81,7 @@ def described(handler: str, limits: Limits) -> dict[str, Any]:
         "colorize": ({200: _PICTURE}, (400, 408, 413, 415, 422, 429, 500, 503)),
         "create_job": ({202: _json(_JOB)}, (400, 408, 413, 415, 422, 429, 503)),
         "job": ({200: _json(_JOB)}, (404, 422, 429)),
-        "cancel_job": ({204: {"description": "it is gone"}}, (404, 422, 429)),
+        "cancel_job": ({204: {"description": "the job was deleted"}}, (404, 422, 429)),
         "events": ({200: _EVENTS}, (404, 422, 429)),
         "result": ({200: _PICTURE}, (404, 409, 413, 422, 429, 500, 503)),
     }
@@ -104,7 +104,7 @@ def described(handler: str, limits: Limits) -> dict[str, Any]:
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": "as asked for", "content": {_JSON_TEXT: {"schema": schema}}}
+    return {"description": "the record", "content": {_JSON_TEXT: {"schema": schema}}}
 
 
 def _form(limits: Limits) -> dict[str, Any]:
@@ -114,12 +114,16 @@ def _form(limits: Limits) -> dict[str, Any]:
         "warmth": {"type": "number", "minimum": -1, "maximum": 1},
         "temperature": {"type": "number", "minimum": 0.001, "maximum": 10},
         "seed": {"type": "integer", "minimum": 0},
-        "sample": {"type": "integer", "minimum": 1, "description": "the one of this number"},
+        "sample": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "return the sample of this number",
+        },
         "samples": {
             "type": "integer",
             "minimum": 1,
             "maximum": 64,
-            "description": "so many colorings, in a ZIP",
+            "description": "return this many samples, in a ZIP",
         },
         "mark": {"type": "boolean"},
         "normalise": {"type": "boolean"},
@@ -141,11 +145,14 @@ def _form(limits: Limits) -> dict[str, Any]:
         "photo": {
             "type": "string",
             "format": "binary",
-            "description": f"its file, of at most {limits.body >> 20} MiB",
+            "description": f"the photograph's file, at most {limits.body >> 20} MiB",
         },
-        "model": {"type": "string", "description": "from /api/v1/models"},
-        "hints": {"type": "array", "items": hint, "description": "as JSON"},
-        "settings": {"type": "object", "description": "NAME.tintype.json; single fields win"},
+        "model": {"type": "string", "description": "a name from /api/v1/models"},
+        "hints": {"type": "array", "items": hint, "description": "known colors at points"},
+        "settings": {
+            "type": "object",
+            "description": "NAME.tintype.json; other fields override it",
+        },
         **numbers,
     }
     schema = {"type": "object", "properties": properties, "required": ["photo"]}

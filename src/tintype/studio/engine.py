@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +61,23 @@ class Engine:
         Args:
             task: ``do``, the name of a method; ``folder`` and ``name`` of the photograph; and the
                 method's other arguments.
-            say: is told the stage that the task has reached.
+            say: called with the stage that the task has reached.
 
         Raises:
             TintypeError: the task failed; the message calls the photograph by ``name``.
         """
-        operations = (
-            *(self.open, self.show, self.suggest, self.others),
-            *(self.colorize, self.sample),
-        )
-        known = {operation.__name__: operation for operation in operations}
+        known: dict[str, Callable[..., Any]] = {
+            "open": partial(self.open, say=say),
+            "show": self.show,
+            "suggest": self.suggest,
+            "others": self.others,
+            "colorize": partial(self.colorize, say=say),
+            "sample": partial(self.sample, say=say),
+        }
         name, path = task["name"], Path(task["folder"]) / PHOTO
         words = {key: value for key, value in task.items() if key not in ("do", "folder", "name")}
         try:
-            return known[task["do"]](Path(task["folder"]), say, **words)
+            return known[task["do"]](Path(task["folder"]), **words)
         except TintypeError as error:
             said = str(error).replace(str(path), name)
             error.args = (said if name in said else f"{name}: {said}",)
@@ -105,13 +109,12 @@ class Engine:
         del photo
         preview = read_level(folder, None)
         say("coloring")
-        self.show(folder, say, settings, thumbnail=True, out="")
+        self.show(folder, settings, thumbnail=True, out="")
         return {**facts, "preview": [preview.shape[1], preview.shape[0]], "tile": TILE}
 
     def show(
         self,
         folder: Path,
-        say: Say,
         settings: dict[str, Any] | None,
         out: str,
         level: int | None = None,
@@ -123,7 +126,6 @@ class Engine:
 
         Args:
             folder: the photograph's folder.
-            say: not used.
             settings: how to color it; None for the luminance alone.
             out: name of the JPEG in the folder; "" for none.
             level: which luminance level, 0 being the full size; None for the preview.
@@ -151,7 +153,7 @@ class Engine:
                 image.save(file, "JPEG", quality=_QUALITY)
 
     def suggest(
-        self, folder: Path, say: Say, settings: dict[str, Any], x: float, y: float, count: int
+        self, folder: Path, settings: dict[str, Any], x: float, y: float, count: int
     ) -> list[dict[str, Any]]:
         """Return up to `count` colors that a model thinks likely at a pixel, with probabilities.
 
@@ -179,9 +181,7 @@ class Engine:
         found = predictor.suggest(bins, place, gray, count, vividness)
         return [{"color": one.color, "probability": one.probability} for one in found]
 
-    def others(
-        self, folder: Path, say: Say, settings: dict[str, Any], count: int
-    ) -> list[dict[str, Any]]:
+    def others(self, folder: Path, settings: dict[str, Any], count: int) -> list[dict[str, Any]]:
         """Draw and cache `count` colorings; return number and bits of each, likeliest first."""
         asked, colorizer, options = self._resolved(settings)
         colorizer.check_samples()

@@ -55,8 +55,8 @@ class WorkFolder:
             lock = _locked(self.path / _LOCK)
             if lock is None:
                 raise TintypeError(
-                    f"another studio keeps its photographs in {self.path}: end it, or name "
-                    "another folder"
+                    f"another studio uses {self.path}: stop it, or keep this session in another "
+                    "folder"
                 )
             self._lock = lock
             self.session = self.path / "session"
@@ -76,7 +76,7 @@ class WorkFolder:
         """
         if shutil.disk_usage(self.path).free < _LEAST_FREE:
             raise FullDiskError(
-                "the disk of the studio is nearly full: remove photographs or jobs, or make room"
+                "the studio's disk is nearly full: remove photographs or jobs, or free some space"
             )
 
     def new(self) -> Path:

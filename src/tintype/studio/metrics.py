@@ -56,14 +56,14 @@ class Metrics:
             gauges: further metrics: name -> (type, help text, value).
         """
         lines = [
-            "# HELP tintype_requests_total Requests that were answered.",
+            "# HELP tintype_requests_total Requests answered.",
             "# TYPE tintype_requests_total counter",
         ]
         for (method, route, status), count in sorted(self._requests.items()):
             labels = f'method="{method}",route="{route}",status="{status}"'
             lines.append(f"tintype_requests_total{{{labels}}} {count}")
         name = "tintype_request_seconds"
-        lines += [f"# HELP {name} From a request to its answer.", f"# TYPE {name} histogram"]
+        lines += [f"# HELP {name} Seconds from request to response.", f"# TYPE {name} histogram"]
         for route in sorted(self._seconds):
             count = sum(n for (_, own, _), n in self._requests.items() if own == route)
             for bound in _BOUNDS:

@@ -166,7 +166,7 @@ class Pages:
         """Return a photograph's thumbnail for the filmstrip."""
         path = self._session.folder(self._session.picture(id)) / "thumbnail.jpg"
         if not path.exists():
-            raise HTTPException(404, "it is not coloured yet")
+            raise HTTPException(404, "the photograph is not coloured yet")
         return Response(path.read_bytes(), media_type="image/jpeg")
 
     async def show(self, request: Request, id: str) -> Response:
@@ -178,7 +178,7 @@ class Pages:
             settings = record_of(settings_of(settings)[1])
         level, box, longest = asked.get("level"), asked.get("box"), asked.get("longest")
         if level is not None and not (type(level) is int and 0 <= level < picture.facts["levels"]):
-            raise SettingError("there is no such level")
+            raise SettingError(f"level must be a whole number below {picture.facts['levels']}")
         if box is not None and not (
             isinstance(box, list)
             and len(box) == 4
@@ -186,11 +186,11 @@ class Pages:
             and 0 < box[2] <= 2048
             and 0 < box[3] <= 2048
         ):
-            raise SettingError("a box is x, y, width and height")
+            raise SettingError("box must be x, y, width, height: whole numbers, sides up to 2048")
         if level is not None and box is None:
-            raise SettingError("of a level a part is shown: give a box")
+            raise SettingError("a level is shown in parts: give a box")
         if longest is not None and not (type(longest) is int and 0 < longest <= 2048):
-            raise SettingError("longest is a number of pixels")
+            raise SettingError("longest must be a whole number of pixels from 1 to 2048")
         out = f"show-{secrets.token_hex(8)}.jpg"
         picture_itself = box is None and settings == picture.settings
         words = {"level": level, "box": box, "longest": longest, "thumbnail": picture_itself}
@@ -209,7 +209,7 @@ class Pages:
         """Return the colors that a model thinks likely at a pixel."""
         picture, asked = self._ready(id), await _table(request)
         if not (is_number(asked.get("x")) and is_number(asked.get("y"))):
-            raise SettingError("x and y are numbers")
+            raise SettingError("x and y must be numbers")
         settings = record_of(settings_of(asked.get("settings", picture.settings))[1])
         place = {"x": asked["x"], "y": asked["y"], "count": _SUGGESTIONS}
         task = self._task(picture, "suggest", settings=settings, **place)
@@ -299,7 +299,7 @@ async def _table(request: Request) -> dict[str, Any]:
     try:
         record = json.loads(await request.body())
     except (ValueError, RecursionError) as error:
-        raise SettingError(f"the request cannot be read as JSON: {error}") from error
+        raise SettingError(f"the request body is not valid JSON: {error}") from error
     if not isinstance(record, dict):
-        raise SettingError("the request is a table")
+        raise SettingError("the request body must be a JSON object")
     return record

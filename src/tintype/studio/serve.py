@@ -87,4 +87,4 @@ def _listen(host: str, port: int | None) -> tuple[socket.socket, str | None]:
     except DataError:
         if port is not None:
             raise
-    return listen(host, 0), f"port {PORT} is taken, perhaps by another studio: this takes another"
+    return listen(host, 0), f"port {PORT} is in use, perhaps by another studio: taking another"

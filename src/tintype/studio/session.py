@@ -74,7 +74,9 @@ class Session:
             try:
                 return self._pictures[id]
             except KeyError:
-                raise NoPhotoError("there is no such photograph in the session") from None
+                raise NoPhotoError(
+                    "there is no such photograph: it may have been removed"
+                ) from None
 
     def folder(self, picture: Picture) -> Path:
         """Return the folder of a photograph."""
@@ -93,7 +95,7 @@ class Session:
         """
         if len(self._pictures) >= self._limits.photos:
             raise SessionFullError(
-                f"the session has {self._limits.photos} photographs already: remove some"
+                f"the session is full with {self._limits.photos} photographs: remove some first"
             )
 
     @contextmanager
@@ -121,7 +123,7 @@ class Session:
             yield picture, folder / PHOTO
             twins = (one for one in self.pictures() if one.name == picture.name)
             if picture.digest and any(one.digest == picture.digest for one in twins):
-                raise TwiceError(f"{picture.name} is here already")
+                raise TwiceError(f"{picture.name} is in the session already")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -180,7 +182,7 @@ class Session:
         """
         with self._lock:
             if (picture := self._removed.pop(id, None)) is None:
-                raise NoPhotoError("it was removed more than a minute ago, and is gone")
+                raise NoPhotoError("it was removed over a minute ago and is deleted: add it again")
             self._pictures[id] = picture
         if picture.facts:
             self._change(picture)

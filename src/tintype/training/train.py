@@ -30,6 +30,7 @@ _EXTRA_STREAM = 1 << 40  # first step number for the batches of a second network
 _UPDATE_BN_BATCHES = 32
 _VALIDATED = 512  # photographs in a validation, at most
 _LONGEST_WARMUP = 0.1  # of a run, so that a short one learns too
+_LEAST_WORK = 0.4  # share of the time that threads work; below it a note advises fewer
 
 
 def train(run: Run, on_line: Callable[[str], None] | None = None) -> ColorModel:
@@ -122,6 +123,7 @@ class Trainer:
             crops = val_store.crops(torch.arange(count), middle, middle, config.crop)
             self.crops = _resized(crops, max(config.crop_sizes, default=config.crop))
         self.started, self.spent = time.monotonic(), float(facts["elapsed"])
+        self.cpu_started = time.process_time()
         self.first_step, self.warned = self.step, set()
 
     def fit(self, log: Log | None, stop_requested: Callable[[], bool]) -> None:
@@ -142,6 +144,8 @@ class Trainer:
             early = self.step in (self.first_step + 1, 2, 5, 10)
             if log is not None and (early or self.step % 20 == 0):
                 self.report(log, terms, norm, rate)
+            if log is not None and self.step == self.first_step + 10:
+                self.note_waiting(log)
         if saved_step != self.step:
             self.validate(log, last=True)
 
@@ -209,6 +213,18 @@ class Trainer:
             if warning.partition(":")[0] not in self.warned:
                 log.note(self.step, warning)
         self.warned = {warning.partition(":")[0] for warning in warnings}
+
+    def note_waiting(self, log: Log) -> None:
+        """Log advice if the threads of this process mostly waited so far, on a CPU."""
+        threads, seconds = torch.get_num_threads(), time.monotonic() - self.started
+        share = (time.process_time() - self.cpu_started) / (threads * seconds)
+        if share < _LEAST_WORK and threads > 1 and self.processes.device.type == "cpu":
+            log.note(
+                self.step,
+                f"its {threads} threads worked {share:.0%} of the time: other programs or the disk "
+                "keep them waiting, or the network is small; beside other programs fewer threads "
+                "are faster: stop the run, and go on with OMP_NUM_THREADS=1 and --resume",
+            )
 
     def validate(self, log: Log | None, last: bool = False) -> None:
         """Validate the averaged model, and save the run; at the last call calibrate it too."""

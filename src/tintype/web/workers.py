@@ -144,7 +144,7 @@ class WorkerPool:
         with self._changed:
             if self._closed or self.waiting >= self._longest_queue:
                 raise QueueFullError(
-                    f"{self._longest_queue} photographs wait already; try again in a minute"
+                    f"{self._longest_queue} photographs are waiting already: try again in a minute"
                 )
             heapq.heappush(self._queue, (-urgency, next(self._numbers), work))
             self._changed.notify()

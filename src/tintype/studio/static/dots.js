@@ -141,7 +141,7 @@ export class Dots {
       const share = Math.max(1, Math.round(100 * one.probability));
       return this.offer(one.color, `${named(one.color)}, ${share} % likely`);
     }));
-    if (!found.length) likely.textContent = "no model here can say";
+    if (!found.length) likely.textContent = "no model here suggests colours";
     this.put();
     if (document.activeElement?.id === "close-palette") likely.querySelector("button")?.focus({preventScroll: true});
   }

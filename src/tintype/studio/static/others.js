@@ -113,7 +113,7 @@ export class Others {
     const {saturation, warmth} = now.options;
     this.studio.change(sampler ? {...settings, options: {...settings.options, saturation, warmth}} : settings);
     if (name === now.model) return;
-    const lost = sampler && now.hints.length && !settings.hints.length ? " It takes no colours of yours: they are left out." : "";
+    const lost = sampler && now.hints.length && !settings.hints.length ? " It takes no colours from you: your dots are left out." : "";
     this.said = `${words}: the model is ${name} now.${lost}`;
     say(this.said, {words: "Undo", run: () => this.studio.step(server.undo)});
   }

@@ -80,7 +80,7 @@ export class Panel {
   }
 
   write(name, taken = true) {
-    const words = taken ? Number(this.part(name).value).toFixed(2) : "not of this model";
+    const words = taken ? Number(this.part(name).value).toFixed(2) : "not used by this model";
     this.part(name).closest("label").querySelector("output").textContent = words;
   }
 

@@ -38,5 +38,5 @@ export const one = (link) => busily(link, "Making the file …", async (signal) 
 export const all = (button) => busily(button, "Making the ZIP …", async (signal, tell) => {
   const {id, failed} = await server.archive(({done, of}) => tell(`Making the ZIP: ${done} of ${of}`), signal);
   hand(`session/archives/${id}`, "");
-  say(failed.length ? `The ZIP is saved without ${failed.length}: ${failed.join("; ")}. failed.txt in it says so.` : "The ZIP is saved.");
+  say(failed.length ? `The ZIP is saved without ${failed.length}: ${failed.join("; ")}. failed.txt in it lists them.` : "The ZIP is saved.");
 });

@@ -16,7 +16,7 @@ async function ask(path, init) {
   }
   if (answer.ok) return answer;
   const {detail} = await answer.json().catch(() => ({}));
-  throw new Error(detail ?? `the studio answered ${answer.status}`);
+  throw new Error(detail ?? `the studio answered with error ${answer.status}: try again`);
 }
 
 const post = (path, record = {}, signal = undefined) => ask(path, {

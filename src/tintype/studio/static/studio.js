@@ -288,15 +288,15 @@ class Studio {
       if (back) say(`${many(back.copied)} as before.`);
     };
     say(done.copied
-      ? `Model and sliders are copied to ${many(done.copied)}. Dots, and which of the Others, stay with theirs.`
-      : "The others have them already.", done.copied ? {words: "Undo", run: undo} : null);
+      ? `Model and sliders are copied to ${many(done.copied)}. Dots and the choice among the Others are not copied.`
+      : "The other photographs have this look already.", done.copied ? {words: "Undo", run: undo} : null);
   }
 
   /** Sends files here, two at a time. */
   async add(files, chosen) {
     const wanted = files.filter((file) => chosen || intake.looksLikePhoto(file));
     const left = files.length - wanted.length;
-    const wrong = left ? [`${many(left, "file")} left out: no photograph`] : [];
+    const wrong = left ? [`${many(left, "file")} left out: only photographs are taken`] : [];
     const queue = wanted.map((file, k) => this.announce(file, this.most + 1 + k));
     await Promise.all([0, 1].map(async () => {
       for (let next = queue.shift(); next; next = queue.shift()) {
