@@ -302,7 +302,12 @@ class Cic(BinsModel):
         "small": (
             CicConfig(maps=16, input_side=160, max_weight=6.0),
             TrainConfig(
-                steps=5_000, learning_rate=1e-3, optimizer="adam", weight_decay=0.0, augment="none"
+                steps=5_000,
+                learning_rate=1e-3,
+                crop_sizes=(96,),
+                optimizer="adam",
+                weight_decay=0.0,
+                augment="none",
             ),
         ),
         "test": (
