@@ -44,6 +44,14 @@ def test_training_gets_what_the_command_line_says(runs: Any, run: Any) -> None:
     assert given.command.startswith("tintype")
 
 
+def test_training_starts_from_an_installed_model_by_its_name(runs: Any, run: Any) -> None:
+    assert run(*["train", "tint", "--data", "a", "--out", "run", "--init", "tint"]).status == 0
+    assert runs[0].init.name == "tint.small.json"
+    result = run(*["train", "tint", "--data", "a", "--out", "run", "--init", "tnit"])
+    assert result.status == 1
+    assert "tint" in result.err
+
+
 def test_training_says_what_it_came_to_and_what_comes_next(
     runs: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,10 +63,12 @@ def test_a_far_hint_reaches_the_cell_that_looks_like_it():
     hints[0, 0, 0, 0], hints[0, 2, 0, 0] = 0.5, 1.0
     spread.none.fill_(2.0)
     for part in (spread.query, spread.key, spread.value):
-        part.weight.zero_(), part.bias.zero_()
+        torch.nn.init.zeros_(part.weight)
+        torch.nn.init.zeros_(part.bias)
     spread.query.weight[:, 0] = spread.key.weight[:, 0] = 3.0
     spread.value.weight[:, 3] = 1.0  # a of the hints
-    spread.fall.fill_(-9.0), spread.relative_fall.fill_(-9.0)
+    spread.fall.fill_(-9.0)
+    spread.relative_fall.fill_(-9.0)
     found = spread._attend(seen, torch.zeros(1, 1, 1, 9), hints)[0, 0, 0]
     assert found[7] > 1.5  # 4 x 0.5, nearly whole
     assert found[8] < 0.1

@@ -104,6 +104,7 @@ def test_blocks_that_do_not_exist_are_not_frozen(blocks):
         ({"heads": 3}, "divide attention"),
         ({"heads": 0}, "divide attention"),
         ({"encoder": "resnet"}, "encoder is one of"),
+        ({"hints_only": True, "hints": False}, "leave out hints=false"),
     ],
 )
 def test_networks_that_cannot_be_are_refused(changes, said):

@@ -29,8 +29,7 @@ class HintOptions:
     Args:
         hint: X,Y,COLOR or X,Y,COLOR,RADIUS, e.g. 120,80,#8a3324: a colour that is known at a pixel
             of the upright photograph, counted from 0 at the top left; may be repeated, for one
-            photograph. None of the models that come with tintype takes hints; siggraph17 does, see
-            tintype import.
+            photograph. Of the models that come with tintype, tint takes hints.
         hints: a JSON file of hints for several photographs,
             {"name.jpg": [{"x": 120, "y": 80, "color": "#8a3324", "radius": 5}]}.
         save_settings: write NAME.tintype.json beside each result, which says what made it.

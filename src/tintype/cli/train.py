@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from tintype.cli import UsageError
 from tintype.cli.console import needs_extra
 from tintype.cli.options import Count, Flag, FromZero, Positive, Whole
+from tintype.runtime.registry import find_model
 
 if TYPE_CHECKING:
     from tintype.training.run import Run
@@ -30,7 +31,7 @@ def train(
     minutes: Positive | None = None,
     steps: Annotated[Count | None, Parameter(show_default=lambda _: "the preset's")] = None,
     resume: Flag = False,
-    init: Path | None = None,
+    init: str | None = None,
     seed: Whole = 0,
     batch: Count | None = None,
     learning_rate: Positive | None = None,
@@ -57,8 +58,9 @@ def train(
             are not counted.
         steps: train for this many steps, those before a --resume included.
         resume: continue the run in --out.
-        init: start from an exported model (.onnx) of the same system and preset, from the folder of
-            another run of it, or from a backbone's weights (.safetensors or .pth).
+        init: start from a model of the same system and preset, by its name (tint.small) or file
+            (.onnx), from the folder of another run of it, or from a backbone's weights
+            (.safetensors or .pth).
         seed: seed of every random choice.
         batch: photographs per step, instead of the preset's number.
         learning_rate: learning rate, instead of the preset's.
@@ -81,11 +83,18 @@ def train(
         raise UsageError("give either --minutes or --steps, not both")
     changes = {"batch": batch, "learning_rate": learning_rate}
     options = {"preset": preset, "minutes": minutes, "steps": steps, "resume": resume}
-    options |= {"init": init, "seed": seed, "val_size": val_size, "limit": limit}
+    options |= {"init": init and _start(init), "seed": seed, "val_size": val_size, "limit": limit}
     options |= {"eval_minutes": eval_minutes, "device": device, "teacher": teacher, "store": store}
     options["memory"] = memory
     _train(name, data, out, options, changes, sampling_weights, set)
     return 0
+
+
+def _start(name: str) -> Path:
+    """Return the path of initial weights; of an installed model that of its card."""
+    path = Path(name)
+    weights = path.suffix in (".onnx", ".json", ".safetensors", ".pth", ".pt")
+    return path if weights or path.exists() else find_model(name).path
 
 
 def _train(

@@ -130,11 +130,12 @@ class Pyramid(nn.Module):
         self.up16 = UpBlock(wide, sixteenth, decoder[0], dropout / 2)
         self.blocks16 = self._blocks(config.blocks[1], decoder[0], config)
         self.up8 = UpBlock(decoder[0], eighth, decoder[1], dropout / 2)
+        seen = decoder[1] + eighth
         self.up4 = None
         if len(decoder) > 2:
             self.up4 = UpBlock(decoder[1], fourth, decoder[2], dropout / 2)
         self.channels = decoder[len(decoder) - 1]
-        self.hints = HintSpread(self.channels, decoder[1] + eighth) if config.hints else None
+        self.hints = HintSpread(self.channels, seen) if config.hints else None
 
     @staticmethod
     def _blocks(count: int, channels: int, config: PyramidConfig) -> nn.ModuleList:

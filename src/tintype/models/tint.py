@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tintype.errors import SettingError
 from tintype.models.backbones import Classifier
 from tintype.models.base import Batch, Graph, TrainConfig, scaled_lr_groups
 from tintype.models.cic import BINS, BinsModel, Decoding, LogProbabilities
@@ -58,6 +59,11 @@ class TintConfig(PyramidConfig):
     freeze_blocks: int = 3
     looks: bool = True
     hints_only: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hints_only and not self.hints:
+            raise SettingError("hints_only trains the layers for hints: leave out hints=false")
 
 
 _TRAINING = TrainConfig(
@@ -201,7 +207,7 @@ class Tint(BinsModel):
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Return frozen blocks, the encoder at a lower learning rate, and the rest."""
         config, own = self.config, list(self.parameters())
-        if config.hints_only:
+        if config.hints_only and self.pyramid.hints is not None:
             hints, rest = scaled_lr_groups(self.pyramid.hints, 1.0, own)
             return [hints, (rest[0], 0.0)]
         return self.pyramid.groups(config.encoder_rate, config.freeze_blocks, own)
