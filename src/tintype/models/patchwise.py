@@ -150,7 +150,7 @@ class Patchwise(ColorModel):
                 _PAPER,
                 short_side=144,
                 learning_rate=0.5,
-                steps=6_000,
+                steps=4_000,
                 warmup=100,
                 grad_clip=1.0,
                 ema=0.999,

@@ -43,7 +43,8 @@ class TintSamplerConfig(PyramidConfig):
         encoder_rate: factor on the learning rate of a pretrained conditioning network.
     """
 
-    blocks: tuple[int, int] = (2, 1)
+    encoder: str = "mobilenet_v2"
+    blocks: tuple[int, int] = (1, 0)
     decoder: tuple[int, ...] = (256, 128)
     hints: bool = False
     features: int = 64
