@@ -123,7 +123,7 @@ def shortened(words):
         return [*words, "--trials", trials, "--practice-trials", "0", "--catch-trials", "0"]
     if words[0] != "train":
         return words
-    for option in ("--preset", "--steps", "--minutes"):
+    for option in ("--preset", "--steps", "--minutes", "--init"):
         if option in words:
             at = words.index(option)
             words = words[:at] + words[at + 2 :]
