@@ -49,29 +49,30 @@ def test_small_models_of_papers_fit_5_mb_and_one_store_of_photographs(name):
     model, training = build(name, "small")
     exported = sum(p.numel() for n, p in model.named_parameters() if model.is_exported(n))
     assert 2 * exported < 4.8e6  # float16; the graphs and the card come on top
-    assert training.steps * training.batch >= 300_000
+    patches = name == "patchwise"  # each of a photograph of its own, a fifth of its area
+    assert training.steps * training.batch >= (250_000 if patches else 300_000)
     assert (training.kept_side, training.min_color, training.min_chroma) == (144, 2.0, 0.0)
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch": 0}, "batch is at least 1"),
-        ({"steps": 0}, "steps is at least 1"),
-        ({"grad_clip": -1.0}, "grad_clip is at least 0"),
-        ({"learning_rate": 0.0}, "learning_rate is above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is above 0"),
-        ({"ema": 1.0}, "ema is a number from 0"),
-        ({"aspect_jitter": 1.0}, "aspect_jitter is a number from 0"),
-        ({"aspect_jitter": -0.1}, "aspect_jitter is a number from 0"),
-        ({"cooldown": 1.5}, "cooldown is a share"),
-        ({"faded": -0.1}, "faded is a share"),
-        ({"scale": 2.0}, "scale is from 0.1 to 1.125"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"grad_clip": -1.0}, "grad_clip must be at least 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
+        ({"ema": 1.0}, "ema must be a number from 0"),
+        ({"aspect_jitter": 1.0}, "aspect_jitter must be a number from 0"),
+        ({"aspect_jitter": -0.1}, "aspect_jitter must be a number from 0"),
+        ({"cooldown": 1.5}, "cooldown must be a share"),
+        ({"faded": -0.1}, "faded must be a share"),
+        ({"scale": 2.0}, "scale must be from 0.1 to 1.125"),
         ({"optimizer": "lion"}, "not 'lion'"),
         ({"augment": "more"}, "not 'more'"),
-        ({"crop_sizes": (0,)}, "crop_sizes are whole numbers"),
-        ({"crop_sizes": (96.0,)}, "crop_sizes are whole numbers"),
-        ({"crop_sizes": ("96",)}, "crop_sizes are whole numbers"),
+        ({"crop_sizes": (0,)}, "crop_sizes must be whole numbers"),
+        ({"crop_sizes": (96.0,)}, "crop_sizes must be whole numbers"),
+        ({"crop_sizes": ("96",)}, "crop_sizes must be whole numbers"),
         ({"crop_sizes": (96, 160)}, "at most 144"),
         ({"crop": 128, "short_side": 100}, "short_side of at least 144"),
     ],

@@ -92,7 +92,7 @@ def test_the_encoder_learns_slower_than_the_rest_and_its_first_blocks_not_at_all
 
 @pytest.mark.parametrize("blocks", [-1, 6])
 def test_blocks_that_do_not_exist_are_not_frozen(blocks):
-    with pytest.raises(SettingError, match="freeze_blocks is a number from 0 to 5"):
+    with pytest.raises(SettingError, match="freeze_blocks must be a number from 0 to 5"):
         build("tint", "test", {"freeze_blocks": blocks})[0].parameter_groups()
 
 
@@ -103,7 +103,7 @@ def test_blocks_that_do_not_exist_are_not_frozen(blocks):
         ({"dropout": 1.0}, "dropout is a probability"),
         ({"heads": 3}, "divide attention"),
         ({"heads": 0}, "divide attention"),
-        ({"encoder": "resnet"}, "encoder is one of"),
+        ({"encoder": "resnet"}, "encoder must be one of"),
         ({"hints_only": True, "hints": False}, "leave out hints=false"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_malformed_file_gets_the_sentence_of_the_command_line(
         ({"model": "passwd.onnx"}, "No model is called"),
         ({"model": "plain.small", "hints": '[{"x":1,"y":1,"color":"#8a3324"}]'}, "takes no hints"),
         ({"hints": '[{"x":1000,"y":1,"color":"#8a3324"}]'}, "is outside the photograph"),
-        ({"hints": "[1]"}, "a hint is a table with x, y and color"),
+        ({"hints": "[1]"}, "a hint must be a JSON object with x, y and color"),
         ({"hints": "{"}, "hints is not valid JSON"),
         ({"settings": '{"options": {"card": 1}}'}, "there is no option 'card'"),
         ({"settings": "[]"}, "settings must be a JSON object"),

@@ -58,7 +58,7 @@ def test_squares_the_network_cannot_see_are_refused(name, shard, tmp_path, chang
     ("changes", "said"),
     [
         ({"heads": 3}, "divide attention"),
-        ({"freeze_blocks": 99}, "freeze_blocks is a number"),
+        ({"freeze_blocks": 99}, "freeze_blocks must be a number"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(shard, tmp_path, changes, said):

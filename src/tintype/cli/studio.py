@@ -90,7 +90,9 @@ def _doubtful(results: Path, progress: Progress) -> list[str]:
     here = [source for source in everything if not is_url(source) and source != "-"]
     if len(here) < len(everything):
         count = len(everything) - len(here)
-        progress.say(f"tintype: of {results} {count} are no files here and left out")
+        progress.say(
+            f"tintype: {count} photographs of {results} are not files of this computer: left out"
+        )
     if len(here) > _MOST:
         progress.say(f"tintype: the {_MOST} most doubtful of {len(here)} photographs are shown")
     return here[:_MOST]

@@ -113,11 +113,13 @@ class TrainConfig:
         object.__setattr__(self, "milestones", tuple(map(tuple, self.milestones)))
         object.__setattr__(self, "crop_sizes", tuple(self.crop_sizes))
         if not all(type(side) is int and side > 0 for side in self.crop_sizes):
-            raise SettingError(f"crop_sizes are whole numbers, e.g. [64, 96]: {self.crop_sizes}")
+            raise SettingError(
+                f"crop_sizes must be whole numbers, e.g. [64, 96]: {self.crop_sizes}"
+            )
         if max(self.crop_sizes, default=0) > self.largest_cut:
             # Enlarged crops would teach the network that large objects are blurred.
             raise SettingError(
-                f"crop_sizes are at most {self.largest_cut}, as large as squares are cut; "
+                f"crop_sizes must be at most {self.largest_cut}, as large as squares are cut; "
                 "set a larger crop."
             )
         if self.kept_side < self.largest_cut:
@@ -141,20 +143,24 @@ class TrainConfig:
         least |= {"grad_clip": 0.0, "min_color": 0.0, "min_chroma": 0.0}
         for name, smallest in least.items():
             if not getattr(self, name) >= smallest:
-                raise SettingError(f"{name} is at least {smallest:g}, not {getattr(self, name)!r}")
+                raise SettingError(
+                    f"{name} must be at least {smallest:g}, not {getattr(self, name)!r}"
+                )
         if not 0 < self.lr_decay <= 1:
-            raise SettingError(f"lr_decay is above 0 and at most 1, not {self.lr_decay!r}")
+            raise SettingError(f"lr_decay must be above 0 and at most 1, not {self.lr_decay!r}")
         if not self.learning_rate > 0:
-            raise SettingError(f"learning_rate is above 0, not {self.learning_rate!r}")
+            raise SettingError(f"learning_rate must be above 0, not {self.learning_rate!r}")
         for name in ("ema", "aspect_jitter", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 value = getattr(self, name)
-                raise SettingError(f"{name} is a number from 0 to below 1, not {value!r}")
+                raise SettingError(f"{name} must be a number from 0 to below 1, not {value!r}")
         for name in ("cooldown", "faded"):
             if not 0 <= getattr(self, name) <= 1:
-                raise SettingError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")
+                raise SettingError(
+                    f"{name} must be a share from 0 to 1, not {getattr(self, name)!r}"
+                )
         if not 0.1 <= self.scale <= 1.125:
-            raise SettingError(f"scale is from 0.1 to 1.125, not {self.scale!r}")
+            raise SettingError(f"scale must be from 0.1 to 1.125, not {self.scale!r}")
 
 
 class Graph(NamedTuple):

@@ -102,7 +102,9 @@ class PyramidConfig:
 
     def __post_init__(self) -> None:
         if self.encoder not in VARIANTS:
-            raise SettingError(f"encoder is one of {', '.join(VARIANTS)}, not {self.encoder!r}")
+            raise SettingError(
+                f"encoder must be one of {', '.join(VARIANTS)}, not {self.encoder!r}"
+            )
         if not 0 < self.heads <= self.attention or self.attention % self.heads:
             raise SettingError(f"heads must divide attention, {self.attention}")
         if not 0 <= self.dropout < 1:
@@ -218,7 +220,9 @@ class Pyramid(nn.Module):
         """
         blocks = self.encoder.blocks
         if not 0 <= freeze <= len(blocks):
-            raise SettingError(f"freeze_blocks is a number from 0 to {len(blocks)}, not {freeze}")
+            raise SettingError(
+                f"freeze_blocks must be a number from 0 to {len(blocks)}, not {freeze}"
+            )
         encoder, rest = scaled_lr_groups(self.encoder, rate, parameters)
         if not freeze:
             return [encoder, rest]

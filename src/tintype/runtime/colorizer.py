@@ -175,7 +175,7 @@ class Colorizer:
             SettingError: the model predicts no distribution, or takes no hints.
         """
         if type(count) is not int or count < 1:
-            raise SettingError(f"count is a number of suggestions from 1, not {count!r}")
+            raise SettingError(f"count must be a number of suggestions from 1, not {count!r}")
         photo = _photo(photo)
         row, column = pixel(photo.gray, x, y)
         options = self.options()
@@ -209,7 +209,7 @@ class Colorizer:
         self._sampling()
         options = options or self.options(**asked)
         if count < 1:
-            raise SettingError(f"count is a number of samples from 1, not {count}")
+            raise SettingError(f"count must be a number of samples from 1, not {count}")
         photo = _photo(photo)
         seen = see(self.card, photo.gray, hints, options.normalise)
         samples = self.predictor.draw(seen, options, count)

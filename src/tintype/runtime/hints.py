@@ -53,7 +53,7 @@ class Hint:
         if not (is_number(self.x) and is_number(self.y)):
             raise SettingError(f"a hint's x and y are numbers, not {self.x!r:.40}, {self.y!r:.40}")
         if self.radius is not None and not (is_number(self.radius) and self.radius > 0):
-            raise SettingError(f"a hint's radius is a number above 0, not {self.radius!r:.40}")
+            raise SettingError(f"a hint's radius must be a number above 0, not {self.radius!r:.40}")
         _rgb(self.color)
 
     @property
@@ -75,7 +75,7 @@ def hint_from_json(record: object) -> Hint:
         SettingError: the record is not a valid hint.
     """
     if not isinstance(record, dict) or not {"x", "y", "color"} <= record.keys():
-        raise SettingError("a hint is a table with x, y and color, e.g. " + _EXAMPLE)
+        raise SettingError("a hint must be a JSON object with x, y and color, e.g. " + _EXAMPLE)
     if surplus := sorted(record.keys() - {"x", "y", "color", "radius"}):
         raise SettingError(f"a hint has no {surplus[0]!a:.40}; it is e.g. {_EXAMPLE}")
     color = record["color"]

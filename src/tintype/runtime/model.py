@@ -47,7 +47,7 @@ class Model:
         provider: Provider = "cpu",
     ) -> None:
         if threads is not None and threads < 1:
-            raise ValueError(f"threads is a number from 1, not {threads}")
+            raise ValueError(f"threads must be a number from 1, not {threads}")
         self.card: Card = find_model(model)
         self.threads = min(threads or cores(), cores())  # more would slow each other down
         self.device = device = Device(provider)

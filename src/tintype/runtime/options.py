@@ -119,7 +119,9 @@ def _check(held: dict[str, Any]) -> None:
     """Refuse values that are out of range or of another type."""
     for option, choices in {"enlarge": get_args(Enlarge), "filter": get_args(Filter)}.items():
         if option in held and held[option] not in choices:
-            raise SettingError(f"{option} is one of {', '.join(choices)}, not {held[option]!r:.40}")
+            raise SettingError(
+                f"{option} must be one of {', '.join(choices)}, not {held[option]!r:.40}"
+            )
     numbers: dict[str, tuple[float, float, str]] = {
         "saturation": (0, 10, "a factor from 0 to 10"),
         "warmth": (-1, 1, "a number from -1 (colder) to 1 (warmer)"),

@@ -84,7 +84,9 @@ class Run:
         if len(lengths) == 2 or not all(n > 0 for n in lengths):
             raise SettingError("give either minutes or steps, above 0")
         if self.val_size is not None and self.val_size < 0:
-            raise SettingError(f"val_size is a number of photographs from 0, not {self.val_size}")
+            raise SettingError(
+                f"val_size must be a number of photographs from 0, not {self.val_size}"
+            )
         if self.resume and self.init is not None:
             raise CheckpointError("A resumed run goes on from its own weights: leave out --init.")
 
