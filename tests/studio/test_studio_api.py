@@ -104,7 +104,7 @@ def test_a_malformed_file_gets_the_sentence_of_the_command_line(
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"vividness": "3"}, "vividness is a number from 0 (safe) to 1 (vivid), not 3"),
+        ({"vividness": "3"}, "vividness must be a number from 0 (safe) to 1 (vivid), not 3"),
         ({"vividness": "much"}, "not 'much'"),
         ({"model": "tinta.small"}, "did you mean tint.small"),
         ({"model": "/etc/passwd.json"}, "No model is called '/etc/passwd.json'"),
