@@ -258,7 +258,7 @@ def test_hints_survive_json():
     assert hint_from_json(hints[1].to_json()).rgb == (138, 51, 36)
     assert hint_from_json({"x": 1, "y": 2, "color": [1, 2, 3]}).rgb == (1, 2, 3)
     for record in (None, [], {"x": 1}, 5):
-        with pytest.raises(TintypeError, match="a hint is"):
+        with pytest.raises(TintypeError, match="a hint must be"):
             hint_from_json(record)
 
 
