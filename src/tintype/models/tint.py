@@ -49,6 +49,7 @@ class TintConfig(PyramidConfig):
     """
 
     encoder: str = "mobilenet_v2"
+    symmetric: bool = True
     blocks: tuple[int, int] = (2, 0)
     decoder: tuple[int, ...] = (256, 128, 80)
     lam: float = 0.5

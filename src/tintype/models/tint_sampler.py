@@ -44,6 +44,7 @@ class TintSamplerConfig(PyramidConfig):
     """
 
     encoder: str = "mobilenet_v2"
+    symmetric: bool = True
     blocks: tuple[int, int] = (1, 0)
     decoder: tuple[int, ...] = (256, 128)
     hints: bool = False
