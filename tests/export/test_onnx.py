@@ -260,8 +260,15 @@ def test_an_exported_model_can_be_trained_further(card, shard, tmp_path):
     torch.testing.assert_close(parts["model"]["classify.weight"], expected, atol=1e-6, rtol=0)
 
 
+def test_a_model_that_computes_something_else_with_the_same_weights_is_no_start(exported):
+    load_exported(build("tint", "test")[0], exported("tint").path)
+    with pytest.raises(CheckpointError, match="its outputs differ"):
+        load_exported(build("tint", "test", {"symmetric": False})[0], exported("tint").path)
+
+
 @pytest.mark.parametrize(
-    ("name", "changes"), [("cic", {"maps": 8}), ("tint", {}), ("tint_sampler", {})]
+    ("name", "changes"),
+    [("cic", {"maps": 8}), ("tint", {}), ("tint_sampler", {})],
 )
 def test_a_model_of_another_network_is_no_start(card, name, changes):
     with pytest.raises(CheckpointError, match=r"same preset|give a tint|that tint exported"):

@@ -14,6 +14,7 @@ from tintype.errors import CheckpointError, CorruptModelError, MissingExtraError
 from tintype.models.base import ColorModel
 from tintype.training.checkpoint import load_checkpoint
 
+_ROUNDING = 0.05  # mean difference of outputs that rounding may make, in standard deviations
 HALF = ".half"  #: suffix of the names of weights that an ONNX file stores as float16
 
 
@@ -100,6 +101,8 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
             if needed and name not in state:
                 raise KeyError(name)
         model.load_state_dict(state, strict=False)
+        if (off := _difference(model, card.file())) > _ROUNDING:
+            raise ValueError(f"its outputs differ by {off:.2g} standard deviations")
     except CheckpointError:
         raise
     except Exception as error:  # protobuf's errors share no base class
@@ -111,6 +114,22 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
         return f"{card.name}, imported from {card.training.get('file')}"
     started = card.training.get("start", "from nothing")
     return f"{card.name} after {card.training.get('step')} steps ({started})"
+
+
+@torch.no_grad()
+def _difference(model: ColorModel, file: Path) -> float:
+    """Return the mean difference of the main graph's outputs, in standard deviations."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file))
+    training = model.training
+    graph = model.eval().graphs()[""]
+    inputs = {part.name: graph.example(1)[part.name] for part in session.get_inputs()}
+    expected = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
+    found = graph.module(**inputs)
+    model.train(training)
+    found = (found[0] if isinstance(found, tuple) else found).numpy()
+    return float(np.abs(found - expected).mean() / max(expected.std(), 1e-6))
 
 
 def read_parameters(path: Path) -> dict[str, Tensor]:
