@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 import torch
 
+from tintype.errors import CheckpointError
 from tintype.models import build
 from tintype.models.base import Batch
 from tintype.models.hints import HintSpread, draw_hints, hint_map, reduce_hints
@@ -91,7 +94,10 @@ def test_at_the_start_hints_change_nothing_and_later_no_hint_does(tint):
 
 def test_training_of_hints_only_changes_nothing_without_hints():
     torch.manual_seed(0)
-    tint, _ = build("tint", "test", {"hints_only": True})
+    tint: Any = build("tint", "test", {"hints_only": True})[0]
+    with pytest.raises(CheckpointError, match="a finished tint"):
+        tint.start_training(torch.randn(100, 2))
+    tint.corrected_weights.uniform_(0.5, 2)
     before = {name: tensor.clone() for name, tensor in tint.state_dict().items()}
     groups = [group for group, factor in tint.parameter_groups() if factor]
     optimizer = torch.optim.Adam(groups[0], 1e-2)

@@ -99,8 +99,8 @@ def test_blocks_that_do_not_exist_are_not_frozen(blocks):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"dropout": -0.1}, "dropout is a probability"),
-        ({"dropout": 1.0}, "dropout is a probability"),
+        ({"dropout": -0.1}, "dropout must be a probability"),
+        ({"dropout": 1.0}, "dropout must be a probability"),
         ({"heads": 3}, "divide attention"),
         ({"heads": 0}, "divide attention"),
         ({"encoder": "resnet"}, "encoder must be one of"),

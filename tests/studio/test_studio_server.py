@@ -52,7 +52,7 @@ def test_it_begins_with_the_doubtful_photographs_of_a_results_file(tmp_path: Pat
         assert names == ["doubtful.jpg", "sure.jpg"]
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
-    assert "1 photographs of" in said
+    assert "not files on this computer: 1 of" in said
 
 
 def test_it_begins_with_photographs_and_ends_without_a_trace(tmp_path: Path) -> None:

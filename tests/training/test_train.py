@@ -321,6 +321,17 @@ def test_averaged_weights_get_statistics_of_their_own(shard):
     assert float((after - wanted).abs().mean()) < 0.5 * float((before - wanted).abs().mean())
 
 
+def test_where_hints_alone_are_trained_all_else_stays_after_a_break_too(whole, shard, tmp_path):
+    tint(shard, tmp_path / "a", steps=1, init=whole, changes={"hints_only": True})
+    last = tint(shard, tmp_path / "a", steps=3, resume=True, changes={})
+    before = load_checkpoint(whole)[1]["ema"]
+    changed = {
+        name for name, tensor in last.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert "pyramid.hints.project.weight" in changed
+    assert all(name == "weights" or name.startswith("pyramid.hints.") for name in changed)
+
+
 def test_a_frozen_start_stays_and_the_rest_learns(whole, shard, tmp_path):
     first = tint(shard, tmp_path / "a", steps=1, init=whole)
     second = tint(shard, tmp_path / "a", steps=3, resume=True, changes={})

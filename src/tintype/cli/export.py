@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from tintype.cli.console import needs_extra
 from tintype.cli.options import Flag
 from tintype.errors import CheckpointError
+
+
+def _say(line: str) -> None:
+    print(f"tintype: {line}", file=sys.stderr)
 
 
 def export(
@@ -42,5 +47,5 @@ def export(
         from tintype.export.onnx import export as write
 
         terms = {} if licence is None else {"licence": licence}
-        write((run, *others), name, out, note=note, **terms)
+        write((run, *others), name, out, note=note, say=_say, **terms)
     return 0

@@ -91,7 +91,7 @@ def _doubtful(results: Path, progress: Progress) -> list[str]:
     if len(here) < len(everything):
         count = len(everything) - len(here)
         progress.say(
-            f"tintype: {count} photographs of {results} are not files of this computer: left out"
+            f"tintype: left out, since they are not files on this computer: {count} of {results}"
         )
     if len(here) > _MOST:
         progress.say(f"tintype: the {_MOST} most doubtful of {len(here)} photographs are shown")

@@ -83,7 +83,12 @@ def train(
         raise UsageError("give either --minutes or --steps, not both")
     changes = {"batch": batch, "learning_rate": learning_rate}
     options = {"preset": preset, "minutes": minutes, "steps": steps, "resume": resume}
-    options |= {"init": init and _start(init), "seed": seed, "val_size": val_size, "limit": limit}
+    options |= {
+        "init": None if init is None else _start(init),
+        "seed": seed,
+        "val_size": val_size,
+        "limit": limit,
+    }
     options |= {"eval_minutes": eval_minutes, "device": device, "teacher": teacher, "store": store}
     options["memory"] = memory
     _train(name, data, out, options, changes, sampling_weights, set)
@@ -94,7 +99,7 @@ def _start(name: str) -> Path:
     """Return the path of initial weights; of an installed model that of its card."""
     path = Path(name)
     weights = path.suffix in (".onnx", ".json", ".safetensors", ".pth", ".pt")
-    return path if weights or path.exists() else find_model(name).path
+    return path if weights or path.exists() or path.name != name else find_model(name).path
 
 
 def _train(

@@ -102,11 +102,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "adamw", "adadelta", "rmsprop", "sgd"):
             raise SettingError(
-                "optimizer is 'adam', 'adamw', 'adadelta', 'rmsprop' or 'sgd', "
+                "optimizer must be 'adam', 'adamw', 'adadelta', 'rmsprop' or 'sgd', "
                 f"not {self.optimizer!r}"
             )
         if self.augment not in ("film", "none"):
-            raise SettingError(f"augment is 'film' or 'none', not {self.augment!r}")
+            raise SettingError(f"augment must be 'film' or 'none', not {self.augment!r}")
         self._check_ranges()
         # JSON gives lists for tuples.
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -285,7 +285,7 @@ class ColorModel(nn.Module):
         )
 
     def load_decoding(self, weights: Mapping[str, Tensor]) -> None:
-        """Load what the graph ``decode`` of an exported model holds, by its names there."""
+        """Load the values that decoding needs from the weights of an exported graph ``decode``."""
 
     def set_teacher(self, teacher: nn.Module) -> None:
         """Set the ImageNet classifier that a model with `needs_teacher` learns from."""

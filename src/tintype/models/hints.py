@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_MIXED = 64  # channels in which what is known is mixed
+
 
 def hint_map(ab: Tensor, mask: Tensor) -> Tensor:
     """Return the hint map (N, 3, h, w) of ab (N, h, w, 2) at the cells of a mask (N, h, w)."""
@@ -22,13 +24,14 @@ def hint_map(ab: Tensor, mask: Tensor) -> Tensor:
 class HintSpread(nn.Module):
     """Spread known colors over a feature map, by attention from every cell to the known ones.
 
-    A head weights the known cells by learned similarity and by distance, in cells and in typical
-    distances between hints, beside the choice of none. What it gathers is mixed with the features
+    Every cell attends to the cells whose color is known, and to an extra entry that stands for
+    none. The weight falls with the squared distance, once in cells (``fall``) and once in units of
+    the mean spacing of the hints (``relative_fall``). What is gathered is mixed with the features
     and the hints themselves. Without hints, and at initialization, the result is zero.
 
     Args:
         features: channels of the features that it adds to.
-        seen: channels of the features by which cells are similar.
+        seen: channels of the features that tell which cells look alike.
         heads, width: number of attention heads, and channels of each.
     """
 
@@ -43,11 +46,11 @@ class HintSpread(nn.Module):
         # Logarithms of the factors on squared distances: from a cell to the whole picture.
         far = torch.linspace(0, -7, heads).reshape(heads, 1, 1)
         self.fall, self.relative_fall = nn.Parameter(far), nn.Parameter(far.flip(0) + 1)
-        self.gather = nn.Conv2d(heads * width, 64, 1, bias=False)
-        self.lateral = nn.Conv2d(features, 64, 1, bias=False)
-        self.known = nn.Conv2d(3, 64, 3, padding=1)
-        self.mix = nn.Conv2d(64, 64, 3, padding=1)
-        self.project = nn.Conv2d(64, features, 1, bias=False)
+        self.gather = nn.Conv2d(heads * width, _MIXED, 1, bias=False)
+        self.lateral = nn.Conv2d(features, _MIXED, 1, bias=False)
+        self.known = nn.Conv2d(3, _MIXED, 3, padding=1)
+        self.mix = nn.Conv2d(_MIXED, _MIXED, 3, padding=1)
+        self.project = nn.Conv2d(_MIXED, features, 1, bias=False)
         nn.init.zeros_(self.project.weight)
 
     def forward(self, features: Tensor, seen: Tensor, luma: Tensor, hints: Tensor) -> Tensor:
@@ -55,7 +58,7 @@ class HintSpread(nn.Module):
 
         Args:
             features: (N, C, H/4, W/4) or (N, C, H/8, W/8).
-            seen, luma: features by which cells are similar, and luma in [0, 1], at 1/8.
+            seen, luma: features that tell which cells look alike, and luma in [0, 1], at 1/8.
             hints: hint map, (N, 3, H/4, W/4).
         """
         coarse = reduce_hints(hints, 2)
@@ -70,7 +73,8 @@ class HintSpread(nn.Module):
     def _attend(self, seen: Tensor, luma: Tensor, hints: Tensor) -> Tensor:
         n, _, height, width = seen.shape
         tokens = self.norm(seen.flatten(2).transpose(1, 2))  # (N, T, C)
-        tokens = torch.cat((tokens, 4 * luma.flatten(2).transpose(1, 2)), 2)
+        luma = 4 * luma.flatten(2).transpose(1, 2)  # to about the size of the normed features
+        tokens = torch.cat((tokens, luma), 2)
         known = _scaled(hints).flatten(2).transpose(1, 2)
 
         def heads(x: Tensor) -> Tensor:
@@ -79,7 +83,7 @@ class HintSpread(nn.Module):
         query, key = heads(self.query(tokens)), heads(self.key(tokens))
         value = heads(self.value(torch.cat((tokens, known), 2)))
         mask = known[:, None, None, :, 2]  # (N, 1, 1, T)
-        away = _squared_distances(height, width).to(seen.device)
+        away = _squared_distances(height, width, seen.device)
         fall = self.fall.exp() + self.relative_fall.exp() * mask.mean(3, keepdim=True)
         scores = query @ key.transpose(2, 3) / key.shape[3] ** 0.5 - fall * away + 1e4 * (mask - 1)
         scores = torch.cat((scores, self.none.expand(n, -1, height * width, -1)), 3)
@@ -87,9 +91,9 @@ class HintSpread(nn.Module):
         return found.transpose(2, 3).reshape(n, -1, height, width)
 
 
-def _squared_distances(height: int, width: int) -> Tensor:
+def _squared_distances(height: int, width: int, device: torch.device) -> Tensor:
     """Return the squared distances between the cells of a map, (height width, height width)."""
-    rows, columns = torch.arange(height), torch.arange(width)
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     down = (rows[:, None] - rows).square()
     across = (columns[:, None] - columns).square()
     away = down[:, None, :, None] + across[None, :, None, :]
@@ -112,10 +116,11 @@ def reduce_hints(hints: Tensor, factor: int) -> Tensor:
 def draw_hints(target: Tensor, none: float = 0.4) -> Tensor:
     """Draw random hint maps (N, 3, h, w) from the true ab (N, h, w, 2), in Lab units.
 
-    Of photographs with hints, five of six have 1 to 400 points (log-uniform) of 1 to 4 cells; one
-    has approximate colors in a whole region, as the previous frame of a film or a faded print
-    gives them (after Zhang et al. 2017, section 3.1, in other proportions). Half of the photographs
-    with points have them where the color differs most from the picture's mean: there people click.
+    Of photographs with hints, five of six have points, 1 to 400 in the mean (log-uniform), squares
+    of 1, 2 or 4 cells; one has approximate colors in a whole region, as the previous frame of a
+    film or a faded print gives them (after Zhang et al. 2017, section 3.1, in other proportions).
+    Half of the photographs with points have them more often where the color differs from the
+    picture's mean, as somebody would click.
 
     Args:
         target: true ab.

@@ -90,9 +90,9 @@ class PyramidConfig:
         hints: whether the network takes hints.
     """
 
-    encoder: str = "efficientnet_lite0"
+    encoder: str = "mobilenet_v2"
     encoder_width: float = 1.0
-    symmetric: bool = False
+    symmetric: bool = True
     attention: int = 384
     heads: int = 8
     blocks: tuple[int, int] = (2, 1)
@@ -108,7 +108,9 @@ class PyramidConfig:
         if not 0 < self.heads <= self.attention or self.attention % self.heads:
             raise SettingError(f"heads must divide attention, {self.attention}")
         if not 0 <= self.dropout < 1:
-            raise SettingError(f"dropout is a probability from 0 to below 1, not {self.dropout!r}")
+            raise SettingError(
+                f"dropout must be a probability from 0 to below 1, not {self.dropout!r}"
+            )
 
 
 class Pyramid(nn.Module):
@@ -190,7 +192,7 @@ class Pyramid(nn.Module):
         return tokens.transpose(1, 2).reshape(n, channels, height, width)
 
     def load_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the pyramid of an exported `tint`; this one may lack its last levels.
+        """Load the pyramid of an exported `tint`; this one may lack its last blocks and levels.
 
         Args:
             weights: exported weights by name.

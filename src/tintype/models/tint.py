@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.errors import SettingError
+from tintype.errors import CheckpointError, SettingError
 from tintype.models.backbones import Classifier
 from tintype.models.base import Batch, Graph, TrainConfig, scaled_lr_groups
 from tintype.models.cic import BINS, BinsModel, Decoding, LogProbabilities
@@ -25,6 +25,9 @@ from tintype.models.pyramid import Pyramid, PyramidConfig
 from tintype.models.torch_color import linear_to_srgb
 
 _FULL_SCALE_WEIGHT = 0.6  # of the distribution at the full network size, in the mean of two scales
+_FINISHED = (
+    "hints_only trains layers of a finished tint: give one with --init, e.g. --init tint.small."
+)
 # Crops are enlarged for the teacher, which was trained at 224 pixels: at the size of the crops its
 # accuracy falls by a quarter, at 1.5 times that size hardly.
 _TEACHER_ZOOM = 1.5
@@ -44,12 +47,10 @@ class TintConfig(PyramidConfig):
         freeze_blocks: number of first blocks of a pretrained encoder that are frozen, with the
             stem.
         looks: whether the exported graph averages two scales, the second three fifths of the first.
-        hints_only: whether only the layers that spread hints are trained, on photographs that all
-            have some: without hints the network then stays what it started from.
+        hints_only: whether only the layers that spread hints are trained: without hints the network
+            then stays what it started from.
     """
 
-    encoder: str = "mobilenet_v2"
-    symmetric: bool = True
     blocks: tuple[int, int] = (2, 0)
     decoder: tuple[int, ...] = (256, 128, 80)
     lam: float = 0.5
@@ -194,6 +195,8 @@ class Tint(BinsModel):
         calibrated = self.corrected_weights.clone()
         super().start_training(ab)
         if self.config.hints_only:
+            if bool((calibrated == 1).all()):
+                raise CheckpointError(_FINISHED)
             self.corrected_weights.copy_(calibrated)
 
     def calibrate(self, batches: Iterable[Batch]) -> None:
@@ -203,6 +206,8 @@ class Tint(BinsModel):
 
     def load_backbone(self, path: Path) -> str:
         """Load ImageNet weights into the encoder; see `Backbone.load_imagenet`."""
+        if self.config.hints_only:
+            raise CheckpointError(_FINISHED)
         return self.pyramid.encoder.load_imagenet(path)
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:

@@ -43,8 +43,6 @@ class TintSamplerConfig(PyramidConfig):
         encoder_rate: factor on the learning rate of a pretrained conditioning network.
     """
 
-    encoder: str = "mobilenet_v2"
-    symmetric: bool = True
     blocks: tuple[int, int] = (1, 0)
     decoder: tuple[int, ...] = (256, 128)
     hints: bool = False

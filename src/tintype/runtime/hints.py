@@ -51,7 +51,9 @@ class Hint:
 
     def __post_init__(self) -> None:
         if not (is_number(self.x) and is_number(self.y)):
-            raise SettingError(f"a hint's x and y are numbers, not {self.x!r:.40}, {self.y!r:.40}")
+            raise SettingError(
+                f"a hint's x and y must be numbers, not {self.x!r:.40}, {self.y!r:.40}"
+            )
         if self.radius is not None and not (is_number(self.radius) and self.radius > 0):
             raise SettingError(f"a hint's radius must be a number above 0, not {self.radius!r:.40}")
         _rgb(self.color)

@@ -135,7 +135,9 @@ def _check(held: dict[str, Any]) -> None:
             raise SettingError(f"{option} must be {words}, not {value!r:.40}")
     for option, low in {"seed": 0, "sample": 1}.items():
         if not (type(held.get(option, low)) is int and held.get(option, low) >= low):
-            raise SettingError(f"{option} must be a whole number from {low}, not {held[option]!r:.40}")
+            raise SettingError(
+                f"{option} must be a whole number from {low}, not {held[option]!r:.40}"
+            )
     for option in ("refine", "normalise", "mark"):
         if type(held.get(option, True)) is not bool:
             raise SettingError(f"{option} must be True or False, not {held[option]!r:.40}")

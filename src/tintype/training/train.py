@@ -112,6 +112,7 @@ class Trainer:
         self.optimizer = _optimizer(self.model, config, facts["lr_factors"])
         if saved:
             self._restore(saved)
+        self.model.train()
         self.step = int(facts["step"])
         self.bfloat16 = bfloat16_pays(processes.device)
         self.batches = Batches(store, config, facts["seed"], processes.rank, processes.world_size)
@@ -221,9 +222,9 @@ class Trainer:
         if share < _LEAST_WORK and threads > 1 and self.processes.device.type == "cpu":
             log.note(
                 self.step,
-                f"its {threads} threads worked {share:.0%} of the time: other programs or the disk "
-                "keep them waiting, or the network is small; beside other programs fewer threads "
-                "are faster: stop the run, and go on with OMP_NUM_THREADS=1 and --resume",
+                f"this run's {threads} threads worked {share:.0%} of the time. If other programs "
+                "use this computer, one thread may be faster: stop the run, and go on with "
+                "OMP_NUM_THREADS=1 and --resume",
             )
 
     def validate(self, log: Log | None, last: bool = False) -> None:
