@@ -58,7 +58,7 @@ def test_runs_that_began_alike_are_averaged(runs):
 
 def test_the_card_of_a_mean_tells_of_all_runs(runs, tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr("tintype.export.onnx.write_model", lambda *args: written.append(args))
+    monkeypatch.setattr("tintype.export.onnx.write_model", lambda *args, say: written.append(args))
     export(runs, "tint.mean", tmp_path)
     (_, name, out, training, _) = written[0]
     assert (name, out) == ("tint.mean", tmp_path)

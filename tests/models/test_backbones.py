@@ -54,15 +54,6 @@ def test_symmetric_padding_is_torchs():
     torch.testing.assert_close(conv(picture), F.conv2d(picture, conv.weight, conv.bias, 2, 1))
 
 
-def test_what_is_added_reaches_the_next_blocks():
-    network, gray = Backbone("mobilenet_v2", 0.25), torch.rand(1, 1, 32, 32)
-    plain = network(gray)
-    added = network(gray, [torch.ones_like(f) for f in plain[:3]])
-    torch.testing.assert_close(added[0], plain[0] + 1)
-    for one, other in zip(added[1:], plain[1:], strict=True):
-        assert not torch.allclose(one, other)
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("variant", ["mobilenet_v2", "efficientnet_lite0", "tiny"])
 def test_a_dilated_backbone_gives_at_every_second_position_what_the_classifier_gives(variant):

@@ -119,9 +119,9 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
 @torch.no_grad()
 def _difference(model: ColorModel, file: Path) -> float:
     """Return the mean difference of the main graph's outputs, in standard deviations."""
-    import onnxruntime
+    from tintype.runtime.ort import load_onnxruntime
 
-    session = onnxruntime.InferenceSession(str(file))
+    session = load_onnxruntime().InferenceSession(str(file))
     training = model.training
     graph = model.eval().graphs()[""]
     with torch.random.fork_rng():
