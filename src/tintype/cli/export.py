@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from tintype.cli.console import needs_extra
+from tintype.cli.console import Progress, needs_extra
 from tintype.cli.options import Flag
 from tintype.errors import CheckpointError
-
-
-def _say(line: str) -> None:
-    print(f"tintype: {line}", file=sys.stderr)
 
 
 def export(
@@ -47,5 +42,13 @@ def export(
         from tintype.export.onnx import export as write
 
         terms = {} if licence is None else {"licence": licence}
-        write((run, *others), name, out, note=note, say=_say, **terms)
+        with Progress() as progress:
+            write(
+                (run, *others),
+                name,
+                out,
+                note=note,
+                say=lambda line: progress.note([line]),
+                **terms,
+            )
     return 0

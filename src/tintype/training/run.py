@@ -255,7 +255,6 @@ def _try_crop_sizes(model: ColorModel, config: TrainConfig) -> None:
                 f"{model.name} cannot be trained on squares of {side} pixels ({error}): "
                 "set another crop, or other crop_sizes."
             ) from error
-    model.train()
 
 
 def read_settings(words: Sequence[str]) -> dict[str, Any]:
