@@ -71,11 +71,12 @@ class LetColor(ColorModel):
     paper: ClassVar[str] = "Iizuka, Simo-Serra and Ishikawa 2016, doi:10.1145/2897824.2925974"
     presets: ClassVar[dict[str, tuple[Any, TrainConfig]]] = {
         "paper": (LetColorConfig(), _PAPER),
-        # Ours: narrower, smaller crops, which are enlarged for the global branch, and a cooldown.
+        # Ours: narrower, crops resized to 96 px, enlarged for the global branch, and a cooldown.
         "small": (
             LetColorConfig(maps=14, input_side=144),
             replace(
-                _PAPER, crop=128, short_side=144, batch=64, steps=5_000, ema=0.999, cooldown=0.3
+                _PAPER, crop=128, crop_sizes=(96,), short_side=144, batch=64, steps=5_000, ema=0.999,
+                cooldown=0.3,
             ),
         ),
         "test": (
