@@ -20,9 +20,9 @@ demo: $(DEMO_VENV)/installed  ## install the core and colour the photographs in 
 	@echo "The coloured photographs, and pictures of before and after, lie in $(CURDIR)/$(DEMO)"
 	@echo "The command is $(CURDIR)/$(DEMO_VENV)/bin/tintype; 'pip install .' puts it on your path"
 
-# One thread for torch and numpy in each of the test processes, or they fight over the cores. A file
-# stays in one process, so that what its tests share is made once.
-PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile
+# One thread for torch and numpy in each of the test processes, or they fight over the cores. Each
+# has half of the files, and takes tests from the other when it is done.
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 test: $(VENV)/installed  ## run the whole test suite
 	$(PYTEST)

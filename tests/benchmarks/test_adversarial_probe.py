@@ -25,6 +25,7 @@ def pictures(seed, count=80):
     return torch.randn(count, 3, 40, 40, generator=torch.Generator().manual_seed(seed)) * 0.2
 
 
+@pytest.mark.slow
 def test_what_is_the_same_cannot_be_told_apart(probe):
     true = pictures(0)
     scores = [s.numpy() for s in probe.probe_scores(true, true.clone(), steps=20, batch=8)]
@@ -33,6 +34,7 @@ def test_what_is_the_same_cannot_be_told_apart(probe):
     assert probe.area(*scores) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_what_differs_is_found_on_photographs_the_probe_never_saw(probe):
     true = pictures(0)
     coloured = true.clone()

@@ -193,6 +193,7 @@ def run(shards, out, name="tint", on_line=None, **options):
     return train(Run(name, shards, out, **{**RUN, "changes": changes, **options}), on_line)
 
 
+@pytest.mark.slow
 def test_a_run_says_that_it_streams_and_one_that_fits_does_not(shards, tmp_path):
     lines = []
     run(shards, tmp_path / "a", on_line=lines.append, steps=1)

@@ -239,7 +239,7 @@ class Pic(ColorModel):
         "paper": (PicConfig(), _PAPER),
         "small": (_SMALL, _SMALL_TRAINING),
         "test": (
-            PicConfig(maps=2, features=80, width=8, blocks=2, dropout=0.0, input_side=32),
+            PicConfig(maps=2, features=80, width=8, blocks=1, dropout=0.0, input_side=32),
             replace(_PAPER, crop=32, batch=8, steps=40, learning_rate=1e-3, ema=0.9, short_side=32),
         ),
     }
