@@ -6,7 +6,7 @@ import torch
 from tintype.errors import CheckpointError
 from tintype.models import build
 from tintype.models.base import Batch
-from tintype.models.hints import HintSpread, draw_hints, hint_map, reduce_hints
+from tintype.models.hints import HintSpread, draw_hints, halve_hints, hint_map
 from tintype.models.tint import TwoScaleLogProbabilities
 
 
@@ -34,7 +34,7 @@ def test_reduced_hints_are_means_of_what_is_known():
     hints[0, :, 1, 1] = torch.tensor([0.1, 0.3, 1.0])
     hints[0, :, 3, 2] = torch.tensor([0.7, 0.2, 1.0])
     hints[0, :2, 0, 3] = 9.0  # not known: the mask is 0
-    found = reduce_hints(hints, 2)[0]
+    found = halve_hints(hints)[0]
     expected = torch.zeros(3, 2, 2)
     expected[:, 0, 0] = torch.tensor([0.3, -0.1, 1.0])
     expected[:, 1, 1] = torch.tensor([0.7, 0.2, 1.0])

@@ -169,7 +169,7 @@ def test_another_run_of_the_same_network_is_a_start(run, shard, tmp_path):
     assert facts["start"] == "one after 1 steps (from nothing)"
     before = load_checkpoint(run)[1]["ema"]["classify.weight"]
     torch.testing.assert_close(parts["model"]["classify.weight"], before, atol=1e-6, rtol=0)
-    for name, changes in (("cic", {}), ("tint", {"hints": False})):
+    for name, changes in (("cic", {}), ("tint", {"hints": False}), ("tint", {"symmetric": False})):
         with pytest.raises(CheckpointError, match="same preset"):
             train(Run(name, [shard], tmp_path / "b", "test", steps=1, init=run, changes=changes))
 

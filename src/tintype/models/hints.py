@@ -61,7 +61,7 @@ class HintSpread(nn.Module):
             seen, luma: features that tell which cells look alike, and luma in [0, 1], at 1/8.
             hints: hint map, (N, 3, H/4, W/4).
         """
-        coarse = reduce_hints(hints, 2)
+        coarse = halve_hints(hints)
         x = self.gather(self._attend(seen, luma, coarse))
         if features.shape[2] != coarse.shape[2]:
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
@@ -105,12 +105,12 @@ def _scaled(hints: Tensor) -> Tensor:
     return torch.cat((4 * hints[:, :2], hints[:, 2:]), 1)
 
 
-def reduce_hints(hints: Tensor, factor: int) -> Tensor:
-    """Reduce hints (N, 3, h, w) by a factor: to the mean of the known ab, and the maximum mask."""
+def halve_hints(hints: Tensor) -> Tensor:
+    """Halve a hint map (N, 3, h, w) each way: the mean of the known ab, and the maximum mask."""
     mask = hints[:, 2:]
-    known = F.avg_pool2d(hints[:, :2] * mask, factor)
-    share = F.avg_pool2d(mask, factor).clamp_min(1e-4)
-    return torch.cat((known / share, F.max_pool2d(mask, factor)), 1)
+    known = F.avg_pool2d(hints[:, :2] * mask, 2)
+    share = F.avg_pool2d(mask, 2).clamp_min(1e-4)
+    return torch.cat((known / share, F.max_pool2d(mask, 2)), 1)
 
 
 def draw_hints(target: Tensor, none: float = 0.4) -> Tensor:

@@ -75,7 +75,13 @@ class LetColor(ColorModel):
         "small": (
             LetColorConfig(maps=14, input_side=144),
             replace(
-                _PAPER, crop=128, crop_sizes=(96,), short_side=144, batch=64, steps=5_000, ema=0.999,
+                _PAPER,
+                crop=128,
+                crop_sizes=(96,),
+                short_side=144,
+                batch=64,
+                steps=5_000,
+                ema=0.999,
                 cooldown=0.3,
             ),
         ),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tintype.card import read_card, sha256
 from tintype.errors import CheckpointError, CorruptModelError, MissingExtraError
+from tintype.models import rebuild
 from tintype.models.base import ColorModel
+from tintype.runtime.ort import load_onnxruntime
 from tintype.training.checkpoint import load_checkpoint
 
 _TOLERANCE = 0.01  # mean difference of outputs, in standard deviations, of two runtimes
@@ -53,7 +57,11 @@ def load_run(model: ColorModel, path: Path) -> str:
         for name in (*found.missing_keys, *found.unexpected_keys):
             if model.is_exported(name):
                 raise RuntimeError(f"only one of them has {name}")
-    except RuntimeError as error:
+        trained = rebuild(model.name, facts["config"])
+        trained.load_state_dict(parts["ema"])
+        inputs = _example(model)
+        _check_outputs(_outputs(model, inputs), _outputs(trained, inputs))
+    except (RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{path} does not hold this {model.name} ({error}); give a run of the same preset."
         ) from error
@@ -101,8 +109,13 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
             if needed and name not in state:
                 raise ValueError(f"it has no {name}")
         model.load_state_dict(state, strict=False)
-        if not (off := _difference(model, card.file())) <= _TOLERANCE:
-            raise ValueError(f"its outputs differ by {off:.2g} standard deviations")
+        session = load_onnxruntime().InferenceSession(str(card.file()))
+        inputs, taken = _example(model), [part.name for part in session.get_inputs()]
+        if more := sorted({*taken} - inputs.keys()):
+            raise ValueError(f"it also takes {more[0]}")
+        inputs = {name: inputs[name] for name in taken}
+        given = {name: value.numpy() for name, value in inputs.items()}
+        _check_outputs(_outputs(model, inputs), np.asarray(session.run(None, given)[0]))
     except CheckpointError:
         raise
     except Exception as error:  # protobuf's errors share no base class
@@ -116,27 +129,27 @@ def load_exported(model: ColorModel, card_path: Path) -> str:
     return f"{card.name} after {card.training.get('step')} steps ({started})"
 
 
-@torch.no_grad()
-def _difference(model: ColorModel, file: Path) -> float:
-    """Return the mean difference of the main graph's outputs, in standard deviations."""
-    from tintype.runtime.ort import load_onnxruntime
-
-    session = load_onnxruntime().InferenceSession(str(file))
-    training = model.training
-    graph = model.eval().graphs()[""]
+def _example(model: ColorModel) -> dict[str, Tensor]:
+    """Return random inputs of the main graph."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        example = graph.example(1)
-    taken = [part.name for part in session.get_inputs()]
-    if more := sorted({*taken} - example.keys()):
-        raise ValueError(f"it also takes {more[0]}")
-    inputs = {name: example[name] for name in taken}
-    given = {name: value.numpy() for name, value in inputs.items()}
-    expected = np.asarray(session.run(None, given)[0])
-    found = graph.module(*inputs.values())
+        return model.graphs()[""].example(1)
+
+
+@torch.no_grad()
+def _outputs(model: ColorModel, inputs: dict[str, Tensor]) -> NDArray[Any]:
+    """Return the first output of the main graph in evaluation mode."""
+    training = model.training
+    found = model.eval().graphs()[""].module(*inputs.values())
     model.train(training)
-    found = (found[0] if isinstance(found, tuple) else found).numpy()
-    return float(np.abs(found - expected).mean() / max(expected.std(), 1e-6))
+    return (found[0] if isinstance(found, tuple) else found).numpy()
+
+
+def _check_outputs(found: NDArray[Any], expected: NDArray[Any]) -> None:
+    """Raise a ValueError if outputs differ: the same weights in a network that computes another."""
+    off = float(np.abs(found - expected).mean() / max(expected.std(), 1e-6))
+    if not off <= _TOLERANCE:
+        raise ValueError(f"its outputs differ by {off:.2g} standard deviations")
 
 
 def read_parameters(path: Path) -> dict[str, Tensor]:
