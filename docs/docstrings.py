@@ -83,8 +83,9 @@ def _body(entry: griffe.Object | griffe.Alias) -> Iterator[str]:
             heading = {"parameters": "Arguments", "attributes": "Attributes", "raises": "Raises"}
             yield from (f"{heading[kind]}:", "")
             for item in value:
-                name = item.annotation if kind == "raises" else item.name
-                yield f"- `{name}`: {_line(item.description)}"
+                names = [item.annotation] if kind == "raises" else _names(item)
+                named = ", ".join(f"`{name}`" for name in names)
+                yield f"- {named}: {_line(item.description)}"
             yield ""
 
 

@@ -135,7 +135,8 @@ def _overview(folder: str = "") -> Iterator[str]:
     docs = "docs/" if folder else "../"
     words = f"*of gray*: the [ab error]({docs}glossary.md) as a share of gray's, lower is better."
     yield from ("", words, f"The photographs' own colorfulness is {truth:.1f}.")
-    yield f"{_named(dataset, docs)}."
+    yield f"{_named(dataset, docs)}. Some numbers of tint's decoding"
+    yield f"[were chosen on them]({folder}tint.md#how-good-it-is)."
 
 
 def _pair(row: dict[str, float] | None) -> tuple[str, str]:

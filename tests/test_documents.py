@@ -2,9 +2,9 @@
 
 What a page cannot make is the reader's own: ``photo.jpg``, ``album/`` (gray) and ``photos/`` (in
 colour) stand for it, and for ``held-back/``, other photographs in colour. Training, measuring and
-studies are cut short. A block after a line ``*Untested: why.*``, which readers see, is not run, one
-after ``<!-- heavy -->`` by ``make heavy`` alone. Commands run in this process, those with pipes in
-a shell.
+studies are cut short. A block after a line ``*Not run by the tests: why.*``, which readers see, is
+not run, one after ``<!-- heavy -->`` by ``make heavy`` alone. Commands run in this process, those
+with pipes in a shell.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ from tintype.cli import main
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(
-    r"(?:(?:<!-- |\*)(Untested: \S[^*]*|heavy)(?: -->|\.\*)\n+)?^```(sh|python)\n(.*?)^```$",
+    r"(?:(?:<!-- |\*)(Not run by the tests: \S[^*]*|heavy)(?: -->|\.\*)\n+)?"
+    r"^```(sh|python)\n(.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 _SHELL = f'tintype() {{ {shlex.quote(sys.executable)} -m tintype "$@"; }}; set -euo pipefail\n'
@@ -66,7 +67,7 @@ def test_long_examples_run(page, here, monkeypatch):
 def run_page(page, monkeypatch, heavy):
     names = {}
     for mark, language, code in _BLOCK.findall(PAGES[page]):
-        if mark.startswith("Untested") or (mark == "heavy" and not heavy):
+        if mark.startswith("Not run") or (mark == "heavy" and not heavy):
             continue
         if language == "python":
             run_python(page, code, names, monkeypatch)

@@ -49,7 +49,8 @@ def load(model: str = "tint", *, threads: int | None = None) -> Colorizer:
     """Load a model once, to color many photographs with its ``colorize`` method.
 
     Args:
-        model: ``system.tag``, a system's name for its default tag, or the path of a card.
+        model: ``system.tag``, a system's name for its default tag, or the path of a card or an
+            ONNX file.
         threads: CPU threads; None takes one for each core. The colors do not depend on it.
 
     Raises:

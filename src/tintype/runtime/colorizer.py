@@ -142,7 +142,8 @@ class Colorizer:
             photo, options, hints, asked: as in `colorize`.
 
         Raises:
-            PhotoError, SettingError: as `colorize`.
+            PhotoError: as `colorize`.
+            SettingError: as `colorize`.
         """
         options = options or self.options(**asked)
         photo = _photo(photo)
@@ -268,8 +269,8 @@ class Colorizer:
                 applied by `join`.
 
         Returns:
-            Chroma in the color space of the card, neutral at 0, (2, h, w): a and b in Lab units,
-            analogue U and V, or full-range Cb and Cr.
+            Chroma (2, h, w) in the color space of the card, neutral at 0 (a and b in Lab units,
+            analogue U and V, or full-range Cb and Cr).
 
         Raises:
             HintError: a hint lies outside the photograph.

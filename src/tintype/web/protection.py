@@ -122,8 +122,8 @@ class ProtectionMiddleware:
             return self._refusal("The head of the request is too large.", 431, {})
         if not _is_host(headers.get("host", ""), self._own_names_only):
             return self._refusal(
-                "This server does not go by that name. Behind a reverse proxy it is started with "
-                "--proxy.",
+                "This server does not go by that name. Behind a reverse proxy a study is started "
+                "with --proxy, a studio with --host 0.0.0.0.",
                 421,
                 {},
             )
