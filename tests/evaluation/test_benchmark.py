@@ -1,6 +1,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -179,6 +180,19 @@ def test_wrong_model_names_are_said_before_anything_is_measured(photos):
     for name in ("tint@much", "tint@5", "tint@nan", "tint@-1"):
         with pytest.raises(DataError, match="vividness"):
             evaluate(photos, [name])
+
+
+def test_two_models_of_one_name_get_figures_of_their_own(table, tmp_path):
+    found, paths = find_model("tint"), []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in (found.path.name, *found.files):
+            (tmp_path / folder / name).write_bytes((found.path.parent / name).read_bytes())
+        paths.append(tmp_path / folder / found.path.name)
+    rows = [*table.rows[:2], *(replace(table.rows[2], model=str(path)) for path in paths)]
+    cards = write_scores_to_cards(replace(table, rows=rows), "three photographs")
+    assert [card.path for card in cards] == paths
+    assert all(len(card.scores["rows"]) == 3 for card in cards)
 
 
 def test_figures_are_recorded_on_the_card_with_gray_beside_them(table, tmp_path, monkeypatch):

@@ -159,11 +159,12 @@ def test_the_three_losses_are_added_in_their_weights(model):
 def test_without_labels_or_a_critic_their_losses_are_off():
     plain = adversarial(lambda_adv=0.0, lambda_label=0.0)
     assert plain.batches_per_step(10**9) == 1
-    assert not {"label", "adv", "critic"} & set(plain.training_step(batch(), ALL))
+    assert not {"label", "adv", "critic"} & set(plain.training_step([batch()], ALL))
     assert plain.warnings({"color": 1.0}) == []
     model = adversarial()
-    for labels in (None, torch.zeros(6, 0)):
-        assert "label" not in model.training_step(batch(6)._replace(labels=labels), ALL)
+    for labels in (None, torch.zeros(2, 0)):
+        given = [batch(2)._replace(labels=labels)] * model.batches_per_step(ALL)
+        assert "label" not in model.training_step(given, ALL)
     assert "label loss is off" in model.warnings({"color": 1.0})[0]
 
 
@@ -187,7 +188,7 @@ def test_the_gradients_of_the_losses_at_the_last_layer_are_logged_now_and_then(m
 def test_the_critic_joins_first_and_is_felt_later(model):
     found = []
     for step in (BEFORE, CRITIC_ALONE - 1, CRITIC_ALONE, ALL - 1, ALL, 1000):
-        terms = model.training_step(batch(2 * model.batches_per_step(step)), step)
+        terms = model.training_step([batch(2)] * model.batches_per_step(step), step)
         found.append(("critic" in terms, "adv" in terms))
     assert found == [(False, False)] * 2 + [(True, False)] * 2 + [(True, True)] * 2
 
@@ -196,13 +197,14 @@ def test_each_critic_step_and_the_generators_have_batches_of_their_own(model, mo
     seen = []
     monkeypatch.setattr(model, "critic_step", lambda part: seen.append(part) or {})
     monkeypatch.setattr(model, "loss", lambda part, step: seen.insert(0, part) or {})
-    whole = batch(2 * model.batches_per_step(ALL))
-    model.training_step(whole, ALL)
-    assert len(seen) == model.config.n_critic + 1
-    for k, part in enumerate(seen):
-        for mine, all_of_them in zip(part, whole, strict=True):
-            assert all_of_them is not None
-            assert torch.equal(mine, all_of_them[2 * k : 2 * k + 2])
+    given = [batch(2, seed=k) for k in range(model.batches_per_step(ALL))]
+    model.training_step(given, ALL)
+    assert [id(part) for part in seen] == [id(part) for part in given]
+
+
+def test_the_batches_of_a_step_may_have_different_sizes(model):
+    given = [batch(2, side=side) for side in (64, 32, 48)]
+    assert {"critic", "adv"} <= set(model.training_step(given, ALL))
 
 
 @pytest.mark.slow
@@ -210,7 +212,7 @@ def test_each_critic_step_and_the_generators_have_batches_of_their_own(model, mo
 def test_generator_and_label_head_get_every_gradient_and_the_critic_none(model, bfloat16):
     critic = copy.deepcopy(model.critic.state_dict())
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        terms = model.training_step(batch(24), ALL)
+        terms = model.training_step([batch(8)] * 3, ALL)
     assert not all(torch.equal(v, critic[n]) for n, v in model.critic.state_dict().items())
     terms["loss"].backward()
     without = {n.partition(".")[0] for n, p in model.named_parameters() if p.grad is None}
@@ -298,7 +300,8 @@ def play(model, optimizer, steps):
     """A few steps as the loop takes them."""
     for step in steps:
         torch.manual_seed(step)
-        model.training_step(batch(6, seed=step), step)["loss"].backward()
+        given = [batch(2, seed=step)] * model.batches_per_step(step)
+        model.training_step(given, step)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
 

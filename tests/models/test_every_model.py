@@ -56,7 +56,8 @@ def last_step(model: Any, count: int) -> dict[str, torch.Tensor]:
     """The loss of the last step of training, when every part of it has begun."""
     step = preset_of(model.name, "test")[1].steps - 1
     torch.manual_seed(0)
-    return model.training_step(scenes(model, count * model.batches_per_step(step)), step)
+    parts = [scenes(model, count) for _ in range(model.batches_per_step(step))]
+    return model.training_step(parts, step)
 
 
 # --- presets

@@ -27,6 +27,8 @@ def test_unlabelled_photographs_leave_the_loss_of_classes_out():
     model = build("letcolor", "test")[0]
     unlabelled = model.loss(_batch())
     assert "label" not in unlabelled
+    assert "give a --teacher" in model.warnings(unlabelled)[0]
+    assert not build("letcolor", "test", {"alpha": 0.0})[0].warnings(unlabelled)
     assert unlabelled["loss"].item() == unlabelled["mse"].item()
     labels = torch.eye(10)[:4]
     labelled = model.loss(_batch(labels))

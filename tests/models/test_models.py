@@ -36,6 +36,9 @@ def test_changes_reach_the_network_and_its_training():
     model, training = build("tint", "test", {"decoder": [8, 8, 16], "batch": 2, "ema": 0})
     assert (model.config.decoder, training.batch, training.ema) == ((8, 8, 16), 2, 0.0)
     assert training.crop == preset_of("tint", "test")[1].crop
+    changes = {"milestones": [[100_000, 0.1]], "short_side": None}
+    _, training = build("cic", "paper", changes)
+    assert (training.milestones, training.short_side) == (((100_000, 0.1),), None)
 
 
 def test_a_configuration_of_another_version_is_refused():
@@ -58,6 +61,9 @@ def test_small_models_of_papers_fit_5_mb_and_one_store_of_photographs(name):
     ("changes", "said"),
     [
         ({"batch": 0}, "batch must be at least 1"),
+        ({"milestones": [100, 0.5]}, "milestones must be pairs"),
+        ({"betas": (1.5, 0.9)}, "betas must be two numbers"),
+        ({"eps": -1.0}, "eps must be above 0"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"grad_clip": -1.0}, "grad_clip must be at least 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),

@@ -113,7 +113,7 @@ def test_the_losses_take_turns():
     model, _ = build("patchwise", "small", {"maps": (1, 1, 1, 1)})
     example = batch(1)
     for step, phase in ((0, 0), (99, 0), (100, 1), (199, 1), (200, 0), (300, 1)):
-        terms = model.training_step(example, step)
+        terms = model.training_step([example], step)
         assert int(terms["phase"]) == phase
         assert torch.equal(terms["loss"].detach(), terms[("mse", "log")[phase]])
         assert terms["loss"].requires_grad

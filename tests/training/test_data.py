@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -116,6 +117,15 @@ def test_a_store_of_other_data_is_refused(shard, tmp_path, change):
     load_photos([shard], short_side=72, store=tmp_path / "s")
     with pytest.raises(DataError, match=r"other data.*--store"):
         load_photos([shard], **{"short_side": 72, "store": tmp_path / "s", **change})
+
+
+def test_a_store_of_another_folder_of_the_same_name_is_refused(tmp_path):
+    for folder, number in (("a", 0), ("b", 1)):
+        (tmp_path / folder / "photos").mkdir(parents=True)
+        scene(number, 80, 100).save(tmp_path / folder / "photos" / "0.png")
+    load_photos([tmp_path / "a" / "photos"], short_side=72, store=tmp_path / "s")
+    with pytest.raises(DataError, match="other data"):
+        load_photos([tmp_path / "b" / "photos"], short_side=72, store=tmp_path / "s")
 
 
 @pytest.mark.parametrize("content", [b"", b"not photographs", bytes(100)])
@@ -253,6 +263,7 @@ def swapping_profile():
         "missing",
         "missing.tar",
         "text.tar",
+        "cut.tar.gz",
         "empty",
         "page.html",
         "missing.txt",
@@ -262,8 +273,9 @@ def swapping_profile():
         "binary.txt",
     ],
 )
-def test_what_is_no_data_is_named_with_what_to_give(tmp_path, name):
+def test_what_is_no_data_is_named_with_what_to_give(shard, tmp_path, name):
     (tmp_path / "text.tar").write_text("no tar")
+    (tmp_path / "cut.tar.gz").write_bytes(gzip.compress(shard.read_bytes())[:3000])
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.html").write_text("<html>")
     (tmp_path / "list.json").write_text("[")

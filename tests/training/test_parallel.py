@@ -22,9 +22,9 @@ shard, out = map(pathlib.Path, sys.argv[1:])
 rank = int(os.environ["RANK"])
 os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # a store of its own for every run
 
-def tint(name, on_line=None, **options):
+def trained(name, on_line=None, system="tint", **options):
     os.environ["MASTER_PORT"] = str(int(os.environ["MASTER_PORT"]) + 1)
-    model = train(Run("tint", [shard], out / name, "test", val_size=1, **options), on_line)
+    model = train(Run(system, [shard], out / name, "test", val_size=1, **options), on_line)
     weights = {n: p.contiguous() for n, p in model.named_parameters()}
     save_file(weights, out / f"{name}{rank}.safetensors")
 
@@ -32,14 +32,15 @@ def interrupt(line):  # the first process's Ctrl-C stops both
     if json.loads(line)["kind"] == "train":
         signal.raise_signal(signal.SIGINT)
 
-tint("clock", minutes=0.01)
-tint("one", steps=1, changes={"dropout": 0.0, "hints": False})
-tint("whole", steps=3)
+trained("clock", minutes=0.01)
+trained("one", steps=1, changes={"dropout": 0.0, "hints": False})
+trained("whole", steps=3)
+trained("pic", system="pic", steps=1)
 try:
-    tint("stopped", interrupt, steps=3)
+    trained("stopped", interrupt, steps=3)
 except KeyboardInterrupt:
     assert rank == 0
-tint("stopped", steps=3, resume=True)
+trained("stopped", steps=3, resume=True)
 """
 
 
@@ -51,7 +52,7 @@ def runs(shard, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["clock", "one", "whole", "stopped"])
+@pytest.mark.parametrize("name", ["clock", "one", "whole", "pic", "stopped"])
 def test_both_processes_keep_one_network(runs, name):
     first, second = (load_file(runs / f"{name}{rank}.safetensors") for rank in (0, 1))
     for key, value in first.items():

@@ -9,7 +9,9 @@ from tintype.errors import CheckpointError, DataError, SettingError, UnknownMode
 from tintype.models import build
 from tintype.training.augment import Batches
 from tintype.training.checkpoint import FILE, load_checkpoint
-from tintype.training.run import Run, read_sampling_weights, read_settings
+from tintype.training.parallel import Processes
+from tintype.training.run import Run, load_data, prepare, read_sampling_weights, read_settings
+from tintype.training.start import load_run
 from tintype.training.train import train
 
 RUN = {"preset": "test", "steps": 1, "changes": {"batch": 2}}
@@ -58,6 +60,7 @@ def test_squares_the_network_cannot_see_are_refused(name, shard, tmp_path, chang
     ("changes", "said"),
     [
         ({"heads": 3}, "divide attention"),
+        ({"lam": 2.0}, "lam must be from 0 to 1"),
         ({"freeze_blocks": 99}, "freeze_blocks must be a number"),
     ],
 )
@@ -147,6 +150,15 @@ def test_a_run_of_another_version_is_not_resumed(resumable, shard, monkeypatch):
         tint(shard, resumable, steps=2, resume=True, changes={})
 
 
+def test_a_run_is_resumed_under_its_own_name_with_its_own_photographs(resumable, shard, tmp_path):
+    with pytest.raises(CheckpointError, match="is a run of tint, not of cic"):
+        train(Run("cic", [shard], resumable, "test", steps=2, resume=True))
+    run = Run("tint", [shard], resumable, "test", resume=True, sampling_weights={"drawn": 4})
+    facts, config, _ = prepare(run)
+    load_data(run, facts, config, Processes("cpu"))
+    assert "sampling_weights" not in facts["data"]
+
+
 # --- starts
 
 
@@ -172,6 +184,23 @@ def test_another_run_of_the_same_network_is_a_start(run, shard, tmp_path):
     for name, changes in (("cic", {}), ("tint", {"hints": False}), ("tint", {"symmetric": False})):
         with pytest.raises(CheckpointError, match="same preset"):
             train(Run(name, [shard], tmp_path / "b", "test", steps=1, init=run, changes=changes))
+
+
+def test_a_label_head_for_other_classes_begins_anew(shard, tmp_path):
+    changes = {"batch": 2}
+    train(Run("letcolor", [shard], tmp_path / "a", "test", steps=1, changes=changes))
+    model = build("letcolor", "test", {"classes": 7})[0]
+    head = [p.clone() for p in model.classifier.parameters()]
+    load_run(model, tmp_path / "a")
+    saved = load_checkpoint(tmp_path / "a")[1]["ema"]
+    found = model.state_dict()
+    assert all(torch.equal(found[n], v) for n, v in saved.items() if model.is_exported(n))
+    assert torch.equal(head[-1], list(model.classifier.parameters())[-1])
+
+
+def test_a_start_that_is_not_there_is_named(shard, tmp_path):
+    with pytest.raises(CheckpointError, match="missing does not exist"):
+        tint(shard, tmp_path, init=tmp_path / "missing")
 
 
 def test_what_starts_from_nothing_says_so(shard, tmp_path):

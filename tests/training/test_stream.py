@@ -157,7 +157,21 @@ def test_sampled_chroma_is_near_that_of_the_photographs_in_memory(shards, tmp_pa
     torch.testing.assert_close(ours.mean(0), theirs.mean(0), atol=4, rtol=0)
 
 
+def test_chroma_is_sampled_from_all_of_an_epoch(shards, tmp_path, monkeypatch):
+    found, seen = opened(shards, tmp_path), []
+    monkeypatch.setattr(found, "epoch", lambda random: torch.arange(len(found)))
+    take = found.take
+    monkeypatch.setattr(found, "take", lambda index, *a: seen.append(index) or take(index, *a))
+    found.sample_ab(400, 0)  # of four photographs
+    assert torch.cat(seen).sort().values.tolist() != [0, 1, 2, 3]
+
+
 # --- what fits
+
+
+def test_files_without_content_take_no_room(tmp_path):
+    (tmp_path / "empty.png").touch()
+    assert room.decoded_bytes([tmp_path], 72, None) == 0
 
 
 def test_decoded_photographs_are_estimated_from_some_of_them(shards, tmp_path):

@@ -54,8 +54,8 @@ def train(
         data: folders of colour photographs, tar shards of them, or manifests.
         out: the folder of the run, for its checkpoint, log and contact sheet.
         preset: the sizes of the network and its training: paper, small or test.
-        minutes: train for this many minutes, those before a --resume included; start-up and saving
-            are not counted.
+        minutes: train for this many minutes, those before a --resume included; start-up and the
+            last saving are not counted.
         steps: train for this many steps, those before a --resume included.
         resume: continue the run in --out.
         init: start from a model of the same system and preset, by its name (tint.small) or file
@@ -144,7 +144,8 @@ def _sum_up(run: Run) -> str:
     from tintype.training.checkpoint import read_facts
 
     facts = read_facts(run.out)
-    step, usual = facts.get("step", 0), model_class(run.name).presets[run.preset][1].steps
+    presets = model_class(facts.get("name", run.name)).presets  # a resumed run has its own
+    step, usual = facts.get("step", 0), presets[facts.get("preset", run.preset)][1].steps
     done = f"{step:,} steps in {facts.get('elapsed', 0):,.0f} s"
     if step < usual / 10:
         done += f" (of {usual:,} that the preset takes: expect little)"

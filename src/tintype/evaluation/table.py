@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,13 +171,13 @@ def write_scores_to_cards(table: Table, dataset: str) -> list[Card]:
     Raises:
         UnknownModelError: a model of the table is no longer there.
     """
-    by_card: dict[str, list[Row]] = {}
+    by_card: dict[Path, list[Row]] = {}
     cards = {}
     for row in table.rows[len(REFERENCE_ROWS) :]:
         card = find_model(parse_model_option(row.model)[0])
-        cards[card.name] = card
-        by_card.setdefault(card.name, table.rows[: len(REFERENCE_ROWS)]).append(row)
-    for name, rows in by_card.items():
+        cards[card.path] = card
+        by_card.setdefault(card.path, table.rows[: len(REFERENCE_ROWS)]).append(row)
+    for path, rows in by_card.items():
         scores = {
             "dataset": dataset,
             "protocol": f"{table.protocol.name}. {table.protocol.description()}",
@@ -188,6 +189,6 @@ def write_scores_to_cards(table: Table, dataset: str) -> list[Card]:
                 for row in rows
             ],
         }
-        cards[name] = replace(cards[name], scores=scores)
-        cards[name].write(cards[name].path)
+        cards[path] = replace(cards[path], scores=scores)
+        cards[path].write(path)
     return list(cards.values())

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import importlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tintype.errors import CheckpointError, SettingError, UnknownModelError
@@ -89,13 +90,16 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
         SettingError: no field has that name, or the value is not valid for it.
     """
     owner = {field.name: part for part in settings for field in dataclasses.fields(part)}
+    kinds = {field.name: str(field.type) for part in settings for field in dataclasses.fields(part)}
     values = []
     for name, value in changes.items():
         if name not in owner:
             near = difflib.get_close_matches(name, owner, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(owner)}."
             raise SettingError(f"No setting is called {name!r}; {hint}")
-        values.append((name, _of_kind(name, value, getattr(owner[name], name))))
+        if value is not None or "None" not in kinds[name]:
+            value = _of_kind(name, value, getattr(owner[name], name))
+        values.append((name, value))
     return [
         dataclasses.replace(part, **{name: v for name, v in values if owner[name] is part})
         for part in settings
@@ -105,7 +109,8 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
 def _of_kind(name: str, value: Any, current: Any) -> Any:
     """Return the value if it has the type of the current one; an int is accepted for a float."""
     if isinstance(current, tuple) and isinstance(value, (tuple, list)):
-        return tuple(_of_kind(name, item, current[0]) if current else item for item in value)
+        like = current if len(current) == len(value) else current[:1] * len(value)
+        return tuple(map(partial(_of_kind, name), value, like)) if like else tuple(value)
     kind = int if current is None else type(current)
     if kind is float and type(value) is int:
         return float(value)

@@ -15,7 +15,7 @@ no weights of the losses and no constants of the training; where it cites the Wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,7 +32,7 @@ from tintype.models.base import (
     label_loss,
     luma_graph,
 )
-from tintype.models.cic import BINS, BinsModel, LogProbabilities
+from tintype.models.cic import BINS, BinsModel, LogProbabilities, check_rebalancing
 from tintype.models.torch_color import gray_to_lightness
 
 _SLOPE = 0.2  # negative slope of the leaky ReLUs; for the critic our choice
@@ -96,6 +96,7 @@ class AdversarialConfig:
             raise SettingError("adv_start must not be before critic_start")
         if self.n_critic < 1 or self.classes < 1:
             raise SettingError("n_critic and classes must be at least 1")
+        check_rebalancing(self.lam, self.max_weight)
 
 
 def _conv(inputs: int, outputs: int, stride: int, norm: nn.Module | None) -> list[nn.Module]:
@@ -311,16 +312,14 @@ class Adversarial(BinsModel):
         trained = self.config.lambda_adv and step >= self.config.critic_start
         return 1 + self.config.n_critic if trained else 1
 
-    def training_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batches: Sequence[Batch], step: int) -> dict[str, Tensor]:
         """Train the critic for its steps; return the terms of the loss for the generator.
 
         Args:
-            batch: `batches_per_step` batches, concatenated; the first is the generator's.
+            batches: the generator's, and one for each step of the critic.
             step: step of the run.
         """
-        count = self.batches_per_step(step)
-        labels = [None] * count if batch.labels is None else batch.labels.chunk(count)
-        own, *others = map(Batch, batch.gray.chunk(count), batch.rgb.chunk(count), labels)
+        own, *others = batches
         terms: dict[str, Tensor] = {}
         for other in others:
             terms = self.critic_step(other)

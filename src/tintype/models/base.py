@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -110,7 +110,14 @@ class TrainConfig:
         self._check_ranges()
         # JSON gives lists for tuples.
         object.__setattr__(self, "betas", tuple(self.betas))
-        object.__setattr__(self, "milestones", tuple(map(tuple, self.milestones)))
+        try:
+            pairs = tuple((int(step), float(factor)) for step, factor in self.milestones)
+        except (TypeError, ValueError):
+            raise SettingError(
+                "milestones must be pairs of a step and a factor, e.g. [[1000, 0.1]], not "
+                f"{self.milestones!r}"
+            ) from None
+        object.__setattr__(self, "milestones", pairs)
         object.__setattr__(self, "crop_sizes", tuple(self.crop_sizes))
         if not all(type(side) is int and side > 0 for side in self.crop_sizes):
             raise SettingError(
@@ -159,6 +166,10 @@ class TrainConfig:
                 raise SettingError(
                     f"{name} must be a share from 0 to 1, not {getattr(self, name)!r}"
                 )
+        if not (len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)):
+            raise SettingError(f"betas must be two numbers from 0 to below 1, not {self.betas!r}")
+        if not self.eps > 0:
+            raise SettingError(f"eps must be above 0, not {self.eps!r}")
         if not 0.1 <= self.scale <= 1.125:
             raise SettingError(f"scale must be from 0.1 to 1.125, not {self.scale!r}")
 
@@ -214,20 +225,24 @@ class ColorModel(nn.Module):
         self.config = config
 
     def batches_per_step(self, step: int) -> int:
-        """Return the number of batches that are concatenated for one `training_step`."""
+        """Return the number of batches that one `training_step` takes."""
         return 1
 
     def loss(self, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Return the terms of the loss: ``"loss"``, which is minimized, and others to be logged."""
         raise NotImplementedError
 
-    def training_step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+    def training_step(self, batches: Sequence[Batch], step: int) -> dict[str, Tensor]:
         """Return the terms of the loss for one training step.
 
         The loop minimizes ``"loss"``. A model with a second network, such as a critic, takes the
         optimizer steps of that network here.
+
+        Args:
+            batches: as many as `batches_per_step`, maybe of different sizes in pixels.
+            step: step of the run.
         """
-        return self.loss(batch, step)
+        return self.loss(batches[0], step)
 
     def validation_metrics(self, batch: Batch) -> dict[str, Tensor]:
         """Return the metrics of a validation batch: by default the terms of the loss."""

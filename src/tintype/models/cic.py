@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tintype.color import bins
+from tintype.errors import SettingError
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
 from tintype.models.torch_color import gray_to_lightness, linear_to_ab
 
@@ -253,6 +254,14 @@ _BLOCKS = (
 )
 
 
+def check_rebalancing(lam: float, max_weight: float) -> None:
+    """Raise a SettingError unless the constants give weights above 0."""
+    if not (0 <= lam <= 1 and max_weight >= 0):
+        raise SettingError(
+            f"lam must be from 0 to 1, and max_weight at least 0, not {lam!r} and {max_weight!r}"
+        )
+
+
 @dataclass(frozen=True)
 class CicConfig:
     """Sizes of the network and constants of the loss; the defaults are the paper's.
@@ -268,6 +277,9 @@ class CicConfig:
     input_side: int = 256
     lam: float = 0.5
     max_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rebalancing(self.lam, self.max_weight)
 
 
 # The published solver: Adam (0.9, 0.99), 3e-5, divided by 10 every 225,000 iterations, batches of

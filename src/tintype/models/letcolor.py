@@ -165,7 +165,7 @@ class LetColor(ColorModel):
 
     def warnings(self, values: Mapping[str, float]) -> list[str]:
         """Return a warning if no photograph has a label."""
-        if "mse" in values and "label" not in values and "rmse_vs_gray" not in values:
+        if self.config.alpha and "label" not in values:
             return ["the classification loss is off: no photograph has a label; give a --teacher"]
         return []
 

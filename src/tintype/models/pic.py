@@ -81,6 +81,8 @@ class PicConfig:
     def __post_init__(self) -> None:
         if self.features < PARAMETERS:
             raise SettingError(f"features must be at least {PARAMETERS}: they hold a mixture")
+        if not 0 <= self.dropout < 1:
+            raise SettingError(f"dropout must be from 0 to below 1, not {self.dropout!r}")
 
 
 class EmbeddingBlock(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tintype.errors import CheckpointError, SettingError
 from tintype.models.backbones import Classifier
 from tintype.models.base import Batch, Graph, TrainConfig, scaled_lr_groups
-from tintype.models.cic import BINS, BinsModel, Decoding, LogProbabilities
+from tintype.models.cic import BINS, BinsModel, Decoding, LogProbabilities, check_rebalancing
 from tintype.models.hints import draw_hints, hint_map
 from tintype.models.pyramid import Pyramid, PyramidConfig
 from tintype.models.torch_color import linear_to_srgb
@@ -66,6 +66,7 @@ class TintConfig(PyramidConfig):
         super().__post_init__()
         if self.hints_only and not self.hints:
             raise SettingError("hints_only trains the layers for hints: leave out hints=false")
+        check_rebalancing(self.lam, self.max_weight)
 
 
 _TRAINING = TrainConfig(

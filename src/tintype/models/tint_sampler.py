@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tintype.errors import CheckpointError
+from tintype.errors import CheckpointError, SettingError
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
 from tintype.models.layers import conv_bn_relu, resize_like
 from tintype.models.pyramid import Pyramid, PyramidConfig
@@ -51,6 +51,15 @@ class TintSamplerConfig(PyramidConfig):
     layers: tuple[int, int] = (4, 4)
     refinement: int = 16
     encoder_rate: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.decoder) != 2:
+            raise SettingError(f"decoder must be two numbers of channels, not {self.decoder!r}")
+        if self.channels % self.heads:
+            raise SettingError(f"heads must divide channels, {self.channels}")
+        if self.layers[0] < 2:
+            raise SettingError("layers must begin with 2 or more: every second one has attention")
 
 
 class Conditioning(nn.Module):

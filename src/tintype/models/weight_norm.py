@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -30,6 +33,14 @@ class WeightNormConv2d(nn.Module):
         self.started: Tensor
         self.register_buffer("started", torch.tensor(False))
 
+    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state_dict: Any, prefix: str, *rest: Any
+    ) -> None:
+        # The weights of an exported model come without the flag.
+        if f"{prefix}length" in state_dict:
+            self.started.fill_(True)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def kernel(self) -> Tensor:
         """Return the normalized kernel, (outputs, inputs, height, width)."""
         norm = self.direction.square().sum((1, 2, 3), keepdim=True).sqrt()
@@ -53,6 +64,10 @@ class WeightNormConv2d(nn.Module):
                 factor = self.scale / (std + 1e-10)
                 self.length.mul_(factor)
                 self.bias.copy_((self.bias - mean) * factor)
+                if dist.is_available() and dist.is_initialized():
+                    # Each process has its own part of the batch: the first one's counts.
+                    for value in (self.length, self.bias):
+                        dist.broadcast(value, 0)
                 self.started.fill_(True)
             y = F.conv2d(x, self.kernel(), self.bias, stride, 0, dilation)
         return y

@@ -58,7 +58,7 @@ def main() -> int:
         options["sampling_weights"] = read_sampling_weights(options["sampling_weights"])
         command = shlex.join(["tintype", "train", *sys.argv[1:]])
         train(Run(**options, changes=changes, command=command), show)
-    except (TintypeError, ValueError) as error:
+    except (TintypeError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

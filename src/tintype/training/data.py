@@ -24,6 +24,7 @@ from tintype.training.files import (
     frequencies,
     mean_chroma,
     members,
+    sources,
     thumbnail,
 )
 
@@ -195,7 +196,7 @@ def load_photos(
     least = {"short_side": short_side, "min_color": min_color, "min_chroma": min_chroma}
     asked = {
         "paths": [Path(p).name for p in paths],
-        "bytes": [Path(p).stat().st_size if Path(p).is_file() else 0 for p in paths],
+        "bytes": [_size(Path(p)) for p in paths],
         "limit": limit,
         **least,
     }
@@ -222,6 +223,11 @@ def load_photos(
     frequency = frequencies(index["names"], sampling_weights or {})
     dropped, names = index["dropped"], index["names"]
     return PhotoStore(pixels, start, height, width, dropped, names, None, frequency)
+
+
+def _size(path: Path) -> int:
+    """Return the size in bytes of a path's shards and images."""
+    return sum(file.stat().st_size for _, file in sources(path) if file.exists())
 
 
 def _write_file(

@@ -102,7 +102,7 @@ def naming(path: Path) -> Iterator[None]:
     """Turn errors of reading into a `DataError` that names the path."""
     try:
         yield
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} cannot be read ({error}); make it again, or leave it out of the data."
         ) from error

@@ -74,7 +74,7 @@ def soft_labels(store: PhotoStore, teacher: Path, batch: int = 64) -> Tensor:
         if fingerprint != _fingerprint(store):
             raise CheckpointError(
                 f"{teacher} holds the labels of other photographs; give the run's own --data and "
-                "--val-size, or the classifier's weights with --teacher."
+                "--limit, or the classifier's weights with --teacher."
             )
         return labels
     device = store.pixels.device

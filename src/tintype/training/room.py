@@ -40,7 +40,7 @@ def decoded_bytes(paths: Sequence[Path], short_side: int, limit: int | None) -> 
             count += 1
             read += len(data) + (_IN_TAR if file.suffix == ".tar" and is_shard(file) else 0)
             decoded += 0 if isinstance(photo, str) else 3 * photo.width * photo.height
-    if not count:
+    if not read:
         return 0.0
     return decoded / count * min(stored / read * count, math.inf if limit is None else limit)
 

@@ -113,7 +113,7 @@ class Run:
             # Factors on the learning rate are for pretrained weights only.
             groups = model.parameter_groups()
             facts["lr_factors"] = [1.0 if self.init is None else rate for _, rate in groups]
-            _try_crop_sizes(model, config)
+        _try_crop_sizes(model, config)
         if model.needs_teacher:
             if self.teacher is None:
                 raise CheckpointError(
@@ -138,6 +138,11 @@ def prepare(run: Run) -> tuple[dict[str, Any], TrainConfig, dict[str, dict[str, 
     run.out.mkdir(parents=True, exist_ok=True)
     if run.resume:
         facts, saved = load_checkpoint(run.out)
+        if facts["name"] != run.name:
+            raise CheckpointError(
+                f"{run.out} is a run of {facts['name']}, not of {run.name}: go on with "
+                f"`tintype train {facts['name']} --resume`, or give another folder."
+            )
         if fixed := set(facts["config"]) & set(run.changes):
             raise SettingError(
                 f"{', '.join(sorted(fixed))} cannot change in a resumed run: start another run"
@@ -177,7 +182,7 @@ def load_data(
         CheckpointError: a resumed run had other data, or the teacher cannot be used.
     """
     known = facts.get("data", {})
-    weights = dict(known.get("sampling_weights", run.sampling_weights))
+    weights = dict(known.get("sampling_weights", {}) if known else run.sampling_weights)
     least: dict[str, Any] = {"short_side": config.kept_side, "limit": facts["limit"]}
     least |= {"min_color": config.min_color, "min_chroma": config.min_chroma}
     streamed = known.get("streamed", False) if known else _too_many(run, facts, config, processes)
@@ -202,9 +207,11 @@ def load_data(
     data["sources"] = [Path(p).name for p in run.data]
     facts["data"] = data | ({"sampling_weights": weights} if weights else {})
     facts["device"] = str(processes.device)
+    store = store.to(processes.device)
     if model_class(facts["name"]).needs_labels:
-        _add_labels(run, facts, store)
-    return store.to(processes.device).split(val_size)
+        with processes.first_alone():  # it runs the teacher, and writes what it says
+            _add_labels(run, facts, store, first=processes.rank == 0)
+    return store.split(val_size)
 
 
 def _too_many(
@@ -218,10 +225,13 @@ def _too_many(
     return bool(late)
 
 
-def _add_labels(run: Run, facts: dict[str, Any], store: PhotoStore | PhotoStream) -> None:
+def _add_labels(
+    run: Run, facts: dict[str, Any], store: PhotoStore | PhotoStream, *, first: bool
+) -> None:
     """Add labels of a teacher or of folders to the photographs, and describe them in `facts`."""
     teacher = run.teacher
-    if run.resume and teacher is None and (run.out / labels.FILE).exists():
+    known = (run.resume and teacher is None) or (teacher is not None and not first)
+    if known and (run.out / labels.FILE).exists():
         teacher = run.out / labels.FILE
     if teacher is None:
         classes, labelled = labels.label_by_folder(store)
@@ -247,7 +257,7 @@ def _try_crop_sizes(model: ColorModel, config: TrainConfig) -> None:
     from tintype.training.augment import to_batch
 
     model.eval()
-    for side in {config.crop, *config.crop_sizes}:
+    for side in config.crop_sizes or (config.crop,):
         try:
             model.validation_metrics(to_batch(torch.full((1, 3, side, side), 0.5)))
         except RuntimeError as error:

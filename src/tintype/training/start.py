@@ -35,6 +35,8 @@ def load_init(model: ColorModel, path: Path) -> str:
         CorruptModelError: the exported model is missing or damaged.
         MissingExtraError: onnx is not installed.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist: give a model, a run's folder, or weights.")
     if path.is_dir():
         return load_run(model, path)
     if path.suffix in (".onnx", ".json"):
@@ -52,8 +54,15 @@ def load_run(model: ColorModel, path: Path) -> str:
     try:
         if facts["name"] != model.name:
             raise RuntimeError(f"it trained {facts['name']}")
-        # Parts that are used in training only may be missing on either side.
-        found = model.load_state_dict(parts["ema"], strict=False)
+        # Parts that are used in training only may be missing on either side, or have other sizes:
+        # the classes of a label head are those of the data.
+        own = model.state_dict()
+        fitting = {
+            name: value
+            for name, value in parts["ema"].items()
+            if model.is_exported(name) or name not in own or own[name].shape == value.shape
+        }
+        found = model.load_state_dict(fitting, strict=False)
         for name in (*found.missing_keys, *found.unexpected_keys):
             if model.is_exported(name):
                 raise RuntimeError(f"only one of them has {name}")

@@ -147,7 +147,8 @@ class PhotoStream:
     def sample_ab(self, count: int, seed: int) -> Tensor:
         """Return ab of random pixels in Lab units, about (count, 2); see `PhotoStore.sample_ab`."""
         random = torch.Generator().manual_seed(seed)
-        photos = self.epoch(random)[: max(1, count // _PIXELS)]
+        drawn = self.epoch(random)  # in an order that mixes a few shards at a time
+        photos = drawn[torch.randperm(len(drawn), generator=random)[: max(1, count // _PIXELS)]]
         found = []
         for index in photos.split(64):
             top, left = torch.rand((2, len(index)), generator=random)

@@ -168,10 +168,16 @@ class Trainer:
         # Random choices in the network, such as dropout, depend on step and rank only.
         rank, world_size = self.processes.rank, self.processes.world_size
         torch.manual_seed(self.facts["seed"] + 7_919 * (self.step * world_size + rank))
-        batch = self._next_batch()
-        with torch.autocast(batch.gray.device.type, torch.bfloat16, enabled=self.bfloat16):
-            terms = self.model.training_step(batch, self.step)
-        terms["loss"].backward()
+        batches = self._next_batches()
+        try:
+            with torch.autocast(batches[0].gray.device.type, torch.bfloat16, enabled=self.bfloat16):
+                terms = self.model.training_step(batches, self.step)
+            terms["loss"].backward()
+        except torch.OutOfMemoryError as error:
+            raise CheckpointError(
+                f"The GPU's memory is too small for batches of {self.config.batch}: give a smaller "
+                "--batch, with --resume if the run was saved before."
+            ) from error
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         average_gradients(trained)
         norm = float(nn.utils.clip_grad_norm_(trained, self.config.grad_clip or math.inf))
@@ -195,12 +201,10 @@ class Trainer:
             yield from (step, *(_EXTRA_STREAM + step * count + k for k in range(1, count)))
             step += 1
 
-    def _next_batch(self) -> Batch:
-        parts = [next(self.coming) for _ in range(self.model.batches_per_step(self.step))]
-        gray, rgb = (torch.cat([getattr(p, name) for p in parts]) for name in ("gray", "rgb"))
-        labels = [part.labels for part in parts if part.labels is not None]
-        gray = gray.contiguous(memory_format=torch.channels_last)
-        return Batch(gray, rgb, torch.cat(labels) if labels else None)
+    def _next_batches(self) -> list[Batch]:
+        drawn = [next(self.coming) for _ in range(self.model.batches_per_step(self.step))]
+        layout = torch.channels_last
+        return [b._replace(gray=b.gray.contiguous(memory_format=layout)) for b in drawn]
 
     def report(self, log: Log, terms: Mapping[str, Tensor], norm: float, rate: float) -> None:
         """Log a step, and the model's warnings when they appear first."""
