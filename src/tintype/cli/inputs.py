@@ -220,9 +220,8 @@ class _Search:
                 if isinstance(line, TintypeError):
                     self._fail(str(manifest), line)
                     continue
-                at = place(line.source) if is_address(line.source) else Path(line.source)
-                below = line.destination or Path(name_of(at))
-                yield Input(at, below, line.options, placed=line.destination is not None)
+                below = line.destination or Path(name_of(line.source))
+                yield Input(line.source, below, line.options, line.destination is not None)
         except PhotoError as error:
             self._fail(str(manifest), error)
 
