@@ -148,8 +148,7 @@ class Work:
         task = outcome.task
         with brought_here(task) as here:
             try:
-                # If an earlier run left only some of several results, all are made again.
-                here.fetch(self.overwrite or self.skip_existing)
+                here.fetch(self.overwrite, self.skip_existing)
                 outcome.task = here.task
                 try:
                     self._do(outcome, started)
