@@ -273,7 +273,7 @@ class Work:
         """Write the settings file of a result and return its name."""
         from tintype.card import sha256
         from tintype.photo.target import check_target
-        from tintype.photo.write import atomic
+        from tintype.photo.write import write_whole
         from tintype.runtime.settings import Settings
 
         settings = Settings.of(self.colorizer.card, options, task.hints)
@@ -281,8 +281,7 @@ class Work:
             if task.source and not url_of(task.source) and not self.reader.in_place:
                 settings = replace(settings, scan=sha256(task.source), libraries=_libraries())
             check_target(path, overwrite=self.overwrite or self.skip_existing)
-            with atomic(Path(os.path.realpath(path))) as file:
-                file.write(settings.to_json().encode())
+            write_whole(path, settings.to_json().encode())
         except (TintypeError, OSError) as error:
             raise UnwritablePhotoError(
                 f"{task.name} was coloured, but its settings could not be written: {_reason(error)}"
