@@ -6,6 +6,8 @@ import tarfile
 import numpy as np
 from PIL import Image
 
+from tintype.color.spaces import gray_to_lightness, rgb_to_lab
+
 
 def scene(seed, height=72, width=90):
     """A photograph of sorts: a blue gradient above a green one, with a red disc."""
@@ -19,6 +21,13 @@ def scene(seed, height=72, width=90):
     cy, cx, r = random.integers(10, height - 10), random.integers(10, width - 10), 12
     rgb[(y - cy) ** 2 + (x - cx) ** 2 < r * r] = (0.8, 0.2, 0.15)
     return Image.fromarray((rgb.clip(0, 1) * 255).astype(np.uint8))
+
+
+def gray_levels(rgb):
+    """The gray levels that have the lightness of sRGB, on its scale: integers, or in [0, 1]."""
+    top = np.iinfo(rgb.dtype).max if rgb.dtype.kind == "u" else 1
+    gray = np.linspace(0, 1, 65536)
+    return top * np.interp(rgb_to_lab(rgb / np.float64(top))[..., 0], gray_to_lightness(gray), gray)
 
 
 def encoded(image, format="PNG", **options):

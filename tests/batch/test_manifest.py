@@ -67,6 +67,22 @@ def test_destinations_need_an_output_folder_and_two_of_one_name_are_refused(run:
     assert "would both be written to" in result.err
 
 
+def test_a_line_without_a_photograph_that_can_be_had_fails_alone(run: Any) -> None:
+    photograph("lists/a.png")
+    photograph("lists/b.png")
+    wrong = ("ftp://host/x.png,,", ",x.png,", "a.png,,,too many", "a\0.png,,")
+    result = run("colorize", manifest("a.png,,", *wrong, "b.png,,"), "-o", "out", "--json")
+    assert result.status == 1
+    assert [entry["input"] for entry in result.json["photos"]] == ["lists/a.png", "lists/b.png"]
+    for number, reason in (
+        (2, "photographs cannot be read from ftp://host/x.png"),
+        (3, "the column source is empty"),
+        (4, "more fields than columns"),
+    ):
+        assert f"lists/scans.csv, photograph {number}: {reason}" in result.err
+    assert "Traceback" not in result.err
+
+
 def test_another_table_is_no_manifest(run: Any) -> None:
     Path("prices.csv").write_text("name,price\nscan,3\n")
     result = run("colorize", "prices.csv", "-o", "out")

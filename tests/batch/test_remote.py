@@ -96,6 +96,22 @@ def test_no_object_is_replaced_unasked_and_a_second_run_does_what_is_missing(
     assert [line["source"] for line in lines] == ["s3://archive/in/a.png", "s3://archive/in/b.png"]
 
 
+def test_a_comparison_is_added_to_the_result_that_exists(
+    store: Any, painter: Any, run: Any
+) -> None:
+    put(store, "in/a.png")
+    words = ("colorize", "s3://archive/in", "-o", "s3://archive/out")
+    assert run(*words).status == 0
+    before = store.info("archive/out/a.png")
+    options = ("--compare", "--skip-existing", "--saturation", "0.2")
+    result = run(*words, *options, "--json")
+    assert result.status == 0, result.err
+    assert store.info("archive/out/a.png") == before
+    assert names(store, "out") == ["archive/out/a.compare.png", "archive/out/a.png"]
+    (entry,) = result.json["photos"]
+    assert "s3://archive/out/a.png existed and was kept" in entry["notes"]
+
+
 def test_an_object_that_is_none_is_named_and_ends_no_other(
     store: Any, painter: Any, run: Any
 ) -> None:

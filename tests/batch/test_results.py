@@ -98,6 +98,13 @@ def test_a_results_file_that_exists_is_kept_unless_it_is_given_up(capsys: Any) -
     assert len(lines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no devices")
+def test_a_results_file_is_no_device(capsys: Any) -> None:
+    photograph("in/a.png")
+    assert main(["colorize", "in", "-o", "out", "--results", "/dev/null", "--skip-existing"]) == 1
+    assert "is a device or a pipe" in capsys.readouterr().err
+
+
 def test_a_results_file_is_no_photograph_and_no_other_file(capsys: Any) -> None:
     photograph("in/a.png")
     assert main(["colorize", "in", "-o", "out", "--results", "in/a.png"]) == 2
@@ -139,6 +146,20 @@ def test_parquet_has_the_same_lines() -> None:
     assert [line["source"] for line in found] == ["in/a.png", "in/b.png"]
     assert found[1]["options"]["saturation"] == 1.0
     assert not Path("out.parquet.jsonl").exists()
+
+
+def test_the_lines_that_a_parquet_file_is_made_from_replace_no_file(capsys: Any) -> None:
+    pytest.importorskip("pyarrow")
+    photograph("in/a.png")
+    for name in ("out.parquet.jsonl", ".out.parquet.tmp", ".out.parquet.jsonl.tmp"):
+        Path(name).write_text("another's\n")
+    words = ["colorize", "in", "-o", "out", "--results", "out.parquet"]
+    assert main(words) == 1
+    assert "out.parquet.jsonl exists" in capsys.readouterr().err
+    assert Path("out.parquet.jsonl").read_text() == "another's\n"
+    assert main([*words, "--overwrite"]) == 0
+    assert not Path("out.parquet.jsonl").exists()
+    assert len(list(Path().glob(".out.*"))) == 2
 
 
 def test_the_doubtful_come_first_and_those_without_entropy_last(tmp_path: Path) -> None:

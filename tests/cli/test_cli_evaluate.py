@@ -139,6 +139,16 @@ def test_a_report_is_written_whole_or_refused_before_the_work(
     assert "none/report.html cannot be written" in result.err
 
 
+def test_a_report_replaces_no_file_unasked(asked: list[Any], run: Any, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    result = run("evaluate", "a.png", "--html", page)
+    assert (result.status, asked, page.read_text()) == (1, [], "mine")
+    assert f"{page} exists: choose another name, or replace it with --overwrite\n" in result.err
+    run("evaluate", "a.png", "--html", page, "--overwrite")
+    assert len(asked) == 1
+
+
 @pytest.mark.slow
 def test_a_report_shows_real_photographs(run: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)

@@ -170,6 +170,16 @@ def test_a_picture_of_somebody_elses_is_a_photograph_whatever_its_name(
     assert "B.compare.BMP" not in paths(".")
 
 
+@pytest.mark.parametrize("name", ["B.GIF", "B.gif"])
+def test_results_in_another_format_than_their_photograph_are_told_too(
+    name: str, album: Path
+) -> None:
+    (album / "B.PNG").rename(album / name)
+    (album / "B.colorized.png").touch()
+    assert paths(".") == [name, "a.jpg"]
+    assert paths(name, "B.colorized.png") == [name]
+
+
 def test_own_results_are_left_out_of_patterns() -> None:
     assert paths("*.jpg") == ["a.jpg"]
 

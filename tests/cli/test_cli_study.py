@@ -134,6 +134,14 @@ def test_the_report_is_written_in_every_form(
     assert len(Path("answers.csv").read_text().splitlines()) == 1 + 12 * 7
     if os.name == "posix":  # they tell which pictures are true
         assert {Path(name).stat().st_mode & 0o777 for name in words[1::2]} == {0o600}
+    Path("report.html").write_text("mine")
+    for again in (words[:2], words[2:]):
+        refused = run("study", "report", made, "--simulated", *again)
+        assert refused.status == 1
+        assert f"{again[1]} exists: choose another name, or replace it with --over" in refused.err
+    assert Path("report.html").read_text() == "mine"
+    assert run("study", "report", made, "--simulated", *words, "--overwrite").status == 0
+    assert "<title>SIMULATED" in Path("report.html").read_text()
     failed = run("study", "report", made, "--simulated", "--html", "no/folder/report.html")
     assert failed.status == 1
     assert "cannot be written" in failed.err

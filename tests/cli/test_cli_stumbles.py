@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from tintype.runtime.colorizer import Colorizer
 from tintype.runtime.session import cores
 
 pytestmark = pytest.mark.usefixtures("painter")
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_photograph_without_a_command_is_coloured(run: Any) -> None:
@@ -265,9 +268,19 @@ def test_a_photograph_becomes_a_pillow_image(dtype: Any) -> None:
     assert np.array_equal(np.asarray(image), rgb if dtype == np.uint8 else rgb >> 8)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "score", "studio"])
+def test_standard_input_is_not_ignored_where_it_is_not_read(run: Any, command: str) -> None:
+    result = run(command, "--", "-")
+    assert result.status == 2
+    assert f"{command} reads files and folders, not standard input" in result.err
+
+
 def test_the_doctor_names_the_extras(run: Any, monkeypatch: Any) -> None:
     extras = run("doctor", "--json").json["extras"]
-    assert {"train", "export", "evaluate", "features", "web", "postgres"} <= extras.keys()
+    project = (ROOT / "pyproject.toml").read_text()
+    _, _, optional = project.partition("\n[project.optional-dependencies]\n")
+    every = set(re.findall(r"^(\w+) = \[", optional.partition("\n[")[0], re.MULTILINE))
+    assert extras.keys() == every - {"docs", "dev"}
     assert extras["export"] == []
     from importlib.metadata import PackageNotFoundError
 

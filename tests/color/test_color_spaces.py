@@ -10,15 +10,12 @@ from tintype.color.spaces import (
     chroma_to_rgb_matrix,
     gray_to_lightness,
     lab_to_rgb,
-    lightness_to_gray,
     linear_to_srgb,
     rgb_to_lab,
     rgb_to_luma,
     rgb_to_ycbcr,
     rgb_to_yuv,
     srgb_to_linear,
-    ycbcr_to_rgb,
-    yuv_to_rgb,
 )
 
 color = pytest.importorskip("skimage.color")
@@ -67,8 +64,6 @@ def test_lab_to_rgb_agrees_with_scikit_image():
     [
         (srgb_to_linear, linear_to_srgb, 1e-6),
         (rgb_to_lab, lab_to_rgb, 2e-6),
-        (rgb_to_yuv, yuv_to_rgb, 1e-6),
-        (rgb_to_ycbcr, ycbcr_to_rgb, 1e-6),
     ],
 )
 def test_conversions_there_and_back_return_even_values_out_of_gamut(colors, there, back, tolerance):
@@ -84,12 +79,9 @@ def test_conversions_there_and_back_return_even_values_out_of_gamut(colors, ther
         rgb_to_lab,
         lab_to_rgb,
         rgb_to_yuv,
-        yuv_to_rgb,
         rgb_to_ycbcr,
-        ycbcr_to_rgb,
         rgb_to_luma,
         gray_to_lightness,
-        lightness_to_gray,
     ],
 )
 def test_results_are_float32_and_inputs_are_left_alone(convert):
@@ -99,10 +91,9 @@ def test_results_are_float32_and_inputs_are_left_alone(convert):
     assert np.all(values == 0.25)
 
 
-def test_lightness_is_the_l_of_the_gray_colour_and_has_an_inverse():
+def test_lightness_is_the_l_of_the_gray_colour():
     gray = np.linspace(0, 1, 65536, dtype=np.float32)
     assert np.array_equal(gray_to_lightness(gray), rgb_to_lab(np.stack([gray] * 3, axis=-1))[:, 0])
-    assert np.abs(lightness_to_gray(gray_to_lightness(gray)) - gray).max() < 1e-6
     assert gray_to_lightness([0, 1]) == pytest.approx([0, 100], abs=1e-5)
 
 
@@ -136,13 +127,14 @@ def test_ycbcr_agrees_with_colour_science(colors):
 
 
 @pytest.mark.parametrize(
-    ("space", "to_rgb", "neutral"), [("yuv", yuv_to_rgb, 0), ("ycbcr", ycbcr_to_rgb, 0.5)]
+    ("space", "from_rgb", "neutral"), [("yuv", rgb_to_yuv, 0), ("ycbcr", rgb_to_ycbcr, 0.5)]
 )
-def test_chroma_matrix_is_the_chroma_part_of_the_conversion(space, to_rgb, neutral):
+def test_chroma_matrix_is_the_inverse_of_the_conversion(space, from_rgb, neutral):
     chroma = np.random.default_rng(3).uniform(-0.4, 0.4, (50, 2)).astype(np.float32)
     y = np.full((50, 1), 0.5, dtype=np.float32)
-    expected = to_rgb(np.concatenate([y, chroma + np.float32(neutral)], axis=1))
-    assert np.allclose(y + chroma @ chroma_to_rgb_matrix(space).T, expected, atol=1e-6)
+    found = from_rgb(y + chroma @ chroma_to_rgb_matrix(space).T)
+    assert np.allclose(found[:, :1], y, atol=1e-6)
+    assert np.allclose(found[:, 1:], chroma + np.float32(neutral), atol=1e-6)
 
 
 def test_chroma_matrix_of_another_space_is_refused():

@@ -6,23 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes import gray_levels
 
 from tintype.color.gamut import join_lab, join_luma
-from tintype.color.spaces import (
-    lightness_to_gray,
-    rgb_to_lab,
-    rgb_to_luma,
-    rgb_to_ycbcr,
-    rgb_to_yuv,
-)
+from tintype.color.spaces import rgb_to_lab, rgb_to_luma, rgb_to_ycbcr, rgb_to_yuv
 
 chromas = st.floats(-1e6, 1e6, width=32) | st.floats(-130, 130, width=32)
-
-
-def gray_levels(rgb):
-    """The lightness of integer sRGB, as a level of gray on the same scale."""
-    top = np.iinfo(rgb.dtype).max
-    return lightness_to_gray(rgb_to_lab(rgb / np.float64(top))[..., 0]).astype(np.float64) * top
 
 
 def chroma_disc():
@@ -71,7 +60,7 @@ def test_black_and_white_stay_neutral():
 def test_representable_colours_are_reproduced():
     rgb = np.random.default_rng(0).random((1, 5000, 3)).astype(np.float32)
     lab = rgb_to_lab(rgb)
-    joined = join_lab(lightness_to_gray(lab[..., 0]), lab[..., 1:], dtype=np.uint16)
+    joined = join_lab(gray_levels(rgb), lab[..., 1:], dtype=np.uint16)
     assert np.abs(joined / 65535 - rgb).max() < 5e-4  # an eighth of a level of 8 bits
 
 

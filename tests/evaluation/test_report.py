@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tintype.errors import DataError
 from tintype.evaluation.benchmark import evaluate
-from tintype.evaluation.report import ThumbnailStore, check_writable, write_report
+from tintype.evaluation.report import ThumbnailStore, write_report
 from tintype.evaluation.report.charts import histogram, similarities
 from tintype.evaluation.table import Row
 
@@ -148,10 +147,3 @@ def test_the_filled_histogram_stands_on_its_floor():
     (points,) = re.findall(r'class="area" points="([^"]+)"', svg)
     heights = [float(point.split(",")[1]) for point in points.split()]
     assert (min(heights), max(heights)) == (8, 94)
-
-
-def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
-    check_writable(tmp_path / "new.html")
-    for path in (tmp_path, tmp_path / "none" / "r.html"):
-        with pytest.raises(DataError, match="cannot be written"):
-            check_writable(path)

@@ -49,6 +49,32 @@ def test_a_packet_is_made_or_extended_and_keeps_what_it_says():
     assert marked(b"no packet", "us") == b"no packet"
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        b"<xmpMM:History><rdf:Seq/></xmpMM:History>",
+        b"<xmpMM:History>\n <rdf:Seq></rdf:Seq>\n</xmpMM:History>",
+        b"<xmpMM:History></xmpMM:History>",
+        b"<xmpMM:History />",
+    ],
+)
+def test_the_mark_goes_into_an_empty_history_and_names_no_creator(history):
+    start, end = OLD.index(b"<xmpMM:History>"), OLD.index(b"</rdf:Description>")
+    creator = b"<dc:creator><rdf:Seq><rdf:li>Dorothea Lange</rdf:li></rdf:Seq></dc:creator>"
+    xmp = marked(OLD[:start] + history + creator + OLD[end:], "us")
+    assert creator in xmp
+    assert xmp.count(b"<xmpMM:History") == 1
+    assert said(xmp) == ([KIND], ["us", None])
+
+
+def test_a_kind_that_is_a_resource_is_replaced():
+    node = b'<Iptc4xmpExt:DigitalSourceType rdf:resource="http://old"/>'
+    kind = OLD.index(b" Iptc4xmpExt:Digital"), OLD.index(b">\n <xmpMM:History")
+    xmp = marked(OLD[: kind[0]] + b">" + node + OLD[kind[1] + 1 :], "us")
+    assert xmp.count(b"DigitalSourceType") == 1
+    assert KIND.encode() in xmp
+
+
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif", "webp", "avif"])
 @pytest.mark.parametrize("xmp", [None, OLD])
 def test_every_format_carries_the_mark(tmp_path, extension, xmp):

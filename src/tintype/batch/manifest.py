@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from tintype.batch.places import is_url
+from tintype.batch.places import is_url, place
 from tintype.batch.results import pyarrow_for
 from tintype.errors import PhotoError, SettingError, UnreadablePhotoError
 from tintype.runtime.options import Asked
 
 _COLUMNS = {"source", "destination", "options"}
+_MORE = ""  # key of the fields of a line beyond the columns
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,12 @@ class Line:
     """One photograph of a manifest.
 
     Attributes:
-        source: a path or a URL.
+        source: the photograph's path, or the path that stands for its URL.
         destination: the result's path relative to the output folder; None if not given.
         options: (name, value) pairs, sorted by name.
     """
 
-    source: str
+    source: Path
     destination: Path | None
     options: tuple[tuple[str, Any], ...]
 
@@ -39,20 +40,18 @@ def read_manifest(path: Path) -> Iterator[Line | PhotoError | SettingError]:
     source that is not a URL is relative to the manifest's folder.
 
     Raises:
-        UnreadablePhotoError: the file cannot be read, or is not such a table.
+        UnreadablePhotoError: the file cannot be read, or its columns are others.
         TintypeError: a Parquet table needs pyarrow, which is not installed.
     """
     rows = _rows_of_parquet(path) if path.suffix.lower() == ".parquet" else _rows_of_csv(path)
     for number, row in enumerate(rows, 1):
-        if set(row) - _COLUMNS or not row.get("source"):
+        if "source" not in row or set(row) - _COLUMNS - {_MORE}:
             raise UnreadablePhotoError(
-                f"{path} is not a manifest: it needs a column source, filled in on every line, and "
-                "may have the columns destination and options, but no others"
+                f"{path} is not a manifest: it needs a column source, and may have the columns "
+                "destination and options, but no others"
             )
         try:
-            source = str(row["source"])
-            there = source if is_url(source) else str(path.parent / source)
-            yield Line(there, _destination(row), _options(row))
+            yield Line(_source(row, path.parent), _destination(row), _options(row))
         except (PhotoError, SettingError) as error:
             yield type(error)(f"{path}, photograph {number}: {error}")
 
@@ -60,7 +59,7 @@ def read_manifest(path: Path) -> Iterator[Line | PhotoError | SettingError]:
 def _rows_of_csv(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            yield from csv.DictReader(file, restkey="too many", strict=True)
+            yield from csv.DictReader(file, restkey=_MORE, strict=True)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnreadablePhotoError(f"{path} cannot be read as a CSV table: {error}") from error
 
@@ -72,6 +71,19 @@ def _rows_of_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
             yield from batch.to_pylist()
     except (OSError, ValueError) as error:
         raise UnreadablePhotoError(f"{path} cannot be read as a Parquet table: {error}") from error
+
+
+def _source(row: Mapping[str, Any], folder: Path) -> Path:
+    words = str(row["source"] or "")
+    if _MORE in row:
+        raise UnreadablePhotoError(
+            'more fields than columns: write options that have commas in quotes, "{""seed"": 1}"'
+        )
+    if not words or "\0" in words:
+        raise UnreadablePhotoError(
+            "the column source is empty or no name: give a path or an address"
+        )
+    return place(words) if is_url(words) else folder / words
 
 
 def _destination(row: Mapping[str, Any]) -> Path | None:

@@ -101,6 +101,7 @@ class Here:
         self._folder = folder
         self.names: dict[str, str] = {}
         self._results: dict[Path, Path] = {}
+        self._kept: set[Path] = set()
         self._source, source = task.source, task.source
         if source is not None and url_of(source) is not None:
             source = folder / "photograph" / name_of(source)
@@ -116,36 +117,46 @@ class Here:
         self._results[local] = path
         return local
 
-    def fetch(self, overwrite: bool) -> None:
+    def fetch(self, overwrite: bool, keep: bool) -> None:
         """Download the photograph.
 
         Args:
             overwrite: whether results that exist in the store may be replaced.
+            keep: download pictures that exist too, as results to keep; settings may be replaced.
 
         Raises:
             PhotoError: it cannot be read, or a result exists and may not be replaced.
         """
-        there = () if overwrite else sorted(existing(self._results.values()))
-        for path in there:
+        results = {path: local for local, path in self._results.items()}
+        there = [] if overwrite else sorted(existing(results))
+        if there and not keep:
+            path = there[0]
             raise UnwritablePhotoError(
                 f"{url_of(path)} exists: leave it as it is with --skip-existing, or replace it "
                 "with --overwrite"
             )
         local = self.task.source
         if local is not None and self._source is not None and local != self._source:
-            local.parent.mkdir()
-            store, where = _found(self._source)
-            with _sentences("read", self._source):
-                store.get_file(where, str(local))
+            self._download(self._source, local)
+        for path in there:
+            if results[path] in self.task.pictures:
+                self._download(path, results[path])
+                self._kept.add(results[path])
+
+    def _download(self, path: Path, local: Path) -> None:
+        local.parent.mkdir(exist_ok=True)
+        store, where = _found(path)
+        with _sentences("read", path):
+            store.get_file(where, str(local))
 
     def send(self) -> None:
-        """Upload the results; each arrives whole or not at all.
+        """Upload the results that were made; each arrives whole or not at all.
 
         Raises:
             UnwritablePhotoError: a result cannot be written.
         """
         for local, path in self._results.items():
-            if local.exists():
+            if local.exists() and local not in self._kept:
                 store, where = _found(path)
                 with _sentences("written", path):
                     store.put_file(str(local), where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from tintype.batch.places import shown
 from tintype.batch.task import Outcome, Task
 from tintype.card import Card
 from tintype.errors import TintypeError, UnwritablePhotoError
+from tintype.photo.target import is_stream
+from tintype.photo.write import atomic
 
 _PARQUET = ".parquet"
 
@@ -32,7 +33,8 @@ class Results:
         go_on: keep the lines of a file that exists and add to them.
 
     Raises:
-        UnwritablePhotoError: the file exists and neither is set, or it cannot be read or written.
+        UnwritablePhotoError: the file, or that of the lines, exists and neither is set, or it
+            cannot be read or written.
         TintypeError: Parquet needs pyarrow, which is not installed.
     """
 
@@ -46,15 +48,19 @@ class Results:
         self._lines = self.path.with_name(f"{self.path.name}.jsonl") if self._parquet else self.path
         if self._parquet:
             pyarrow_for("a results file")
+        if is_stream(self.path):
+            raise UnwritablePhotoError(f"--results {self.path} is a device or a pipe: name a file")
         if self.go_on:
             for path in dict.fromkeys((self.path, self._lines)):
                 if path.exists():
                     self._known |= {line["source"]: line for line in read_results(path)}
-        elif self.path.exists() and not self.overwrite:
-            raise UnwritablePhotoError(
-                f"--results {self.path} exists: add to it with --skip-existing, or replace it with "
-                "--overwrite"
-            )
+        elif not self.overwrite:
+            for path in (self.path, self._lines):
+                if path.exists():
+                    raise UnwritablePhotoError(
+                        f"--results {path} exists: add to it with --skip-existing, or replace it "
+                        "with --overwrite"
+                    )
 
     @contextmanager
     def writing(self, tasks: Sequence[Task], planned: Sequence[Task]) -> Iterator[None]:
@@ -74,11 +80,10 @@ class Results:
         for task in planned:
             if task.name not in now:
                 self._known.setdefault(task.name, _existing(task))
-        temporary = self._lines.with_name(f".{self._lines.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text("".join(map(_line, self._known.values())), encoding="utf-8")
-            os.replace(temporary, self._lines)
+            with atomic(self._lines) as file:
+                file.write("".join(map(_line, self._known.values())).encode())
             self._file = open(self._lines, "a", encoding="utf-8")
         except OSError as error:
             raise _unwritable(self.path, error) from error
@@ -130,10 +135,9 @@ class Results:
         """Write the Parquet file from the lines, and remove these."""
         table, parquet = pyarrow_for("a results file")
         lines = [{**line, "options": json.dumps(line["options"])} for line in _all(self._lines)]
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
-            parquet.write_table(table.from_pylist(lines, schema=_schema()), temporary)
-            os.replace(temporary, self.path)
+            with atomic(self.path) as file:
+                parquet.write_table(table.from_pylist(lines, schema=_schema()), file)
             self._lines.unlink()
         except OSError as error:
             raise _unwritable(self.path, error) from error

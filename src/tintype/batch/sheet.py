@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from tintype import __version__
 from tintype.photo import Photo
 from tintype.photo.mark import marked
 from tintype.photo.metadata import Metadata
@@ -60,5 +60,5 @@ def contact_sheet(thumbnails: Sequence[tuple[str, Image.Image]]) -> Photo:
 
 def own_picture(rgb: NDArray[np.uint8]) -> Photo:
     """Return a picture (H, W, 3) marked as made by tintype, so that later runs do not colour it."""
-    xmp = marked(None, f"tintype {version('tintype')}")
+    xmp = marked(None, f"tintype {__version__}")
     return replace(Photo.from_array(rgb), metadata=Metadata(xmp=xmp))

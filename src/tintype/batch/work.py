@@ -148,8 +148,7 @@ class Work:
         task = outcome.task
         with brought_here(task) as here:
             try:
-                # If an earlier run left only some of several results, all are made again.
-                here.fetch(self.overwrite or self.skip_existing)
+                here.fetch(self.overwrite, self.skip_existing)
                 outcome.task = here.task
                 try:
                     self._do(outcome, started)
@@ -274,7 +273,7 @@ class Work:
         """Write the settings file of a result and return its name."""
         from tintype.card import sha256
         from tintype.photo.target import check_target
-        from tintype.photo.write import atomic
+        from tintype.photo.write import write_whole
         from tintype.runtime.settings import Settings
 
         settings = Settings.of(self.colorizer.card, options, task.hints)
@@ -282,8 +281,7 @@ class Work:
             if task.source and not url_of(task.source) and not self.reader.in_place:
                 settings = replace(settings, scan=sha256(task.source), libraries=_libraries())
             check_target(path, overwrite=self.overwrite or self.skip_existing)
-            with atomic(Path(os.path.realpath(path))) as file:
-                file.write(settings.to_json().encode())
+            write_whole(path, settings.to_json().encode())
         except (TintypeError, OSError) as error:
             raise UnwritablePhotoError(
                 f"{task.name} was coloured, but its settings could not be written: {_reason(error)}"

@@ -32,6 +32,7 @@ _EXTRAS = {
     "web": ("fastapi", "jinja2", "python-multipart", "scipy", "sqlalchemy", "uvicorn"),
     "cloud": ("fsspec", "s3fs", "gcsfs"),
     "cluster": ("distributed", "cryptography"),
+    "heic": ("pillow-heif",),
     "postgres": (
         "fastapi",
         "jinja2",

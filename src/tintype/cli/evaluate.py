@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line, terminal_width
+from tintype.cli.files import check_free
 from tintype.cli.inputs import find_files
 from tintype.cli.options import (
     Flag,
@@ -106,10 +107,12 @@ class ReportOptions:
     Args:
         html: write a report with pictures, one self-contained file.
         examples: photographs that the report shows, beside each model's best and worst.
+        overwrite: replace a file that exists with the report.
     """
 
     html: Path | None = None
     examples: FromZero = 24
+    overwrite: Flag = False
 
     @contextlib.contextmanager
     def thumbnails(self) -> Iterator[ThumbnailStore | None]:
@@ -118,9 +121,9 @@ class ReportOptions:
             yield None
             return
 
-        from tintype.evaluation.report import ThumbnailStore, check_writable
+        from tintype.evaluation.report import ThumbnailStore
 
-        check_writable(self.html)
+        check_free([self.html], self.overwrite)
         with tempfile.TemporaryDirectory(prefix="tintype-") as folder:
             yield ThumbnailStore(Path(folder))
 

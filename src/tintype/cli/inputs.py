@@ -15,7 +15,7 @@ from typing import Any
 from tintype.batch.places import is_url, name_of, place, shown, url_of
 from tintype.batch.task import Failure
 from tintype.cli import UsageError
-from tintype.cli.names import SETTINGS, own_result, source_of_result
+from tintype.cli.names import SETTINGS, own_result, sources_of_result
 from tintype.errors import PhotoError, TintypeError
 
 MANIFESTS = (".csv", ".parquet")
@@ -124,8 +124,9 @@ def find_photos(
             reason = f"{argument}: {_nothing(argument, recursive)}"
             inputs.failed.append(Failure(argument, reason))
     for match in found.values():
-        original = match.path and source_of_result(match.path)
-        if match.path and original and key(original) in found:
+        sources = sources_of_result(match.path) if match.path else []
+        original = next((source for source in sources if key(source) in found), None)
+        if match.path and original:
             reason = f"tintype's own result for {original}"
             inputs.skipped.append(Skipped(shown(match.path), reason))
         elif match.path and match.path.name.endswith(SETTINGS) and len(found) > 1:
@@ -220,9 +221,8 @@ class _Search:
                 if isinstance(line, TintypeError):
                     self._fail(str(manifest), line)
                     continue
-                at = place(line.source) if is_address(line.source) else Path(line.source)
-                below = line.destination or Path(name_of(at))
-                yield Input(at, below, line.options, placed=line.destination is not None)
+                below = line.destination or Path(name_of(line.source))
+                yield Input(line.source, below, line.options, line.destination is not None)
         except PhotoError as error:
             self._fail(str(manifest), error)
 

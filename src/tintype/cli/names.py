@@ -15,10 +15,12 @@ SETTINGS = ".tintype.json"
 _OWN = re.compile(rf"({COLORIZED}|{COMPARE}|{SAMPLES}|{SAMPLE}\d+)".replace(".", r"\."))
 
 
-def source_of_result(path: Path) -> Path | None:
-    """Return NAME.EXT for NAME.colorized.EXT and other results; None for any other file.
+def sources_of_result(path: Path) -> list[Path]:
+    """Return the names that the photograph of NAME.colorized.EXT and other results may have.
 
-    Names like NAME.compare.EXT are in use elsewhere: there the mark tells, where it has a place.
+    NAME.EXT is the first; a GIF or a HEIC has results of another EXT. There are none for any other
+    file. Names like NAME.compare.EXT are in use elsewhere: there the mark tells, where it has a
+    place.
     """
     if _OWN.fullmatch(path.suffix):
         original, kind = path.with_suffix(""), path.suffix
@@ -26,13 +28,18 @@ def source_of_result(path: Path) -> Path | None:
         stem = Path(path.stem)
         original, kind = path.with_name(stem.stem + path.suffix), stem.suffix
     if not _OWN.fullmatch(kind):
-        return None
+        return []
     if kind in (COMPARE, SAMPLES) and path.suffix.lower() != ".bmp":
         from tintype.photo.mark import is_marked
 
         with suppress(OSError):
-            return original if is_marked(path) else None
-    return original
+            if not is_marked(path):
+                return []
+    from tintype.photo.encoding import READ_ONLY
+
+    others = [suffix for suffix, written in READ_ONLY.items() if written == original.suffix]
+    spelled = [form for suffix in others for form in (suffix, suffix.upper())]
+    return [original, *map(original.with_suffix, spelled)]
 
 
 def own_result(path: Path) -> Path | None:
@@ -40,12 +47,4 @@ def own_result(path: Path) -> Path | None:
 
     Somebody else's IMG.compare.jpg is a photograph like any other.
     """
-    from tintype.photo.encoding import READ_ONLY
-
-    original = source_of_result(path)
-    if original is None:
-        return None
-    # A GIF's result is a PNG.
-    others = [suffix for suffix, written in READ_ONLY.items() if written == original.suffix]
-    names = [original, *map(original.with_suffix, others)]
-    return next((name for name in names if name.exists()), None)
+    return next((name for name in sources_of_result(path) if name.exists()), None)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tintype.cli.console import Progress, needs_extra, print_line
-from tintype.cli.inputs import find_photos
+from tintype.cli.inputs import find_files
 from tintype.cli.options import Count, Flag, whole
 
 _MOST = 100  # photographs that the studio lets wait at once
@@ -52,7 +52,8 @@ def studio(
     """
     progress = Progress()
     doubtful = _doubtful(results, progress) if results else []
-    inputs = find_photos([*doubtful, *(photos or ())]) if doubtful or photos else None
+    words = [*doubtful, *(photos or ())]
+    inputs = find_files(words, recursive=False, command="studio") if words else None
     progress.note(inputs.remarks if inputs else ())
     with needs_extra("web", "the studio", _PACKAGES):
         from tintype.studio.serve import serve_studio

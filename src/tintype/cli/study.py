@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +11,9 @@ from cyclopts.validators import Number
 
 from tintype.cli import UsageError
 from tintype.cli.console import Progress, needs_extra, print_json, print_line
+from tintype.cli.files import check_free
 from tintype.cli.options import Count, Flag, Json, Repeated, Whole, whole
 from tintype.cli.study_create import PACKAGES, NotNegative, create
-from tintype.errors import TintypeError
 
 if TYPE_CHECKING:
     from tintype.study.manifest import Study
@@ -104,6 +103,7 @@ def report(
     include_unfinished: Flag = False,
     html: Path | None = None,
     csv: Path | None = None,
+    overwrite: Flag = False,
     json: Json = False,
 ) -> int:
     """Score every system by the answers so far, also while the study is served.
@@ -114,7 +114,9 @@ def report(
         include_unfinished: include raters who stopped before the last trial.
         html: also write the report to this file, as one self-contained page.
         csv: also write all answers to this file, one row each.
+        overwrite: replace files that exist with the report and the answers.
     """
+    check_free([html, csv], overwrite)
     with needs_extra("web", "a study", PACKAGES):
         source: Source = "simulated" if simulated else "real"
         url = None if simulated else database  # simulated answers are in the study's folder
@@ -172,6 +174,7 @@ def _report(
     json: bool,
     truth: dict[str, float] | None = None,
 ) -> int:
+    from tintype.photo.write import write_whole
     from tintype.study.analysis import analyze
     from tintype.study.presentation import answers_csv, report_html, report_json
     from tintype.study.report_text import report_text
@@ -184,9 +187,9 @@ def _report(
         store.close()
     found = analyze(made, raters, source, include_unfinished=include_unfinished)
     if html is not None:
-        _write(html, report_html(made, found))
+        write_whole(html, report_html(made, found).encode(), private=True)
     if csv is not None:
-        _write(csv, answers_csv(made, raters, found))
+        write_whole(csv, answers_csv(made, raters, found).encode(), private=True)
     if json:
         print_json(report_json(made, found) | ({"true_rates": truth} if truth else {}))
     else:
@@ -209,15 +212,3 @@ def _rates(words: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise UsageError(f"--fooling-rate must be SYSTEM=RATE, not {word}") from None
     return rates
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.touch(mode=0o600)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TintypeError(f"{path} cannot be written: {error.strerror}") from error

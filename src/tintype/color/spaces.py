@@ -87,12 +87,6 @@ def gray_to_lightness(gray: ArrayLike) -> Plane:
     return (116 * _lab_f(y) - 16).astype(np.float32)
 
 
-def lightness_to_gray(lightness: ArrayLike) -> Plane:
-    """Return the g in [0, 1] for which the sRGB color (g, g, g) has this L*, of any shape."""
-    fy = (np.asarray(lightness, dtype=np.float64) + 16) / 116
-    return _linear_to_srgb(_lab_f_inverse(fy)).astype(np.float32)
-
-
 def rgb_to_luma(rgb: ArrayLike) -> Plane:
     """Return the BT.601 luma of sRGB, (..., 3) to (...). That of (g, g, g) is g, exactly."""
     colors = np.asarray(rgb, dtype=np.float32)
@@ -114,11 +108,6 @@ def rgb_to_yuv(rgb: ArrayLike) -> NDArray[np.float32]:
     return _rgb_to_luma_chroma(rgb, _U_GAIN, _V_GAIN)
 
 
-def yuv_to_rgb(yuv: ArrayLike) -> NDArray[np.float32]:
-    """Convert analogue BT.601 YUV, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_yuv`."""
-    return _luma_chroma_to_rgb(yuv, _U_GAIN, _V_GAIN)
-
-
 def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
     """Convert sRGB to the full-range YCbCr of JPEG (not the studio range of television).
 
@@ -133,13 +122,6 @@ def rgb_to_ycbcr(rgb: ArrayLike) -> NDArray[np.float32]:
     return ycbcr
 
 
-def ycbcr_to_rgb(ycbcr: ArrayLike) -> NDArray[np.float32]:
-    """Convert full-range YCbCr, (..., 3), to sRGB, (..., 3): the inverse of `rgb_to_ycbcr`."""
-    centered = np.array(ycbcr, dtype=np.float32)
-    centered[..., 1:] -= 0.5
-    return _luma_chroma_to_rgb(centered, _CB_GAIN, _CR_GAIN)
-
-
 def chroma_to_rgb_matrix(space: str) -> NDArray[np.float32]:
     """Return the (3, 2) matrix D with sRGB = Y + D @ chroma, for chroma that is neutral at 0.
 
@@ -152,7 +134,9 @@ def chroma_to_rgb_matrix(space: str) -> NDArray[np.float32]:
     if space not in ("yuv", "ycbcr"):
         raise ValueError(f"space must be 'yuv' or 'ycbcr', not {space!r}")
     cb_gain, cr_gain = (_U_GAIN, _V_GAIN) if space == "yuv" else (_CB_GAIN, _CR_GAIN)
-    return _luma_chroma_to_rgb([[0, 1, 0], [0, 0, 1]], cb_gain, cr_gain).T
+    blue, red = 1 / np.array([cb_gain, cr_gain], np.float32)  # of B - Y and R - Y
+    green = np.array([-_LUMA_BLUE / _LUMA_GREEN, -_LUMA_RED / _LUMA_GREEN], np.float32)
+    return np.array([[0, red], green * (blue, red), [blue, 0]], dtype=np.float32)
 
 
 def _srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
@@ -179,16 +163,3 @@ def _rgb_to_luma_chroma(rgb: ArrayLike, cb_gain: float, cr_gain: float) -> NDArr
     cb = np.float32(cb_gain) * (colors[..., 2] - y)
     cr = np.float32(cr_gain) * (colors[..., 0] - y)
     return np.stack([y, cb, cr], axis=-1)
-
-
-def _luma_chroma_to_rgb(
-    luma_chroma: ArrayLike, cb_gain: float, cr_gain: float
-) -> NDArray[np.float32]:
-    values = np.asarray(luma_chroma, dtype=np.float32)
-    y = values[..., 0]
-    blue = values[..., 1] / np.float32(cb_gain)  # B - Y
-    red = values[..., 2] / np.float32(cr_gain)  # R - Y
-    green = (
-        np.float32(-_LUMA_RED / _LUMA_GREEN) * red + np.float32(-_LUMA_BLUE / _LUMA_GREEN) * blue
-    )
-    return np.stack([y + red, y + green, y + blue], axis=-1, dtype=np.float32)

@@ -13,10 +13,11 @@ _EMPTY = (
     b"</x:xmpmeta><?xpacket end='w'?>"
 )
 _OWN_SOURCE = re.compile(
-    rb"(Iptc4xmpExt:DigitalSourceType\s*=\s*[\"']|<Iptc4xmpExt:DigitalSourceType\s*>)[^\"'<]*"
+    rb"(Iptc4xmpExt:DigitalSourceType(?:\s*=|\s+rdf:resource\s*=)\s*[\"']"
+    rb"|<Iptc4xmpExt:DigitalSourceType\s*>)[^\"'<]*"
 )
 _AGENT = b"stEvt:softwareAgent='"
-_OWN_HISTORY = re.compile(rb"(<xmpMM:History\b.*?)(</rdf:Seq\s*>)", re.DOTALL)
+_OWN_HISTORY = re.compile(rb"(<xmpMM:History\b[^>]*?)(?:/>|>(.*?)</xmpMM:History\s*>)", re.DOTALL)
 
 
 def marked(xmp: bytes | None, maker: str) -> bytes:
@@ -40,8 +41,9 @@ def marked(xmp: bytes | None, maker: str) -> bytes:
         b" %b%b'/>" % (_AGENT, maker.encode())
     )
     added = b""
-    if _OWN_HISTORY.search(packet):
-        packet = _OWN_HISTORY.sub(lambda match: match[1] + line + match[2], packet, count=1)
+    # From the first on only, so that the time grows with the packet, whatever is in it.
+    if history := _OWN_HISTORY.match(packet, max(0, packet.find(b"<xmpMM:History"))):
+        packet = packet[: history.start()] + _continued(history, line) + packet[history.end() :]
     else:
         added += b"<xmpMM:History><rdf:Seq>%b</rdf:Seq></xmpMM:History>" % line
     if _OWN_SOURCE.search(packet):
@@ -58,6 +60,16 @@ def marked(xmp: bytes | None, maker: str) -> bytes:
         )
         packet = packet[:end] + description + packet[end:]
     return packet
+
+
+def _continued(history: re.Match[bytes], line: bytes) -> bytes:
+    """Return a history with a line behind its last."""
+    inside = history[2] or b""
+    end = inside.rfind(b"</rdf:")
+    if end < 0:  # <rdf:Seq/>, or nothing
+        inside = b"<rdf:Seq></rdf:Seq>"
+        end = inside.index(b"</")
+    return b"%b>%b%b%b</xmpMM:History>" % (history[1], inside[:end], line, inside[end:])
 
 
 def is_marked(path: Path) -> bool:

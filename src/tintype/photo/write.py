@@ -48,13 +48,30 @@ def save(
     if is_stream(path):
         return _save_to_stream(photo, path, chosen)
     try:
-        # A link is followed, not replaced, as by any program that writes a file.
-        with atomic(Path(os.path.realpath(path))) as file:
+        with atomic(path) as file:
             notes = encode(photo, chosen, file)
             check_target(path, photo.path, overwrite=overwrite, in_place=in_place)
     except (OSError, ValueError) as error:
         raise unwritable_error(path, error) from error
     return notes
+
+
+def write_whole(path: Path, content: bytes, private: bool = False) -> None:
+    """Write a file whole or not at all; a device, a pipe or an open file is written to.
+
+    Args:
+        path: the file; one that exists is replaced.
+        content: all of it.
+        private: let its owner alone read it.
+
+    Raises:
+        UnwritablePhotoError: it cannot be written.
+    """
+    try:
+        with open(path, "ab") if is_stream(path) else atomic(path, private) as file:
+            file.write(content)
+    except (OSError, ValueError) as error:
+        raise unwritable_error(path, error) from error
 
 
 def _save_to_file(photo: Picture, file: BinaryIO, format: Format) -> tuple[str, ...]:
@@ -123,16 +140,24 @@ class _CheckedFile(io.BufferedRandom):
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file to write, which is moved to ``path`` when complete and removed on failure."""
+def atomic(path: Path, private: bool = False) -> Iterator[BinaryIO]:
+    """Yield a file to write, which is moved to ``path`` when complete and removed on failure.
+
+    Args:
+        path: the file that is made, or replaced.
+        private: let its owner alone read it.
+    """
+    # A link is followed, not replaced, as by any program that writes a file.
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".tintype-{secrets.token_hex(8)}.tmp")
     lock = None
     try:
         # The permissions of any new file, or those of the one that is replaced.
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, 0o666)
+        mode = 0o600 if private else 0o666
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | _O_BINARY, mode)
         lock = _locked(descriptor)
         with _CheckedFile(io.FileIO(descriptor, "r+")) as file:
-            if path.exists():
+            if path.exists() and not private:
                 with suppress(OSError):  # not every file system has permissions
                     os.chmod(temporary, path.stat().st_mode & 0o777)
             yield file

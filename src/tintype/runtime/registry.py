@@ -136,7 +136,7 @@ def parse_model_option(name: str) -> tuple[str, dict[str, Any]]:
     or ``truth28+refine``, which also stand alone; see `tintype.runtime.named.NamedModel`.
     """
     model, at, option = name.rpartition("@")
-    if name in _TRUTH or option in _TRUTH:
+    if option in _TRUTH:
         return model or _OF_TRUTH, {"truth": True, **_TRUTH[option]}
     if not at or option.endswith((".json", ".onnx")):
         return name, {}

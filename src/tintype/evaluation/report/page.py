@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tintype import __version__
-from tintype.errors import DataError
 from tintype.evaluation.accumulator import BOOTSTRAP_RESAMPLES
 from tintype.evaluation.metric_specs import HEADLINE_METRICS, METRICS, MetricSpec
 from tintype.evaluation.report.charts import (
@@ -25,7 +23,7 @@ from tintype.evaluation.report.charts import (
 )
 from tintype.evaluation.report.thumbnails import ThumbnailStore
 from tintype.evaluation.table import REFERENCE_ROWS, Row, Table, format_score
-from tintype.photo.write import atomic
+from tintype.photo.write import write_whole
 
 _CASES = 3  # best and worst photographs shown for each model
 _SEED = 0  # of the random choice of example photographs
@@ -41,18 +39,6 @@ _CHARTED = (
 )
 
 
-def check_writable(path: Path) -> None:
-    """Check before the work that a report can be written.
-
-    Raises:
-        DataError: its folder is missing or cannot be written to, or it is a folder itself.
-    """
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise DataError(
-            f"{path} cannot be written: give a file in an existing folder that can be written to."
-        )
-
-
 def write_report(
     path: Path, table: Table, thumbnails: ThumbnailStore, *, examples: int = 24
 ) -> None:
@@ -66,13 +52,9 @@ def write_report(
             model's best and worst.
 
     Raises:
-        DataError: it cannot be written.
+        UnwritablePhotoError: it cannot be written.
     """
-    try:
-        with atomic(path) as file:
-            file.write(_page(table, thumbnails, examples).encode())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+    write_whole(path, _page(table, thumbnails, examples).encode())
 
 
 def _page(table: Table, thumbnails: ThumbnailStore, examples: int) -> str:
