@@ -233,12 +233,11 @@ class Api:
         """Read the form of a request and write its photograph into a new folder.
 
         Raises:
-            HTTPException: the body is no form with a photograph, or too many photographs wait.
-            TintypeError: the settings cannot be used, or the disk is nearly full.
+            HTTPException: the body is no form with a photograph.
+            TintypeError: the settings cannot be used, too many photographs wait, or the disk is
+                nearly full.
         """
-        if self._pool.waiting >= self._limits.waiting:
-            busy = f"{self._limits.waiting} photographs are waiting already: try again in a minute"
-            raise HTTPException(503, busy, {"Retry-After": "60"})
+        self._pool.check_room()
         self._folder.check_space()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":

@@ -92,6 +92,7 @@ class Archives:
                     failed.append(picture.error or f"{picture.name}: it was not coloured yet")
                     continue
                 try:
+                    text = settings_of(picture.settings)[1].to_json()
                     path, found = await self._colored(request, picture)
                 except TintypeError as error:
                     if isinstance(error, WorkError) and error.kind == "cancelled":
@@ -101,7 +102,6 @@ class Archives:
                 name = _free(result_name(picture.name, found["format"]), taken)
                 await asyncio.to_thread(archive.write, path, name)
                 path.unlink(missing_ok=True)
-                text = settings_of(picture.settings)[1].to_json()
                 write_entry(archive, _free(settings_name(picture.name), taken), text.encode(), now)
             if failed:
                 write_entry(archive, "failed.txt", "\n".join([*failed, ""]).encode(), now)

@@ -58,12 +58,15 @@ class Work(Future[Any]):
 
     Attributes:
         task: argument of the handler.
+        counted: as in `WorkerPool.submit`.
         stage: last progress that the handler reported.
     """
 
-    def __init__(self, task: dict[str, Any], on_stage: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, task: dict[str, Any], on_stage: Callable[[str], None] | None, counted: bool
+    ) -> None:
         super().__init__()
-        self.task = task
+        self.task, self.counted = task, counted
         self.stage = ""
         self.on_stage = on_stage
         self.stop: Callable[[], None] | None = None  # set while a worker has it
@@ -83,7 +86,7 @@ class WorkerPool:
         memory: bytes of data that each may allocate, where the system enforces it (not on Windows
             and macOS).
         seconds: time limit of a task.
-        waiting: number of tasks that may wait.
+        waiting: number of counted tasks that may wait.
 
     Attributes:
         restarts: number of workers that were replaced.
@@ -119,15 +122,35 @@ class WorkerPool:
         return sum(not work.cancelled() for _, _, work in list(self._queue))
 
     @property
+    def closed(self) -> bool:
+        """Tell whether the pool takes no more tasks."""
+        return self._closed
+
+    @property
     def running(self) -> int:
         """Return the number of running tasks."""
         return self._running
+
+    def check_room(self) -> None:
+        """Raise an error if no other counted task may wait.
+
+        Raises:
+            QueueFullError: as many wait as may, or the pool is closed.
+        """
+        if self._closed:
+            raise QueueFullError("the server is ending")
+        counted = [work for _, _, work in list(self._queue) if work.counted]
+        if sum(not work.cancelled() for work in counted) >= self._longest_queue:
+            raise QueueFullError(
+                f"{self._longest_queue} photographs are waiting already: try again in a minute"
+            )
 
     def submit(
         self,
         task: dict[str, Any],
         *,
         urgency: int = 0,
+        counted: bool = True,
         on_stage: Callable[[str], None] | None = None,
     ) -> Work:
         """Submit a task to the workers; return its future.
@@ -135,17 +158,17 @@ class WorkerPool:
         Args:
             task: a dictionary that can be written as JSON.
             urgency: tasks of higher urgency run first; of equal urgency in order of submission.
+            counted: whether it is one of the tasks of which only so many may wait; of the others
+                the caller bounds the number.
             on_stage: called in a thread of the pool with the progress that the handler reports.
 
         Raises:
-            QueueFullError: too many tasks wait.
+            QueueFullError: too many tasks wait, or the pool is closed.
         """
-        work = Work(task, on_stage)
+        work = Work(task, on_stage, counted)
         with self._changed:
-            if self._closed or self.waiting >= self._longest_queue:
-                raise QueueFullError(
-                    f"{self._longest_queue} photographs are waiting already: try again in a minute"
-                )
+            if counted or self._closed:
+                self.check_room()
             heapq.heappush(self._queue, (-urgency, next(self._numbers), work))
             self._changed.notify()
         return work
