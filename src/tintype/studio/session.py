@@ -35,7 +35,7 @@ _MOST_STATES = 200  # most settings of a photograph that are kept for undo
 _MOST_COLORS = 12
 _REMOVED_SECONDS = 60.0  # how long a removed photograph can be put back
 #: Kinds of errors after which another try of the same file may succeed.
-_PASSING = ("late", "memory", "died", "bug", "cancelled")
+_PASSING = ("late", "memory", "died", "disk", "bug", "cancelled")
 
 
 class Session:
