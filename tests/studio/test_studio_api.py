@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import json
 import os
@@ -9,22 +11,31 @@ import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from studio.conftest import HOST, encoded, until
 from studio.misbehaving import ALLOCATES, ENDS, HANGS
 
 from tintype.cli import main
-from tintype.studio.app import Studio
+from tintype.studio.app import Studio, _TokenMiddleware
 from tintype.studio.limits import Limits
+from tintype.web.workers import Work, WorkError
 
 URL = "/api/v1/colorize"
 
 
 def post(client: TestClient, content: bytes, name: str = "a.jpg", url: str = URL, **f: Any) -> Any:
     return client.post(url, files={"photo": (name, content)}, data=f)
+
+
+def jobs(studio: Studio) -> list[Path]:
+    """The folders of photographs that came over the API."""
+    return list((studio._folder.path / "jobs").iterdir())
 
 
 def problem(response: Any, status: int) -> str:
@@ -137,6 +148,61 @@ def test_forms_that_are_none_are_refused(client: TestClient, photograph: bytes) 
     assert problem(client.get(URL), 405)
 
 
+@pytest.mark.parametrize("path", [URL, "/session/photos"])
+def test_an_upload_that_is_broken_off_is_no_error(studio: Studio, path: str) -> None:
+    kind = (b"content-type", b"multipart/form-data; boundary=x")
+    length = (b"content-length", b"1000")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), kind, length],
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80),
+        "scheme": "http",
+    }
+    said = [{"type": "http.request", "body": b"--x\r\n", "more_body": True}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return said.pop() if said else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(studio.app(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 499
+    assert studio.session.pictures() == []
+    assert jobs(studio) == []
+
+
+def test_a_photograph_that_cannot_be_kept_leaves_no_folder(
+    client: TestClient, studio: Studio, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("tintype.studio.api.shutil.copyfileobj", Mock(side_effect=full))
+    assert "No space left" in problem(post(client, photograph), 503)
+    assert jobs(studio) == []
+
+
+def test_the_folder_of_a_client_that_went_away_goes_when_its_worker_has_stopped(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works: list[Work] = []
+
+    async def outcome(request: Any, work: Work, name: str) -> Any:
+        works.append(work)
+        raise WorkError("the client disconnected", "cancelled")
+
+    monkeypatch.setattr("tintype.studio.api.outcome", outcome)
+    problem(post(client, HANGS), 503)
+    assert len(jobs(studio)) == 1
+    works[0].abandon()
+    until(lambda: not jobs(studio))
+
+
 def test_limits_are_said(client: TestClient) -> None:
     assert "at most" in problem(post(client, bytes(7 << 20)), 413)
 
@@ -231,12 +297,19 @@ def test_a_token_is_asked_for_and_rates_are_limited(photograph: bytes) -> None:
             assert client.get("/healthz").text == "ok\n"
             bearer = {"Authorization": "Bearer geheim"}
             assert client.get("/api/v1/models", headers=bearer).status_code == 200
-            assert client.get("/?token=geheim").status_code == 303
-            assert client.get("/").status_code == 200  # by the cookie
             responses = [client.get("/healthz") for _ in range(10)]
             assert "Too many requests" in problem(responses[-1], 429)
     finally:
         studio.close()
+
+
+@pytest.mark.parametrize("token", ["geheim", "a+b&c=d#e f;g", "tajemství ł"])
+def test_the_address_with_its_token_opens_the_page(token: str) -> None:
+    app = _TokenMiddleware(PlainTextResponse("the page"), token)
+    client = TestClient(app, HOST, follow_redirects=False)
+    assert client.get("/").status_code == 401
+    assert client.get(f"/?token={quote(token, safe='')}").status_code == 303
+    assert client.get("/").text == "the page"  # by the cookie
 
 
 def test_foreign_pages_and_names_do_not_reach_it(client: TestClient, photograph: bytes) -> None:

@@ -175,10 +175,10 @@ def test_a_client_that_goes_away_stops_its_work(tmp_path: Path) -> None:
 
 
 def test_other_machines_need_a_token(tmp_path: Path) -> None:
-    words = ("--port", "0", "--host", "0.0.0.0")
+    words = ("--port", "0", "--host", "0.0.0.0", "--token", "a+b&c#d")
     with served(*words, temporary=tmp_path) as (_, address):
         parts = urlsplit(address)
-        assert parts.query.startswith("token=")
+        assert parts.query == "token=a%2Bb%26c%23d"
         local = f"http://127.0.0.1:{parts.port}/"
         assert ask(local, "/").status == 401
         assert ask(local, f"/?{parts.query}").status == 303

@@ -22,6 +22,7 @@ from tintype.studio.app import Studio
 from tintype.studio.engine import Engine
 from tintype.studio.levels import read_level, write_levels
 from tintype.studio.picture import shown_name
+from tintype.web.workers import WorkError
 
 
 def add(client: TestClient, content: bytes, name: str = "a.jpg", wait: bool = True) -> str:
@@ -114,6 +115,14 @@ def test_sliders_do_not_run_the_network_again_and_hints_do(tmp_path: Path) -> No
     again = Looked(other)  # another worker goes on with what this one kept
     assert show(other, hints=HINTS, options={"vividness": 0.3})
     assert again.count == 0
+
+
+def test_a_cached_file_that_another_worker_removed_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "photo").write_bytes(encoded("PNG"))
+    (tmp_path / "look-gone.npy").symlink_to("nowhere")
+    settings = {"model": "tint.small", "options": {}, "hints": []}
+    where = {"folder": str(tmp_path), "name": "a.png", "settings": settings}
+    assert Engine()({"do": "open", "pixels": 1 << 20, **where}, lambda _: None)["width"] == 96
 
 
 def test_a_tile_is_the_part_of_the_whole(tmp_path: Path) -> None:
@@ -267,6 +276,26 @@ def test_an_archive_tells_how_far_it_is_and_what_it_lacks(client: TestClient) ->
     assert client.get(f"/session/archives/{lines[2]['id']}").status_code == 404
 
 
+def test_two_pages_may_save_all_at_once(client: TestClient) -> None:
+    made = [json.loads(client.post("/session/archives").text)["id"] for _ in range(2)]
+    assert [client.get(f"/session/archives/{id}").status_code for id in made] == [200, 200]
+
+
+def test_a_result_that_nobody_waits_for_is_removed(
+    client: TestClient, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = add(client, encoded())
+
+    async def gone(request: Any, work: Any, name: str) -> Any:
+        raise WorkError("the client disconnected", "cancelled")
+
+    monkeypatch.setattr("tintype.studio.pages.outcome", gone)
+    folder = studio.session.folder(studio.session.picture(id))
+    (folder / ".tintype-0123456789abcdef.tmp").touch()  # of a process that was ended
+    assert client.get(f"/session/photos/{id}/result").status_code == 503
+    until(lambda: not [*folder.glob("result-*"), *folder.glob("*.tmp")])
+
+
 def test_what_ends_its_process_says_so_beside_its_name(client: TestClient) -> None:
     id = add(client, ENDS, "hostile.jpg")
     assert photo(client, id)["state"] == "failed"
@@ -303,6 +332,8 @@ def test_the_session_takes_no_more_than_it_may(client: TestClient) -> None:
         ("show", {"level": 0, "box": [0, 0, 9999, 1]}),
         ("show", {"level": 0, "box": [0, 0, 0, 1]}),
         ("show", {"level": 0, "box": "abcd"}),
+        ("show", {"level": 0, "box": [96, 0, 9, 9]}),
+        ("show", {"box": [0, 64, 9, 9]}),
         ("show", {"longest": -1}),
         ("show", {"settings": {"model": "../x"}}),
         ("show", {"settings": 3}),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from tintype.errors import SettingError
-from tintype.web.workers import QueueFullError, WorkerPool, WorkError
+from tintype.web.workers import QueueFullError, Work, WorkerPool, WorkError, _Worker
 
 
 def behaving(task: dict[str, Any], say: Callable[[str], None]) -> Any:
@@ -32,6 +35,8 @@ def behaving(task: dict[str, Any], say: Callable[[str], None]) -> Any:
             raise KeyError("x")
         case "wait":
             time.sleep(0.3)
+        case "fill the disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return {"process": os.getpid(), **task}
 
 
@@ -50,6 +55,25 @@ def failure(pool: WorkerPool, **task: Any) -> WorkError:
     with pytest.raises(WorkError) as caught:
         pool.submit(task).result(30)
     return caught.value
+
+
+READY = b'["ready", null]'
+
+
+def of_a_process(*said: bytes, ended: bool = False) -> WorkError:
+    """The error of a task in the hands of a process that says this."""
+    worker = _Worker.__new__(_Worker)
+    worker._pipe, theirs = multiprocessing.Pipe()
+    worker._process, worker._ready = Mock(), False
+    for message in said:
+        theirs.send_bytes(message)
+    if ended:
+        theirs.close()
+    work = Work({}, None, True)
+    assert not worker.do(work, 3, lambda: False)
+    error = work.exception(0)
+    assert isinstance(error, WorkError)
+    return error
 
 
 def test_a_task_is_done_in_another_process_and_reports_its_stages(pool: WorkerPool) -> None:
@@ -84,6 +108,9 @@ def test_errors_keep_their_sentence_and_a_bug_is_called_one(pool: WorkerPool) ->
     error = failure(pool, do="refuse")
     assert (str(error), error.kind) == ("not so", "SettingError")
     assert "bug in tintype (KeyError: 'x')" in str(failure(pool, do="trip"))
+    error = failure(pool, do="fill the disk")
+    assert error.kind == "disk"
+    assert str(error).startswith("the disk cannot be used: No space left")
 
 
 def test_work_is_cancelled_while_it_runs_and_while_it_waits(pool: WorkerPool) -> None:
@@ -97,6 +124,36 @@ def test_work_is_cancelled_while_it_runs_and_while_it_waits(pool: WorkerPool) ->
     assert waiting.cancelled()
     assert [work.exception(30).kind for work in running] == ["cancelled"] * 2
     assert pool.submit({"do": "wait"}).result(30)
+
+
+@pytest.mark.parametrize("said", [b"5", b"[1]", b"nonsense", b"[" * 100_000, b'{"kind": 1}'])
+def test_a_process_that_says_what_makes_no_sense_ends_its_task(said: bytes) -> None:
+    error = of_a_process(READY, said)
+    assert error.kind == "died"
+    assert "the file may be damaged" in str(error)
+
+
+def test_a_process_that_is_never_ready_is_not_the_photographs_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = of_a_process(ended=True)
+    assert error.kind == "died"
+    assert "ended before it began" in str(error)
+    monkeypatch.setattr("tintype.web.workers._START_SECONDS", -1)
+    error = of_a_process()
+    assert error.kind == "late"
+    assert "no process was ready for it" in str(error)
+
+
+def test_a_process_that_cannot_be_started_is_started_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = Mock()
+    worker.do = lambda work, *_: work.set_result("done") or True
+    monkeypatch.setattr("tintype.web.workers._Worker", Mock(side_effect=[OSError("full"), worker]))
+    pool = WorkerPool(setup, 1, memory=1 << 28, seconds=3)
+    assert pool.submit({}).result(5) == "done"
+    pool.close()
 
 
 @pytest.mark.slow

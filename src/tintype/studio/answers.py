@@ -19,6 +19,7 @@ _STATUS = {
     PhotoTooLargeError.__name__: 413,
     "memory": 413,
     "late": 503,
+    "disk": 503,
     "cancelled": 503,
     "bug": 500,
     "CorruptModelError": 500,

@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from tintype.card import Card
-from tintype.errors import SettingError
+from tintype.errors import SettingError, TintypeError
 from tintype.runtime.registry import list_models
 from tintype.studio.answers import outcome, problem, problem_of
 from tintype.studio.asked import record_of, record_of_form, settings_of
@@ -65,6 +65,10 @@ class Order:
     def discard(self) -> None:
         """Remove the folder and all that is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def discard_after(self, work: Work) -> None:
+        """Remove the folder when no worker writes into it any more."""
+        work.add_done_callback(lambda _: self.discard())
 
 
 @dataclass
@@ -151,11 +155,11 @@ class Api:
     async def colorize(self, request: Request) -> Response:
         """Color a photograph and return it; with samples, return a ZIP of several colorings."""
         order = await self._order(request)
+        work = self._submitted(order)
         try:
-            work = self._pool.submit(order.task)
             found = await outcome(request, work, order.name)
         except BaseException:
-            order.discard()
+            order.discard_after(work)
             raise
         return _picture(order, found, BackgroundTask(order.discard))
 
@@ -166,11 +170,7 @@ class Api:
             detail = f"{self._limits.jobs} jobs are kept: delete some, or try again in an hour"
             return problem(detail, 429, {"Retry-After": f"{_KEPT_SECONDS:.0f}"})
         order = await self._order(request)
-        try:
-            work = self._pool.submit(order.task)
-        except BaseException:
-            order.discard()
-            raise
+        work = self._submitted(order)
         id = secrets.token_urlsafe(16)
         self.jobs[id] = Job(order, work)
         place = {"Location": f"/api/v1/jobs/{id}"}
@@ -185,8 +185,7 @@ class Api:
         job = self._job(id)
         del self.jobs[id]
         job.work.abandon()
-        # A worker that is being stopped may still have files in the folder open.
-        job.work.add_done_callback(lambda _: job.order.discard())
+        job.order.discard_after(job.work)
         return Response(status_code=204)
 
     async def events(self, id: JOB_ID) -> Response:
@@ -233,12 +232,11 @@ class Api:
         """Read the form of a request and write its photograph into a new folder.
 
         Raises:
-            HTTPException: the body is no form with a photograph, or too many photographs wait.
-            TintypeError: the settings cannot be used, or the disk is nearly full.
+            HTTPException: the body is no form with a photograph.
+            TintypeError: the settings cannot be used, too many photographs wait, or the disk is
+                nearly full.
         """
-        if self._pool.waiting >= self._limits.waiting:
-            busy = f"{self._limits.waiting} photographs are waiting already: try again in a minute"
-            raise HTTPException(503, busy, {"Retry-After": "60"})
+        self._pool.check_room()
         self._folder.check_space()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "multipart/form-data":
@@ -250,8 +248,20 @@ class Api:
             fields = [(k, v) for k, v in form.multi_items() if isinstance(v, str)]
             task, name = self._task(dict(fields), shown_name(photo.filename or ""))
             folder = self._folder.new()
-            await asyncio.to_thread(_copy, photo, folder / PHOTO)
+            try:
+                await asyncio.to_thread(_copy, photo, folder / PHOTO)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
         return Order(folder, name, {**task, "folder": str(folder), "name": name})
+
+    def _submitted(self, order: Order) -> Work:
+        """Give an order to the workers, or discard it."""
+        try:
+            return self._pool.submit(order.task)
+        except TintypeError:
+            order.discard()
+            raise
 
     def _task(self, fields: dict[str, str], name: str) -> tuple[dict[str, Any], str]:
         """Return the task for a worker, and the photograph's name."""

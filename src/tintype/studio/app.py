@@ -6,12 +6,12 @@ import hmac
 import logging
 import threading
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -92,6 +92,7 @@ class Studio:
         app.add_exception_handler(HTTPException, _http_error)
         app.add_exception_handler(RequestValidationError, _invalid)
         app.add_exception_handler(OSError, _unavailable)
+        app.add_exception_handler(ClientDisconnect, _gone)
         self._metrics = Metrics(app)
         guarded = self._metrics if token is None else _TokenMiddleware(self._metrics, token)
         uploads = dict.fromkeys(("/api/v1/colorize", "/api/v1/jobs"), limits.body + (2 << 20))
@@ -153,8 +154,9 @@ class _TokenMiddleware:
         )
         if scope["method"] == "GET" and scope["path"] == "/" and self._known(asked):
             response = RedirectResponse("/", 303)
-            response.set_cookie(_COOKIE, self._token, httponly=True, samesite="lax")
-        elif self._known(bearer) or self._known(request.cookies.get(_COOKIE, "")):
+            known = quote(self._token, safe="")  # a cookie holds ASCII alone
+            response.set_cookie(_COOKIE, known, httponly=True, samesite="lax")
+        elif self._known(bearer) or self._known(unquote(request.cookies.get(_COOKIE, ""))):
             response = self._app
         await response(scope, receive, send)
 
@@ -176,6 +178,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     return problem(f"{first['loc'][-1]}: {first['msg']}", 422)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Answer a client that broke off its upload; nobody reads it, and the metrics count it."""
+    return Response(status_code=499)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

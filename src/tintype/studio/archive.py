@@ -29,6 +29,8 @@ from tintype.web.workers import WorkError
 #: Writes a photograph in color; returns the path of its file and its format and notes.
 Colored = Callable[[Request, Picture], Awaitable[tuple[Path, dict[str, Any]]]]
 
+_KEPT_SECONDS = 600.0  # how long a ZIP waits to be downloaded
+
 
 class Archives:
     """The handlers of "Save all".
@@ -41,7 +43,7 @@ class Archives:
 
     def __init__(self, session: Session, folder: WorkFolder, colored: Colored) -> None:
         self._session, self._folder, self._colored = session, folder, colored
-        self._made: dict[str, Path] = {}
+        self._made: dict[str, tuple[Path, float]] = {}  # with the time when it was made
 
     async def make(self, request: Request) -> Response:
         """Make a ZIP and send lines of JSON: its progress, and last its id, or the error."""
@@ -53,15 +55,18 @@ class Archives:
         Raises:
             HTTPException: there is no such ZIP, as after it was taken.
         """
-        if (path := self._made.pop(id, None)) is None:
-            raise HTTPException(404, "this ZIP was downloaded already: save all again")
+        if id not in self._made:
+            raise HTTPException(404, "this ZIP was downloaded or is deleted: save all again")
+        path, _ = self._made.pop(id)
         headers = attachment(f"tintype-{time.strftime('%Y-%m-%d')}.zip")
         gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
         return FileResponse(path, headers=headers, media_type="application/zip", background=gone)
 
     async def _lines(self, request: Request) -> AsyncIterator[str]:
-        for id in list(self._made):  # made earlier and never downloaded
-            shutil.rmtree(self._made.pop(id).parent, ignore_errors=True)
+        for id, (path, when) in list(self._made.items()):
+            if time.monotonic() - when > _KEPT_SECONDS:
+                del self._made[id]
+                shutil.rmtree(path.parent, ignore_errors=True)
         target = self._folder.new() / "archive.zip"
         try:
             failed: list[str] = []
@@ -75,7 +80,7 @@ class Archives:
                 return
             raise
         id = secrets.token_urlsafe(16)
-        self._made[id] = target
+        self._made[id] = target, time.monotonic()
         yield json.dumps({"id": id, "failed": failed}) + "\n"
 
     async def _write(
@@ -92,6 +97,7 @@ class Archives:
                     failed.append(picture.error or f"{picture.name}: it was not coloured yet")
                     continue
                 try:
+                    text = settings_of(picture.settings)[1].to_json()
                     path, found = await self._colored(request, picture)
                 except TintypeError as error:
                     if isinstance(error, WorkError) and error.kind == "cancelled":
@@ -101,7 +107,6 @@ class Archives:
                 name = _free(result_name(picture.name, found["format"]), taken)
                 await asyncio.to_thread(archive.write, path, name)
                 path.unlink(missing_ok=True)
-                text = settings_of(picture.settings)[1].to_json()
                 write_entry(archive, _free(settings_name(picture.name), taken), text.encode(), now)
             if failed:
                 write_entry(archive, "failed.txt", "\n".join([*failed, ""]).encode(), now)

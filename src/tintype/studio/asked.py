@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tintype.card import Card
-from tintype.errors import SettingError, UnknownModelError
+from tintype.errors import SettingError, TintypeError, UnknownModelError
 from tintype.runtime.options import Asked, Options
 from tintype.runtime.registry import find_model
 from tintype.runtime.seen import check_takes_hints
@@ -39,6 +40,22 @@ def settings_of(record: Mapping[str, Any]) -> tuple[Card, Settings]:
     if asked.hints:
         check_takes_hints(card)
     return card, Settings.of(card, Options.resolve(card, **asked.options), asked.hints)
+
+
+def renewed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as they are if they can be used, else as much of them as can be used now.
+
+    They cannot be used where the model's weights have changed, or the model is not installed.
+    """
+    try:
+        settings_of(record)
+        return record
+    except TintypeError:
+        own = record if isinstance(record, dict) else {}
+        for asked in ({**own, "files": {}}, {"hints": own.get("hints", [])}):
+            with suppress(TintypeError):
+                return record_of(settings_of(asked)[1])
+        return record_of(settings_of({})[1])
 
 
 def model_named(name: object) -> Card:

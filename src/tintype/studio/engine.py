@@ -290,9 +290,10 @@ class Engine:
             pass
         looked = predictor.look(seen, options)
         save_array(path, looked)
-        kept = sorted(folder.glob("look-*.npy"), key=lambda path: path.stat().st_mtime)
-        for old in kept[:-_LOOKS]:
-            old.unlink(missing_ok=True)
+        with suppress(OSError):  # another worker removes the oldest at the same time
+            kept = sorted(folder.glob("look-*.npy"), key=lambda path: path.stat().st_mtime)
+            for old in kept[:-_LOOKS]:
+                old.unlink(missing_ok=True)
         return looked
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import secrets
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tintype.photo.write import atomic
 from tintype.runtime.resize import ImageArray
 
 PREVIEW_PIXELS = 1_000_000  #: most pixels of the preview
@@ -56,11 +55,5 @@ def read_level(folder: Path, level: int | None) -> Gray:
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
     """Write an array to a file atomically, since several workers may write the same one."""
-    temporary = path.with_name(f"{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, array)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic(path) as file:
+        np.save(file, array)

@@ -15,7 +15,8 @@ class Limits:
         body: most bytes of a photograph's file.
         pixels: most pixels of a photograph.
         photos: most photographs in the session of the page.
-        waiting: most photographs that wait for a worker.
+        waiting: most tasks that wait for a worker, beside the session's own: each of its
+            photographs may wait to be read and to get a new thumbnail.
         seconds: longest time that coloring a photograph may take.
         jobs: most jobs that are kept, done or not.
         requests: most requests per second from one address; 0 for no limit.

@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from starlette.responses import (
 
 import tintype
 from tintype.errors import SettingError
+from tintype.photo.write import remove_leftovers
 from tintype.runtime.hints import is_number
 from tintype.runtime.registry import list_models
 from tintype.studio.answers import outcome
@@ -177,18 +179,7 @@ class Pages:
         if settings is not None:
             settings = record_of(settings_of(settings)[1])
         level, box, longest = asked.get("level"), asked.get("box"), asked.get("longest")
-        if level is not None and not (type(level) is int and 0 <= level < picture.facts["levels"]):
-            raise SettingError(f"level must be a whole number below {picture.facts['levels']}")
-        if box is not None and not (
-            isinstance(box, list)
-            and len(box) == 4
-            and all(type(number) is int and 0 <= number < 1 << 20 for number in box)
-            and 0 < box[2] <= 2048
-            and 0 < box[3] <= 2048
-        ):
-            raise SettingError("box must be x, y, width, height: whole numbers, sides up to 2048")
-        if level is not None and box is None:
-            raise SettingError("a level is shown in parts: give a box")
+        _check_part(picture.facts, level, box)
         if longest is not None and not (type(longest) is int and 0 < longest <= 2048):
             raise SettingError("longest must be a whole number of pixels from 1 to 2048")
         out = f"show-{secrets.token_hex(8)}.jpg"
@@ -291,8 +282,43 @@ class Pages:
         out = f"result-{secrets.token_hex(8)}"
         words = {"settings": picture.settings, "out": out, "pixels": self._limits.pixels}
         work = self._pool.submit(self._task(picture, "colorize", **words), urgency=_SOON)
-        found = await outcome(request, work, picture.name)
-        return self._session.folder(picture) / out, found
+        folder = self._session.folder(picture)
+        try:
+            return folder / out, await outcome(request, work, picture.name)
+        except BaseException:
+            # A worker that is being stopped may still write into the folder.
+            work.add_done_callback(lambda _: _tidy(folder, out))
+            raise
+
+
+def _tidy(folder: Path, name: str) -> None:
+    """Remove a file, and what was being written when its worker was stopped."""
+    with suppress(OSError):
+        (folder / name).unlink(missing_ok=True)
+    remove_leftovers(folder)
+
+
+def _check_part(facts: dict[str, Any], level: Any, box: Any) -> None:
+    """Raise an error unless a photograph has that level, and the level a part in that box."""
+    if level is not None and not (type(level) is int and 0 <= level < facts["levels"]):
+        raise SettingError(f"level must be a whole number below {facts['levels']}")
+    if level is not None and box is None:
+        raise SettingError("a level is shown in parts: give a box")
+    if box is None:
+        return
+    if not (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(type(number) is int and number >= 0 for number in box)
+        and 0 < box[2] <= 2048
+        and 0 < box[3] <= 2048
+    ):
+        raise SettingError("box must be x, y, width, height: whole numbers, sides up to 2048")
+    width, height = facts["preview"]
+    if level is not None:  # each level has half the sides of the one before, rounded up
+        width, height = -(-facts["width"] // 2**level), -(-facts["height"] // 2**level)
+    if box[0] >= width or box[1] >= height:
+        raise SettingError(f"box begins outside the picture, which is {width} x {height} pixels")
 
 
 async def _table(request: Request) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from tintype.errors import DataError, TintypeError
 from tintype.runtime.session import cores
@@ -69,7 +70,7 @@ def serve_studio(
                     said = f"{said}\n{path}: {reason}" if said else f"{path}: {reason}"
             if on_ready is not None:
                 address = url_of(host, listener)
-                on_ready(f"{address}?token={token}" if token else address, said)
+                on_ready(f"{address}?token={quote(token, safe='')}" if token else address, said)
 
             def stop() -> None:
                 on_end()

@@ -18,7 +18,7 @@ from typing import Any
 
 from tintype.errors import TintypeError
 from tintype.photo.write import atomic
-from tintype.studio.asked import record_of, settings_of
+from tintype.studio.asked import record_of, renewed, settings_of
 from tintype.studio.engine import PHOTO
 from tintype.studio.limits import Limits
 from tintype.studio.picture import (
@@ -35,7 +35,7 @@ _MOST_STATES = 200  # most settings of a photograph that are kept for undo
 _MOST_COLORS = 12
 _REMOVED_SECONDS = 60.0  # how long a removed photograph can be put back
 #: Kinds of errors after which another try of the same file may succeed.
-_PASSING = ("late", "memory", "died", "bug", "cancelled", QueueFullError.__name__)
+_PASSING = ("late", "memory", "died", "disk", "bug", "cancelled")
 
 
 class Session:
@@ -51,8 +51,9 @@ class Session:
         self._folder, self._pool, self._limits = folder, pool, limits
         self._lock = threading.RLock()
         self._pictures: dict[str, Picture] = {}
-        self._removed: dict[str, Picture] = {}
-        self._works: dict[str, Work] = {}
+        self._removed: dict[str, tuple[Picture, threading.Timer]] = {}
+        self._works: dict[str, Work] = {}  # that read and color a photograph
+        self._thumbnails: dict[str, Work] = {}
         self._copied: dict[str, dict[str, Any]] = {}  # by id, the settings that the last copy set
         self._listeners: dict[asyncio.Queue[Any], asyncio.AbstractEventLoop] = {}
         self._colors: list[str] = []
@@ -132,7 +133,11 @@ class Session:
         self.start(picture)
 
     def start(self, picture: Picture) -> None:
-        """Start to read and color a photograph, or start again."""
+        """Start to read and color a photograph, or start again.
+
+        Settings that cannot be used any more give way to such as can.
+        """
+        picture.history = [renewed(record) for record in picture.history]
         task = {
             "do": "open",
             "folder": str(self.folder(picture)),
@@ -140,15 +145,16 @@ class Session:
             "pixels": self._limits.pixels,
             "settings": picture.settings,
         }
+        self._abandon(picture)
         self._change(picture, state="waiting", stage="", error="")
         try:
             work = self._pool.submit(
                 task,
                 urgency=1,
+                counted=False,
                 on_stage=lambda stage: self._change(picture, state="working", stage=stage),
             )
-        except TintypeError as error:
-            self._change(picture, state="failed", error=f"{picture.name}: {error}", again=True)
+        except QueueFullError:  # the studio ends: the next one goes on
             return
         with self._lock:
             self._works[picture.id] = work
@@ -163,15 +169,15 @@ class Session:
 
     def remove(self, picture: Picture) -> None:
         """Remove a photograph and stop the work on it; it can be put back for a minute."""
+        timer = threading.Timer(_REMOVED_SECONDS, self._delete, [picture.id])
+        timer.daemon = True
         with self._lock:
             if self._pictures.pop(picture.id, None) is None:
                 return
-            self._removed[picture.id] = picture
+            self._removed[picture.id] = picture, timer
             (self.folder(picture) / _RECORD).unlink(missing_ok=True)
-        self.cancel(picture)
+        self._abandon(picture)
         self._tell({"removed": picture.id})
-        timer = threading.Timer(_REMOVED_SECONDS, self._delete, [picture.id])
-        timer.daemon = True
         timer.start()
 
     def put_back(self, id: str) -> Picture:
@@ -181,8 +187,10 @@ class Session:
             NoPhotoError: it was not removed, or more than a minute ago.
         """
         with self._lock:
-            if (picture := self._removed.pop(id, None)) is None:
+            if id not in self._removed:
                 raise NoPhotoError("it was removed over a minute ago and is deleted: add it again")
+            picture, timer = self._removed.pop(id)
+            timer.cancel()
             self._pictures[id] = picture
         if picture.facts:
             self._change(picture)
@@ -272,24 +280,50 @@ class Session:
     def _delete(self, id: str) -> None:
         """Delete the folder of a photograph that was removed and not put back."""
         with self._lock:
-            picture = self._removed.pop(id, None)
-        if picture is not None:
-            shutil.rmtree(self.folder(picture), ignore_errors=True)
+            removed = self._removed.pop(id, None)
+        if removed is not None:
+            removed[1].cancel()
+            shutil.rmtree(self.folder(removed[0]), ignore_errors=True)
+
+    def _abandon(self, picture: Picture) -> None:
+        """Stop the work on a photograph, if there is some, and take no notice of its end."""
+        with self._lock:
+            works = [works.pop(picture.id, None) for works in (self._works, self._thumbnails)]
+        for work in works:
+            if work is not None:
+                work.abandon()
 
     def _refresh(self, picture: Picture) -> None:
-        """Make a new thumbnail in the background."""
+        """Make a new thumbnail in the background, in place of one that waits to be made."""
+        if not picture.facts:
+            return
         words = {"settings": picture.settings, "out": "", "thumbnail": True}
         task = {"do": "show", "folder": str(self.folder(picture)), "name": picture.name, **words}
-        if picture.facts:
-            with suppress(TintypeError):  # too many tasks wait: keep the old one
-                self._pool.submit(task).add_done_callback(lambda _: self.repainted(picture))
+        try:
+            work = self._pool.submit(task, counted=False)
+        except QueueFullError:  # the studio ends
+            return
+        with self._lock:
+            earlier = self._thumbnails.get(picture.id)
+            self._thumbnails[picture.id] = work
+        if earlier is not None:
+            earlier.cancel()
+        work.add_done_callback(lambda _: self._refreshed(picture, work))
+
+    def _refreshed(self, picture: Picture, work: Work) -> None:
+        with self._lock:
+            if self._thumbnails.get(picture.id) is work:
+                del self._thumbnails[picture.id]
+        if not work.cancelled():
+            self.repainted(picture)
 
     def _opened(self, picture: Picture, work: Work) -> None:
         with self._lock:
-            if self._works.get(picture.id) is work:
-                del self._works[picture.id]
-        if picture.id not in self._pictures:
-            return
+            if self._works.get(picture.id) is not work:
+                return
+            del self._works[picture.id]
+        if self._pool.closed and (work.cancelled() or work.exception() is not None):
+            return  # its record says that it waits: a studio that keeps the session goes on
         error = None if work.cancelled() else work.exception()
         if work.cancelled() or (isinstance(error, WorkError) and error.kind == "cancelled"):
             self._change(picture, state="cancelled", stage="", error="", again=True)
@@ -330,12 +364,9 @@ class Session:
                 for left in folder.glob(pattern):
                     left.unlink(missing_ok=True)
             try:
-                picture = Picture(**json.loads((folder / _RECORD).read_bytes()))
-                settings_of(picture.settings)
+                picture = self._kept(folder)
             except FileNotFoundError:  # it was removed, or its upload was not complete
                 shutil.rmtree(folder, ignore_errors=True)
-                continue
-            except (OSError, ValueError, TypeError, LookupError, TintypeError):
                 continue
             self._pictures[picture.id] = picture
             if picture.state == "waiting":
@@ -345,3 +376,21 @@ class Session:
             self.start(picture)
         with suppress(OSError, ValueError):
             self._colors = list(json.loads((self._folder / _COLORS).read_bytes()))
+
+    def _kept(self, folder: Path) -> Picture:
+        """Return a photograph that an earlier studio left; as failed where it cannot be used."""
+        picture = Picture(folder.name, folder.name, 0, history=[self._default])
+        try:
+            kept = Picture(**json.loads((folder / _RECORD).read_bytes()))
+            settings, picture = kept.settings, kept
+            settings_of(settings)
+            return picture
+        except FileNotFoundError:
+            raise
+        except TintypeError as error:
+            reason = f"its settings cannot be used here: {error}"
+        except (OSError, ValueError, TypeError, LookupError):
+            reason = "its name and its settings cannot be read"
+        picture.state, picture.facts, picture.again = "failed", {}, True  # opened again on demand
+        picture.error = f"{picture.name}: {reason}. Trying again takes settings that can be used."
+        return picture

@@ -14,7 +14,7 @@ from tintype.study.manifest import Study
 from tintype.study.records import Answer, Measurements, Pair, Rater, Session
 from tintype.study.schema import answers, sessions, trials
 
-#: A rater who sends no request for this long has abandoned the assignment; another one gets it.
+#: A rater who has answered nothing for this long has abandoned the assignment; another one gets it.
 _ABANDONED_AFTER_MS = 60 * 60 * 1000
 
 _CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # without letters that look alike

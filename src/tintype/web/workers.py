@@ -34,7 +34,7 @@ class WorkError(TintypeError):
 
     Attributes:
         kind: name of the error's class; ``"died"``, ``"late"`` or ``"memory"`` if a limit ended
-            the task.
+            the task, ``"disk"`` if a file could not be read or written.
     """
 
     def __init__(self, message: str, kind: str) -> None:
@@ -58,12 +58,15 @@ class Work(Future[Any]):
 
     Attributes:
         task: argument of the handler.
+        counted: as in `WorkerPool.submit`.
         stage: last progress that the handler reported.
     """
 
-    def __init__(self, task: dict[str, Any], on_stage: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, task: dict[str, Any], on_stage: Callable[[str], None] | None, counted: bool
+    ) -> None:
         super().__init__()
-        self.task = task
+        self.task, self.counted = task, counted
         self.stage = ""
         self.on_stage = on_stage
         self.stop: Callable[[], None] | None = None  # set while a worker has it
@@ -83,7 +86,7 @@ class WorkerPool:
         memory: bytes of data that each may allocate, where the system enforces it (not on Windows
             and macOS).
         seconds: time limit of a task.
-        waiting: number of tasks that may wait.
+        waiting: number of counted tasks that may wait.
 
     Attributes:
         restarts: number of workers that were replaced.
@@ -119,15 +122,35 @@ class WorkerPool:
         return sum(not work.cancelled() for _, _, work in list(self._queue))
 
     @property
+    def closed(self) -> bool:
+        """Tell whether the pool takes no more tasks."""
+        return self._closed
+
+    @property
     def running(self) -> int:
         """Return the number of running tasks."""
         return self._running
+
+    def check_room(self) -> None:
+        """Raise an error if no other counted task may wait.
+
+        Raises:
+            QueueFullError: as many wait as may, or the pool is closed.
+        """
+        if self._closed:
+            raise QueueFullError("the server is ending")
+        counted = [work for _, _, work in list(self._queue) if work.counted]
+        if sum(not work.cancelled() for work in counted) >= self._longest_queue:
+            raise QueueFullError(
+                f"{self._longest_queue} photographs are waiting already: try again in a minute"
+            )
 
     def submit(
         self,
         task: dict[str, Any],
         *,
         urgency: int = 0,
+        counted: bool = True,
         on_stage: Callable[[str], None] | None = None,
     ) -> Work:
         """Submit a task to the workers; return its future.
@@ -135,17 +158,17 @@ class WorkerPool:
         Args:
             task: a dictionary that can be written as JSON.
             urgency: tasks of higher urgency run first; of equal urgency in order of submission.
+            counted: whether it is one of the tasks of which only so many may wait; of the others
+                the caller bounds the number.
             on_stage: called in a thread of the pool with the progress that the handler reports.
 
         Raises:
-            QueueFullError: too many tasks wait.
+            QueueFullError: too many tasks wait, or the pool is closed.
         """
-        work = Work(task, on_stage)
+        work = Work(task, on_stage, counted)
         with self._changed:
-            if self._closed or self.waiting >= self._longest_queue:
-                raise QueueFullError(
-                    f"{self._longest_queue} photographs are waiting already: try again in a minute"
-                )
+            if counted or self._closed:
+                self.check_room()
             heapq.heappush(self._queue, (-urgency, next(self._numbers), work))
             self._changed.notify()
         return work
@@ -174,15 +197,22 @@ class WorkerPool:
                     return None
                 self._changed.wait()
 
+    def _started(self) -> _Worker | None:
+        """Start a worker process, as soon as the system allows it; None when the pool is closed."""
+        while not self._closed:
+            with suppress(OSError):  # too many processes, or too little memory
+                return _Worker(self._setup, self._memory)
+            time.sleep(0.5)
+        return None
+
     def _run(self) -> None:
         """Start a worker process, restart it when it ends, and give it tasks, in a thread."""
         worker = None
         try:
             while True:
-                if worker is None:  # started before there is work
-                    worker = _Worker(self._setup, self._memory)
+                worker = worker or self._started()  # before there is work
                 work = self._next()
-                if work is None:
+                if work is None or worker is None:
                     return
                 try:
                     if not worker.do(work, self._seconds, lambda: self._closed):
@@ -218,10 +248,17 @@ class _Worker:
         """Perform a task and set its result; return whether the process can be used again."""
         stopped = threading.Event()
         work.stop = stopped.set
+        late = f"no process was ready for it within {_START_SECONDS:.0f} seconds: try again"
+        died = "the process for it ended before it began: try again"
         try:
             if not self._ready:
                 self._receive(time.monotonic() + _START_SECONDS, stopped, closed)
                 self._ready = True
+            late = f"it took longer than {seconds:.0f} seconds and was stopped: make it smaller"
+            died = (
+                "the process that worked on it ended at once: the file may be damaged, or need "
+                "more memory than there is"
+            )
             self._pipe.send_bytes(json.dumps(work.task).encode())
             end = time.monotonic() + seconds
             while True:
@@ -237,18 +274,11 @@ class _Worker:
                     work.set_exception(WorkError(content, kind))
                     return kind != "memory"  # its memory is fragmented
         except TimeoutError:
-            reason = WorkError(
-                f"it took longer than {seconds:.0f} seconds and was stopped: make it smaller",
-                "late",
-            )
+            reason = WorkError(late, "late")
         except InterruptedError:
             reason = WorkError("it was cancelled", "cancelled")
-        except (EOFError, OSError, ValueError):
-            reason = WorkError(
-                "the process that worked on it ended at once: the file may be damaged, or need "
-                "more memory than there is",
-                "died",
-            )
+        except Exception:  # it has ended, or says what no honest one does
+            reason = WorkError(died, "died")
         finally:
             work.stop = None
         self.end()
@@ -289,6 +319,9 @@ def _work(pipe: Connection, setup: Callable[[], Handler], memory: int) -> None:
                 say("memory", "it needs more memory than there is: make it smaller")
             except TintypeError as error:
                 say(type(error).__name__, str(error))
+            except OSError as error:
+                reason = error.strerror or error
+                say("disk", f"the disk cannot be used: {reason}; try again in a minute")
             except Exception as error:
                 say("bug", f"this is a bug in tintype ({type(error).__name__}: {error})")
 
@@ -312,7 +345,10 @@ def _limit_memory(memory: int) -> None:
 
 
 def memory_for_each(count: int) -> int:
-    """Return the memory limit of each worker in bytes: together three quarters of the machine's."""
+    """Return the memory limit of each worker in bytes, from 1 to 8 GiB.
+
+    Between them it is such that all together have three quarters of the machine's memory.
+    """
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

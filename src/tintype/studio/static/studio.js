@@ -10,7 +10,7 @@ import {say} from "./said.js";
 import {View} from "./view.js";
 
 const part = (id) => document.getElementById(id);
-const limits = {body: Number(document.body.dataset.body), photos: Number(document.body.dataset.photos)};
+const largest = Number(document.body.dataset.body);  // bytes of a file
 const STATES = {sending: "is on its way", waiting: "waits for its turn", working: "is being coloured", cancelled: "was cancelled"};
 const BEFORE = {toned: "Before, in gray: its tone is left out", color: "Before, in gray: its colours are left out"};
 const many = (count, one = "photograph") => `${count} ${one}${count === 1 ? "" : "s"}`;
@@ -322,7 +322,7 @@ class Studio {
     let error = "";
     try {
       if (signal.aborted) throw new DOMException("", "AbortError");
-      if (file.size > limits.body) throw new Error(`it is larger than ${limits.body >> 20} MiB`);
+      if (file.size > largest) throw new Error(`it is larger than ${largest >> 20} MiB`);
       const photo = await server.upload(file, number, signal);
       const current = this.id === id;
       this.take(photo);
