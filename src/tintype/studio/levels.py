@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import secrets
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tintype.photo.write import atomic
 from tintype.runtime.resize import ImageArray
 
 PREVIEW_PIXELS = 1_000_000  #: most pixels of the preview
@@ -54,6 +55,15 @@ def read_level(folder: Path, level: int | None) -> Gray:
 
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write an array to a file atomically, since several workers may write the same one."""
-    with atomic(path) as file:
-        np.save(file, array)
+    """Write an array to a file atomically, since several workers may write the same one.
+
+    Unlike `tintype.photo.write.atomic` it does not wait for the disk: what is lost is made again.
+    """
+    temporary = path.with_name(f"{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, array)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
