@@ -39,11 +39,10 @@ def operations(system: str, preset: str = "paper", photographs: int = 2) -> floa
     steps = (config.steps - 3, config.steps - 2)  # some models alternate
     with FlopCounterMode(display=False) as counter:
         for step in steps:
-            count = photographs * model.batches_per_step(step)
-            rgb = torch.rand(count, 3, config.crop, config.crop)
-            labels = torch.eye(SYSTEMS[system])[torch.zeros(count).long()] if changes else None
+            rgb = torch.rand(photographs, 3, config.crop, config.crop)
+            labels = torch.eye(SYSTEMS[system])[:1].repeat(photographs, 1) if changes else None
             batch = Batch(rgb.mean(1, keepdim=True), rgb, labels)
-            model.training_step(batch, step)["loss"].backward()
+            model.training_step([batch] * model.batches_per_step(step), step)["loss"].backward()
     return counter.get_total_flops() / photographs / len(steps)
 
 

@@ -70,7 +70,7 @@ def test_destinations_need_an_output_folder_and_two_of_one_name_are_refused(run:
 def test_a_line_without_a_photograph_that_can_be_had_fails_alone(run: Any) -> None:
     photograph("lists/a.png")
     photograph("lists/b.png")
-    wrong = ("ftp://host/x.png,,", ",x.png,", "a.png,,,too many", "a\0.png,,")
+    wrong = ("ftp://host/x.png,,", ",x.png,", "a.png,,,too many", "a\0b.png,,")
     result = run("colorize", manifest("a.png,,", *wrong, "b.png,,"), "-o", "out", "--json")
     assert result.status == 1
     assert [entry["input"] for entry in result.json["photos"]] == ["lists/a.png", "lists/b.png"]

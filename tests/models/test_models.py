@@ -25,6 +25,7 @@ def test_unknown_names_get_a_hint():
         ({"batch": 4.5}, "batch must be"),
         ({"decoder": 16}, "decoder must be"),
         ({"hints": 1}, "hints must be"),
+        ({"blocks": [1]}, "blocks must be 2 values"),
     ],
 )
 def test_values_of_another_kind_are_refused(changes, said):
@@ -62,6 +63,8 @@ def test_small_models_of_papers_fit_5_mb_and_one_store_of_photographs(name):
     [
         ({"batch": 0}, "batch must be at least 1"),
         ({"milestones": [100, 0.5]}, "milestones must be pairs"),
+        ({"milestones": [[100.5, 0.5]]}, "milestones must be pairs"),
+        ({"milestones": [[100, -0.5]]}, "milestones must be pairs"),
         ({"betas": (1.5, 0.9)}, "betas must be two numbers"),
         ({"eps": -1.0}, "eps must be above 0"),
         ({"steps": 0}, "steps must be at least 1"),

@@ -65,6 +65,8 @@ def test_what_waits_when_a_studio_ends_waits_in_the_next(idle: Idle) -> None:
     idle.pool.close()
     idle.session.start(late)
     assert [idle.record(one)["state"] for one in (picture, late)] == ["waiting"] * 2
+    again = Session(idle.folder, idle.pool, Limits())
+    assert [one.error for one in again.pictures()] == [""] * 2
 
 
 @pytest.mark.parametrize(

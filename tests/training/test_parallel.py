@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from tintype.training.run import Run
 from tintype.training.train import train
 
-shard, out = map(pathlib.Path, sys.argv[1:])
+shard, out, teacher = map(pathlib.Path, sys.argv[1:])
 rank = int(os.environ["RANK"])
 os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # a store of its own for every run
 
@@ -36,6 +36,7 @@ trained("clock", minutes=0.01)
 trained("one", steps=1, changes={"dropout": 0.0, "hints": False})
 trained("whole", steps=3)
 trained("pic", system="pic", steps=1)
+trained("labelled", system="letcolor", steps=1, teacher=teacher)
 try:
     trained("stopped", interrupt, steps=3)
 except KeyboardInterrupt:
@@ -45,14 +46,14 @@ trained("stopped", steps=3, resume=True)
 
 
 @pytest.fixture(scope="module")
-def runs(shard, tmp_path_factory):
+def runs(shard, teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     (folder / "both.py").write_text(_SCRIPT)
-    in_two_processes(folder / "both.py", shard, folder)
+    in_two_processes(folder / "both.py", shard, folder, teacher)
     return folder
 
 
-@pytest.mark.parametrize("name", ["clock", "one", "whole", "pic", "stopped"])
+@pytest.mark.parametrize("name", ["clock", "one", "whole", "pic", "labelled", "stopped"])
 def test_both_processes_keep_one_network(runs, name):
     first, second = (load_file(runs / f"{name}{rank}.safetensors") for rank in (0, 1))
     for key, value in first.items():

@@ -186,6 +186,15 @@ def test_a_diverged_run_keeps_its_last_checkpoint(whole, shard, tmp_path, monkey
     assert (tmp_path / FILE).read_bytes() == before
 
 
+def test_a_gpu_without_memory_is_told_with_what_helps(shard, tmp_path, monkeypatch):
+    def full(self, batches, step):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Tint, "training_step", full)
+    with pytest.raises(CheckpointError, match=r"too small for batches of 8.*smaller --batch"):
+        tint(shard, tmp_path, steps=1)
+
+
 def test_a_log_that_a_kill_cut_short_does_not_stop_the_run(shard, tmp_path):
     tint(shard, tmp_path, steps=1)
     with open(tmp_path / "log.jsonl", "a") as log:

@@ -15,7 +15,7 @@ from tintype.errors import PhotoError, SettingError, UnreadablePhotoError
 from tintype.runtime.options import Asked
 
 _COLUMNS = {"source", "destination", "options"}
-_MORE = ""  # key of the fields of a line beyond the columns
+_MORE = None  # csv's key of the fields of a line beyond the columns
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def read_manifest(path: Path) -> Iterator[Line | PhotoError | SettingError]:
 def _rows_of_csv(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            yield from csv.DictReader(file, restkey=_MORE, strict=True)
+            # Python 3.10 takes no NUL; as another character it makes a name that does not exist.
+            lines = (line.replace("\0", "\ufffd") for line in file)
+            yield from csv.DictReader(lines, restkey=_MORE, strict=True)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnreadablePhotoError(f"{path} cannot be read as a CSV table: {error}") from error
 

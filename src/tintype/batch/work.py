@@ -262,7 +262,8 @@ class Work:
         assert task.sheet is not None
         try:
             format = _format(task, task.sheet, original)
-            contact_sheet(thumbnails).save(task.sheet, format=format, overwrite=self.overwrite)
+            if not self._keep_existing(task.sheet):
+                contact_sheet(thumbnails).save(task.sheet, format=format, overwrite=self.overwrite)
         except (TintypeError, OSError, MemoryError) as error:
             raise UnwritablePhotoError(
                 f"{task.name} was coloured, but the sheet could not be made: {_reason(error)}"

@@ -91,6 +91,7 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
     """
     owner = {field.name: part for part in settings for field in dataclasses.fields(part)}
     kinds = {field.name: str(field.type) for part in settings for field in dataclasses.fields(part)}
+    fixed = {name for name, kind in kinds.items() if "tuple[" in kind and "..." not in kind}
     values = []
     for name, value in changes.items():
         if name not in owner:
@@ -98,7 +99,10 @@ def changed(settings: Sequence[Any], changes: Mapping[str, Any]) -> list[Any]:
             hint = f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(owner)}."
             raise SettingError(f"No setting is called {name!r}; {hint}")
         if value is not None or "None" not in kinds[name]:
-            value = _of_kind(name, value, getattr(owner[name], name))
+            current = getattr(owner[name], name)
+            value = _of_kind(name, value, current)
+            if name in fixed and len(value) != len(current):
+                raise SettingError(f"{name} must be {len(current)} values, not {list(value)!r}")
         values.append((name, value))
     return [
         dataclasses.replace(part, **{name: v for name, v in values if owner[name] is part})

@@ -110,14 +110,12 @@ class TrainConfig:
         self._check_ranges()
         # JSON gives lists for tuples.
         object.__setattr__(self, "betas", tuple(self.betas))
-        try:
-            pairs = tuple((int(step), float(factor)) for step, factor in self.milestones)
-        except (TypeError, ValueError):
+        if not all(map(_is_milestone, self.milestones)):
             raise SettingError(
                 "milestones must be pairs of a step and a factor, e.g. [[1000, 0.1]], not "
                 f"{self.milestones!r}"
-            ) from None
-        object.__setattr__(self, "milestones", pairs)
+            )
+        object.__setattr__(self, "milestones", tuple(map(tuple, self.milestones)))
         object.__setattr__(self, "crop_sizes", tuple(self.crop_sizes))
         if not all(type(side) is int and side > 0 for side in self.crop_sizes):
             raise SettingError(
@@ -172,6 +170,12 @@ class TrainConfig:
             raise SettingError(f"eps must be above 0, not {self.eps!r}")
         if not 0.1 <= self.scale <= 1.125:
             raise SettingError(f"scale must be from 0.1 to 1.125, not {self.scale!r}")
+
+
+def _is_milestone(pair: Any) -> bool:
+    if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and type(pair[0]) is int):
+        return False
+    return pair[0] >= 0 and type(pair[1]) in (int, float) and pair[1] > 0
 
 
 class Graph(NamedTuple):

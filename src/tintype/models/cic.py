@@ -256,9 +256,10 @@ _BLOCKS = (
 
 def check_rebalancing(lam: float, max_weight: float) -> None:
     """Raise a SettingError unless the constants give weights above 0."""
-    if not (0 <= lam <= 1 and max_weight >= 0):
+    if not (0 <= lam <= 1 and max_weight >= 0 and (lam or max_weight)):
         raise SettingError(
-            f"lam must be from 0 to 1, and max_weight at least 0, not {lam!r} and {max_weight!r}"
+            f"lam must be from 0 to 1, max_weight at least 0, and one of them above it, not "
+            f"{lam!r} and {max_weight!r}"
         )
 
 

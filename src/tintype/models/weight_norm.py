@@ -64,7 +64,7 @@ class WeightNormConv2d(nn.Module):
                 factor = self.scale / (std + 1e-10)
                 self.length.mul_(factor)
                 self.bias.copy_((self.bias - mean) * factor)
-                if dist.is_available() and dist.is_initialized():
+                if dist.is_initialized():
                     # Each process has its own part of the batch: the first one's counts.
                     for value in (self.length, self.bias):
                         dist.broadcast(value, 0)

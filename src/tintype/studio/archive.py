@@ -30,6 +30,7 @@ from tintype.web.workers import WorkError
 Colored = Callable[[Request, Picture], Awaitable[tuple[Path, dict[str, Any]]]]
 
 _KEPT_SECONDS = 600.0  # how long a ZIP waits to be downloaded
+_KEPT = 4  # most ZIPs that wait, with the one that is made
 
 
 class Archives:
@@ -55,20 +56,23 @@ class Archives:
         Raises:
             HTTPException: there is no such ZIP, as after it was taken.
         """
-        if id not in self._made:
+        made = self._made.pop(id, None)
+        if made is None:
             raise HTTPException(404, "this ZIP was downloaded or is deleted: save all again")
-        path, _ = self._made.pop(id)
+        path, _ = made
         headers = attachment(f"tintype-{time.strftime('%Y-%m-%d')}.zip")
         gone = BackgroundTask(shutil.rmtree, path.parent, ignore_errors=True)
         return FileResponse(path, headers=headers, media_type="application/zip", background=gone)
 
     async def _lines(self, request: Request) -> AsyncIterator[str]:
-        for id, (path, when) in list(self._made.items()):
-            if time.monotonic() - when > _KEPT_SECONDS:
-                del self._made[id]
+        made = list(self._made.items())  # the oldest first
+        for place, (id, (path, when)) in enumerate(made):
+            late = time.monotonic() - when > _KEPT_SECONDS
+            if (late or len(made) - place >= _KEPT) and self._made.pop(id, None):
                 shutil.rmtree(path.parent, ignore_errors=True)
         target = self._folder.new() / "archive.zip"
         try:
+            self._folder.check_space()
             failed: list[str] = []
             async for done in self._write(request, target, failed):
                 yield json.dumps(done) + "\n"

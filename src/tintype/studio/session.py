@@ -304,10 +304,13 @@ class Session:
         except QueueFullError:  # the studio ends
             return
         with self._lock:
-            earlier = self._thumbnails.get(picture.id)
-            self._thumbnails[picture.id] = work
-        if earlier is not None:
-            earlier.cancel()
+            other = self._thumbnails.get(picture.id)
+            if other is not None and words["settings"] != picture.settings:
+                other = work  # a later call was faster, with the settings of now
+            else:
+                self._thumbnails[picture.id] = work
+        if other is not None:
+            other.cancel()
         work.add_done_callback(lambda _: self._refreshed(picture, work))
 
     def _refreshed(self, picture: Picture, work: Work) -> None:

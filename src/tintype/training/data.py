@@ -194,13 +194,14 @@ def load_photos(
         if not (math.isfinite(weight) and weight > 0):
             raise DataError(f"The sampling weight of {folder} is {weight}: give a number above 0.")
     least = {"short_side": short_side, "min_color": min_color, "min_chroma": min_chroma}
-    asked = {
-        "paths": [Path(p).name for p in paths],
-        "bytes": [_size(Path(p)) for p in paths],
-        "limit": limit,
-        **least,
-    }
     if store is not None:
+        asked = {
+            "paths": [Path(p).name for p in paths],
+            "bytes": [Path(p).stat().st_size if Path(p).is_file() else 0 for p in paths],
+            "content": [_size(Path(p)) for p in paths],  # of folders and manifests too
+            "limit": limit,
+            **least,
+        }
         if not store.exists():
             _write_file(store, asked, lambda keep: _decode_all(paths, limit, keep, **least))
         pixels, index = _map_file(store, asked)
@@ -251,6 +252,7 @@ def _map_file(path: Path, asked: Mapping[str, Any]) -> tuple[Tensor, dict[str, A
             length = int.from_bytes(file.read(8), "little")
             file.seek(end - length)
             index = json.loads(file.read(length))
+        index.setdefault("content", asked["content"])  # earlier versions did not write it
         if any(index[key] != value for key, value in asked.items()):
             raise ValueError("it was made from other data")
         pixels = np.memmap(path, np.uint8, "c", shape=((end - length) // 3, 3))

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import FrameType
 
 import torch
@@ -46,7 +47,9 @@ class Processes:
         if self.world_size > 1:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            # The others wait while the first decodes and labels the photographs.
+            dist.init_process_group(backend, timeout=timedelta(days=1))
 
     def max_over_ranks(self, *values: float) -> list[float]:
         """Return the maximum of each value over all processes, e.g. of clocks, which differ."""

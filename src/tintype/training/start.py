@@ -68,6 +68,7 @@ def load_run(model: ColorModel, path: Path) -> str:
                 raise RuntimeError(f"only one of them has {name}")
         trained = rebuild(model.name, facts["config"])
         trained.load_state_dict(parts["ema"])
+        trained.config = model.config  # what the export alone depends on may differ
         inputs = _example(model)
         _check_outputs(_outputs(model, inputs), _outputs(trained, inputs))
     except (RuntimeError, ValueError) as error:

@@ -319,11 +319,11 @@ def _work(pipe: Connection, setup: Callable[[], Handler], memory: int) -> None:
                 say("memory", "it needs more memory than there is: make it smaller")
             except TintypeError as error:
                 say(type(error).__name__, str(error))
-            except OSError as error:
-                reason = error.strerror or error
-                say("disk", f"the disk cannot be used: {reason}; try again in a minute")
             except Exception as error:
-                say("bug", f"this is a bug in tintype ({type(error).__name__}: {error})")
+                if isinstance(error, OSError) and error.errno is not None:  # not one of Pillow's
+                    say("disk", f"the disk cannot be used: {error.strerror}; try again in a minute")
+                else:
+                    say("bug", f"this is a bug in tintype ({type(error).__name__}: {error})")
 
 
 def _end_with_parent() -> None:
