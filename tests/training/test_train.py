@@ -191,7 +191,7 @@ def test_a_gpu_without_memory_is_told_with_what_helps(shard, tmp_path, monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Tint, "training_step", full)
-    with pytest.raises(CheckpointError, match=r"too small for batches of 8.*smaller --batch"):
+    with pytest.raises(CheckpointError, match=r"too small for batches of 2.*smaller --batch"):
         tint(shard, tmp_path, steps=1)
 
 
