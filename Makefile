@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 DEMO_VENV := .venv-demo
 DEMO := demo
-JOBS ?= 2
+JOBS ?= 3  # on two cores: some tests wait for browsers and servers
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test coverage quick heavy fuzz lint format docs tables bench clean

@@ -127,3 +127,13 @@ def test_first_batch_sets_outputs_to_mean_0_and_deviation_1():
     before = first.length.clone()
     model.loss(batch)
     assert torch.equal(first.length, before)
+
+
+def test_training_goes_on_from_weights_without_their_flag():
+    # So an exported model has them.
+    model, config = build("pic", "test")
+    model.load_state_dict(dict(model.named_parameters()), strict=False)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    rgb = torch.rand(2, 3, config.crop, config.crop)
+    model.train().loss(Batch(rgb.mean(1, keepdim=True), rgb))  # sets nothing anew
+    assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())

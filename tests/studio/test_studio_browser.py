@@ -230,7 +230,8 @@ def test_fingers_scroll_pan_pinch_slide_and_move_dots(tmp_path: Path, address: s
         top = "return scrollY"
         hands.touch([(0.3, 0.9)], [(0.3, 0.7)], [(0.3, 0.4)], [(0.3, 0.1)])
         hands.until(lambda: hands.js(top) > 20)  # the photograph holds no finger
-        hands.js("scrollTo(0, 0)")
+        # Scrolling goes on by itself for a while.
+        hands.until(lambda: hands.js("const y = scrollY; scrollTo(0, 0); return y") == 0)
         fitting = hands.scale()
         hands.touch([(0.4, 0.5), (0.6, 0.5)], [(0.3, 0.5), (0.7, 0.5)], [(0.2, 0.5), (0.8, 0.5)])
         hands.until(lambda: hands.scale() > 2 * fitting)

@@ -43,6 +43,11 @@ def gated_tanh(x: Tensor) -> Tensor:
     return signal.tanh() * control.sigmoid()
 
 
+def enlarge(x: Tensor, factor: int) -> Tensor:
+    """Enlarge (N, C, h, w) bilinearly, to be exported fast: the sizes need not be compared."""
+    return F.interpolate(x, scale_factor=float(factor), mode="bilinear")
+
+
 def resize_like(x: Tensor, like: Tensor) -> Tensor:
     """Resize (N, C, h, w) bilinearly to the height and width of `like`, (N, any, H, W)."""
     return F.interpolate(x, size=like.shape[2:], mode="bilinear")

@@ -37,7 +37,7 @@ from tintype.models.base import (
     scaled_lr_groups,
     settle_row,
 )
-from tintype.models.layers import conv_bn_relu, resize_like
+from tintype.models.layers import conv_bn_relu, enlarge, resize_like
 from tintype.models.pixelcnn import (
     BLOCK_ROWS,
     FIRST_ROWS,
@@ -186,7 +186,7 @@ class Refinement(nn.Module):
             gray: luma in [0, 1], (N, 1, H, W), multiples of 8.
             chroma: centered chroma of the cells, (N, 2, H/8, W/8).
         """
-        x = torch.cat((gray, resize_like(chroma, gray)), 1)
+        x = torch.cat((gray, enlarge(chroma, CELL)), 1)
         low = self.low(x)
         square = low
         # As in "Let there be Color!" the global branch is given a copy of fixed size.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tintype.errors import CheckpointError, SettingError
 from tintype.models.base import Batch, ColorModel, Graph, TrainConfig, luma_graph
-from tintype.models.layers import conv_bn_relu, resize_like
+from tintype.models.layers import conv_bn_relu, enlarge, resize_like
 from tintype.models.pyramid import Pyramid, PyramidConfig
 from tintype.models.row_graphs import row_graphs, row_states
 from tintype.models.rows import LEVELS, Rows, level_centers, quantize
@@ -106,14 +106,14 @@ class Refinement(nn.Module):
             chroma: Cb and Cr of cells, neutral at 0, (N, 2, H/8, W/8).
         """
         chroma = chroma.flip(1)  # weights are for the order Cr, Cb
-        low = self.low(torch.cat((gray, resize_like(chroma, gray)), 1))
+        low = self.low(torch.cat((gray, enlarge(chroma, CELL)), 1))
         vector = self.vector(self.whole(low))
         x = self.middle(low)
         x = self.at8(torch.cat((vector.expand(-1, -1, *x.shape[2:]), x), 1))
         x = self.at4(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
         x = self.at2(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
         x = self.output(x)
-        return (x + resize_like(chroma, x)).flip(1)
+        return (x + enlarge(chroma, CELL // 2)).flip(1)
 
 
 class TintSampler(ColorModel):
