@@ -67,13 +67,13 @@ def test_the_strip_is_one_stop_and_what_is_removed_can_be_put_back(hands: Hands)
 def test_work_is_cancelled_and_begun_again(hands: Hands) -> None:
     slow = encoded("PNG", (6000, 4000))  # there is one worker: one after the other
     hands.give("files", **{f"slow{k}.png": slow for k in range(3)})
-    hands.until(lambda: hands.texts("#film .name"))
+    shown = "return [...document.querySelectorAll('#film progress')].some(p => p.checkVisibility())"
+    hands.until(lambda: hands.js(shown))
     hands.give("files", **{"b.jpg": encoded()})
     cancel = '[data-state=waiting] [aria-label="Cancel b.jpg"]'
     hands.until(lambda: hands.js("return document.querySelector(arguments[0])", cancel))
     hands.press(cancel)
     hands.until(lambda: "cancelled" in hands.texts("#film .state"))
-    assert hands.find("#film progress").is_displayed()
     hands.press(frame("b.jpg"))
     hands.press("#again")
     hands.ready(4)
