@@ -21,7 +21,7 @@ demo: $(DEMO_VENV)/installed  ## install the core and colour the photographs in 
 	@echo "The command is $(CURDIR)/$(DEMO_VENV)/bin/tintype; 'pip install .' puts it on your path"
 
 # One thread for torch and numpy in each of the test processes, or they fight over the cores. Each
-# has half of the files, and takes tests from the other when it is done.
+# has a share of the files, and takes tests from the others when it is done.
 PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
 
 test: $(VENV)/installed  ## run the whole test suite
