@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tintype.models.layers import enlarge
+
 _MIXED = 64  # channels in which what is known is mixed
 
 
@@ -64,7 +66,7 @@ class HintSpread(nn.Module):
         coarse = halve_hints(hints)
         x = self.gather(self._attend(seen, luma, coarse))
         if features.shape[2] != coarse.shape[2]:
-            x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+            x = enlarge(x, 2)
             coarse = hints
         x = F.relu(x + self.lateral(features) + self.known(_scaled(coarse)))
         x = self.project(F.relu(self.mix(x)))

@@ -195,8 +195,8 @@ class Refinement(nn.Module):
         vector = self.glob(square)  # (N, 512, 1, 1)
         x = self.middle(low)  # (N, 256, H/8, W/8)
         x = self.fusion(torch.cat((vector.expand(-1, -1, *x.shape[2:]), x), 1))
-        x = self.at4(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
-        x = self.at2(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
+        x = self.at4(enlarge(x, 2))
+        x = self.at2(enlarge(x, 2))
         return self.output(x)
 
 

@@ -22,6 +22,7 @@ from tintype.errors import CheckpointError, SettingError
 from tintype.models.backbones import VARIANTS, Backbone
 from tintype.models.base import scaled_lr_groups
 from tintype.models.hints import HintSpread
+from tintype.models.layers import enlarge
 
 
 class TransformerBlock(nn.Module):
@@ -63,7 +64,7 @@ class UpBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(outputs)
 
     def forward(self, coarse: Tensor, lateral: Tensor) -> Tensor:
-        up = F.interpolate(self.reduce(coarse), scale_factor=2.0, mode="bilinear")
+        up = enlarge(self.reduce(coarse), 2)
         x = F.relu(self.norm1(up + self.lateral(lateral)))
         x = F.relu(self.norm2(self.conv(x)))
         # Whole channels, because single values can be inferred from their neighbors.

@@ -110,8 +110,8 @@ class Refinement(nn.Module):
         vector = self.vector(self.whole(low))
         x = self.middle(low)
         x = self.at8(torch.cat((vector.expand(-1, -1, *x.shape[2:]), x), 1))
-        x = self.at4(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
-        x = self.at2(F.interpolate(x, scale_factor=2.0, mode="bilinear"))
+        x = self.at4(enlarge(x, 2))
+        x = self.at2(enlarge(x, 2))
         x = self.output(x)
         return (x + enlarge(chroma, CELL // 2)).flip(1)
 
